@@ -1,0 +1,150 @@
+import type { ColumnType } from '../schema/index.ts'
+import type { Instant } from '../time/index.ts'
+import type { Sql } from '../util/sql.ts'
+
+/**
+ * The algebra's shape. An aggregate function (what people ask for) is finished from a state (what is kept and
+ * merged). Several functions share one state: p50, p95 and p99 of a column are finished from one sketch.
+ */
+export const aggregateFunctions = [
+  'count',
+  'sum',
+  'avg',
+  'min',
+  'max',
+  'first',
+  'last',
+  'stddev',
+  'variance',
+  'percentile',
+  'uniques',
+  'countDistinct',
+  'histogram',
+] as const
+export type AggregateFunction = (typeof aggregateFunctions)[number]
+
+export const stateKinds = [
+  'count',
+  'sum',
+  'min',
+  'max',
+  'first',
+  'last',
+  'moments',
+  'ddsketch',
+  'hll',
+  'distinct',
+  'histogram',
+] as const
+export type StateKind = (typeof stateKinds)[number]
+
+/**
+ * What goes in. `json-number` and `json-text` are a path inside a jsonb column, read as a float8 (null when it is not
+ * a JSON number) or as text (`#>>`; null when absent or JSON null).
+ */
+export type InputType = Exclude<ColumnType, 'jsonb'> | 'json-number' | 'json-text'
+
+/**
+ * Values at the border, one JavaScript form per type: bool boolean; int2, int4, float4, float8, json-number number;
+ * int8 bigint; numeric decimal string as PostgreSQL writes it (also NaN, Infinity, -Infinity); text, uuid, json-text
+ * string; date `YYYY-MM-DD` (also infinity, -infinity); timestamptz microseconds as bigint; text[] array of string
+ * or null.
+ */
+export type InputValue = string | number | bigint | boolean | readonly (string | null)[]
+
+/**
+ * `exact`: bit-equal whatever the engine, the order and the split. `bounded`: float arithmetic, equal within the
+ * stated bound. `sketch`: the state is bit-equal, the answer is an estimate with a stated error.
+ */
+export type Exactness = 'exact' | 'bounded' | 'sketch'
+
+/** A state that is asked for: what kind, of which input. Frozen; equal keys mean the same state. */
+export interface StateSpec {
+  readonly kind: StateKind
+  /** null: rows are counted (state `count` only). */
+  readonly input: InputType | null
+  /** histogram: ascending finite borders. */
+  readonly borders: readonly number[] | null
+}
+
+/** Opaque outside aggregate/. */
+export type AggregateState = object
+
+export interface StateInput {
+  /** The value; null for a count of rows. Never parameterised twice: splice it where it is needed. */
+  readonly value: Sql | null
+  /** The row's timestamptz (first, last). */
+  readonly time: Sql | null
+  /** Condition of a filtered aggregate. */
+  readonly filter: Sql | null
+}
+
+/**
+ * How PostgreSQL computes a state for each group.
+ * `columns`: aggregate expressions that go into one SELECT … GROUP BY with others.
+ * `keyed`: a key expression per row; the tier groups by (cell, key), counts, and hands over the keys and counts of
+ * each cell. `extra` is one more aggregate per (cell, key) where a count is not enough.
+ * The result columns are read in PostgreSQL's binary format by postgres/ and given to `read` as JavaScript values
+ * (int8 bigint, float8 number, numeric string, timestamptz bigint, bytea Uint8Array, arrays as arrays).
+ */
+export type PostgresState =
+  | {
+      readonly shape: 'columns'
+      readonly columns: (input: StateInput) => readonly Sql[]
+      readonly read: (values: readonly unknown[]) => AggregateState
+    }
+  | {
+      readonly shape: 'keyed'
+      /** Rows whose key is null are left out. */
+      readonly key: (input: StateInput) => Sql
+      readonly read: (keys: readonly unknown[], counts: readonly bigint[]) => AggregateState
+    }
+
+export interface StateDefinition<S extends AggregateState = AggregateState> {
+  readonly kind: StateKind
+  readonly exactness: Exactness
+  /** The state of no rows. */
+  create(spec: StateSpec): S
+  /** Adds one non-null value (null for a count of rows); may change `state` and returns it. */
+  add(state: S, value: InputValue | null, time: Instant | null): S
+  /** May change and return `into`. Associative and commutative. */
+  merge(into: S, other: S): S
+  /** Canonical bytes: equal states have equal bytes. */
+  encode(state: S): Uint8Array
+  decode(bytes: Uint8Array, spec: StateSpec): S
+  postgres(spec: StateSpec): PostgresState
+}
+
+/** A finished value in its JavaScript form, or null when there is nothing to say (no rows). */
+export type FinishedValue =
+  | string
+  | number
+  | bigint
+  | boolean
+  | null
+  | readonly number[]
+  | readonly (string | null)[]
+
+export interface FinishOptions {
+  readonly quantile: number | null
+}
+
+/** The type of a finished value, for the answer's schema. `count` is a number. */
+export type ResultType = ColumnType | 'count' | 'histogram'
+
+export interface AggregateDefinition {
+  readonly fn: AggregateFunction
+  readonly needsColumn: boolean
+  /** Null when the input type is accepted, else what is (for the message). */
+  refuses(input: InputType | null): string | null
+  state(input: InputType | null, options: { borders: readonly number[] | null }): StateSpec
+  result(input: InputType | null): ResultType
+  finish(state: AggregateState, spec: StateSpec, options: FinishOptions): FinishedValue
+  /** What the answer says about its error; null when exact. */
+  errorBound(input: InputType | null): string | null
+}
+
+/** Two equal specs have equal keys. */
+export function stateKey(spec: StateSpec): string {
+  return JSON.stringify([spec.kind, spec.input, spec.borders])
+}

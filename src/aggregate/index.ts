@@ -1,0 +1,2 @@
+export type * from './contract.ts'
+export { aggregateFunctions, stateKey, stateKinds } from './contract.ts'

@@ -1,0 +1,63 @@
+import type { Sql } from '../util/sql.ts'
+
+/** A statement with its answer read in binary, exact: see binary.ts for the JavaScript form of each type. */
+export interface QueryOptions {
+  /** Aborting cancels the statement in the server too (a cancel request over a second connection). */
+  readonly signal?: AbortSignal | null
+  /** Prepared statement name; only where the pool says that named statements are safe. */
+  readonly name?: string
+}
+
+export interface QueryAnswer {
+  /** One array per row, in select-list order. */
+  readonly rows: readonly (readonly unknown[])[]
+  readonly columns: readonly string[]
+  readonly rowCount: number
+}
+
+/** Anything that runs statements: the pool (a connection per statement) or a lent connection. */
+export interface Queryable {
+  query(statement: Sql, options?: QueryOptions): Promise<QueryAnswer>
+  /** Several statements without parameters in one round trip (BEGIN, SET LOCAL, DDL). No rows come back. */
+  execute(script: string | Sql): Promise<void>
+}
+
+export interface Connection extends Queryable {
+  readonly processId: number
+  /** COPY … FROM STDIN: writes each buffer with back-pressure; resolves with the number of rows. */
+  copyFrom(
+    statement: Sql,
+    source: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
+    options?: QueryOptions,
+  ): Promise<number>
+  /** COPY … TO STDOUT. */
+  copyTo(statement: Sql, options?: QueryOptions): AsyncIterable<Uint8Array>
+}
+
+export type TransactionMode =
+  | 'read committed'
+  | 'repeatable read'
+  | 'repeatable read read only'
+  | 'serializable'
+
+export interface TransactionOptions {
+  readonly mode?: TransactionMode
+  /** ms; SET LOCAL lock_timeout. */
+  readonly lockTimeoutMs?: number
+  /** ms; SET LOCAL statement_timeout. */
+  readonly statementTimeoutMs?: number
+  readonly signal?: AbortSignal | null
+}
+
+export interface Database extends Queryable {
+  /** Lends a connection; it goes back to the pool clean, or is destroyed when it is not. */
+  withConnection<T>(
+    use: (connection: Connection) => Promise<T>,
+    options?: { signal?: AbortSignal | null },
+  ): Promise<T>
+  /** BEGIN and its settings go in one round trip; commits when `use` resolves, rolls back when it throws. */
+  transaction<T>(options: TransactionOptions, use: (connection: Connection) => Promise<T>): Promise<T>
+  /** Server version, e.g. 150018. Known after the first connection. */
+  serverVersion(): Promise<number>
+  close(): Promise<void>
+}

@@ -1,0 +1,112 @@
+import type { AggregateState, StateSpec } from '../aggregate/index.ts'
+import type { DatasetDefinition } from '../schema/index.ts'
+import type { Instant, TimeRange } from '../time/index.ts'
+import type { ColumnRef, FilterNode, GroupNode, LatestQueryNode, RowsQueryNode } from './nodes.ts'
+
+/**
+ * The port between the planner and a place where rows are. A tier says what it holds of a range, whether it can
+ * answer, and answers in partial states; it never finishes, fills, orders or limits.
+ * Every implementation passes test/suites/tier.ts.
+ */
+
+/**
+ * One moment of the database. All parts of an answer are read in the same one (law: One snapshot). Lent by the
+ * engine; tiers know how to use the one that belongs to them.
+ */
+export interface ReadSnapshot {
+  /** `pg_current_snapshot()` as text. */
+  readonly id: string
+  readonly takenAt: Instant
+}
+
+/**
+ * How rows are put into buckets inside a tier. Fixed widths are integer arithmetic: bucket start =
+ * origin + floor((t - origin) / width) * width. Everything with a calendar or a zone arrives as the list of
+ * ascending bucket starts (made by time/, the only authority on zones); the last entry is the end of the last bucket.
+ */
+export type BucketPlan =
+  | { readonly kind: 'fixed'; readonly width: bigint; readonly origin: Instant }
+  | { readonly kind: 'borders'; readonly borders: readonly Instant[] }
+
+/** One state to compute for every cell. */
+export interface StateRequest {
+  readonly spec: StateSpec
+  /** null: rows are counted. */
+  readonly ref: ColumnRef | null
+  readonly where: FilterNode | null
+}
+
+export interface ScanRequest {
+  readonly dataset: DatasetDefinition
+  /** null: everything (plain tables). */
+  readonly range: TimeRange | null
+  readonly bucket: BucketPlan | null
+  readonly by: readonly GroupNode[]
+  readonly where: FilterNode | null
+  readonly states: readonly StateRequest[]
+  /** Cells at most; one more is an error TM_LIMIT. */
+  readonly maxCells: number
+}
+
+/** One bucket of one group. `states` has the order of `ScanRequest.states`. */
+export interface Cell {
+  readonly bucket: Instant | null
+  readonly keys: readonly KeyValue[]
+  readonly states: readonly AggregateState[]
+}
+
+/** A value of a group key, canonical per type: timestamptz bigint, int8 bigint, numeric decimal string, jsonb path text. */
+export type KeyValue = string | number | bigint | boolean | null | readonly (string | null)[]
+
+export interface ScanResult {
+  readonly cells: readonly Cell[]
+  readonly rowsRead: number | null
+  readonly bytesRead: number | null
+}
+
+export interface RowsRequest extends RowsQueryNode {
+  readonly limit: number
+}
+
+export type RowValue = unknown
+export interface RowsResult {
+  /** One array per row, in the order of `columns`. */
+  readonly rows: readonly (readonly RowValue[])[]
+  /** To go on after the last row; null at the end. */
+  readonly cursor: string | null
+  readonly rowsRead: number | null
+}
+
+export interface LatestResult {
+  readonly rows: readonly (readonly RowValue[])[]
+  readonly rowsRead: number | null
+}
+
+/** A stretch of time for which a tier holds rows, and what reading it would cost. */
+export interface Coverage {
+  readonly range: TimeRange
+  readonly estimatedRows: number | null
+  /** Chunks, files or buckets that would be read. */
+  readonly pieces: number
+}
+
+export interface ScanContext {
+  readonly snapshot: ReadSnapshot
+  readonly signal: AbortSignal | null
+}
+
+export interface Tier {
+  /** `hot`, `cold`, `aggregate`, `warehouse`: for the plan that people see, never for decisions. */
+  readonly name: string
+  /** The stretches of `range` (null: of everything) that this tier holds rows of, ascending, not overlapping. */
+  coverage(
+    dataset: DatasetDefinition,
+    range: TimeRange | null,
+    context: ScanContext,
+  ): Promise<readonly Coverage[]>
+  /** Null when it can; otherwise the reason why not, for the plan. */
+  cannot(request: ScanRequest): string | null
+  scan(request: ScanRequest, context: ScanContext): Promise<ScanResult>
+  rows(request: RowsRequest, context: ScanContext): Promise<RowsResult>
+  latest(request: LatestQueryNode, context: ScanContext): Promise<LatestResult>
+}

@@ -1,0 +1,214 @@
+/**
+ * The registry of every error that Tidemark raises on purpose. `docs/reference/errors.md` is made from it and a test
+ * keeps the two equal. An error that is not in here never leaves the HTTP server with its text.
+ */
+export interface ErrorDefinition<P> {
+  /** HTTP status that the server answers with. */
+  readonly status: number
+  /** Whether the same call may succeed later without a change by the caller. */
+  readonly retryable: boolean
+  /** One sentence for the reference: when it is raised. */
+  readonly when: string
+  /** One sentence for the reference: what to do about it. */
+  readonly todo: string
+  /** The message: what was wrong, where, the value, the limit, and the way out. */
+  readonly message: (params: P) => string
+}
+
+function define<P>(
+  status: number,
+  retryable: boolean,
+  when: string,
+  todo: string,
+  message: (params: P) => string,
+): ErrorDefinition<P> {
+  return Object.freeze({ status, retryable, when, todo, message })
+}
+
+type Problem = { readonly path: string; readonly problem: string }
+
+export const errorRegistry = {
+  // declaring
+  TM_DECLARATION: define<Problem>(
+    400,
+    false,
+    'A declared table, column or policy cannot be kept as it is written.',
+    'Correct the declaration at the path that the message names.',
+    (p) => `${p.path}: ${p.problem}`,
+  ),
+  TM_CONFIG: define<Problem>(
+    400,
+    false,
+    'An option or the configuration file is wrong or missing.',
+    'Correct the option that the message names.',
+    (p) => `${p.path}: ${p.problem}`,
+  ),
+  // asking
+  TM_QUERY: define<Problem>(
+    400,
+    false,
+    'A query names something that does not exist or cannot be answered as asked.',
+    'Correct the part of the query that the path names.',
+    (p) => `${p.path}: ${p.problem}`,
+  ),
+  TM_UNKNOWN_DATASET: define<{ name: string; known: readonly string[] }>(
+    404,
+    false,
+    'The dataset is not part of the configuration.',
+    'Use one of the declared names, or declare it and migrate.',
+    (p) => `dataset "${p.name}" is not declared; declared: ${p.known.length ? p.known.join(', ') : 'none'}`,
+  ),
+  TM_LIMIT: define<{ what: string; value: string; limit: string; todo: string }>(
+    413,
+    false,
+    'A stated limit (rows, cells, bytes, range) would be exceeded.',
+    'Ask for less, or raise the limit that the message names.',
+    (p) => `${p.what} is ${p.value}, over the limit of ${p.limit}; ${p.todo}`,
+  ),
+  TM_TIMEOUT: define<{ what: string; limitMs: number }>(
+    504,
+    true,
+    'A call took longer than its time limit and was cancelled in the database too.',
+    'Ask for less, or raise the time limit.',
+    (p) => `${p.what} took longer than ${p.limitMs} ms and was cancelled`,
+  ),
+  TM_CANCELLED: define<{ what: string }>(
+    499,
+    true,
+    'The caller cancelled the call through its signal.',
+    'Nothing: this is the answer to an abort.',
+    (p) => `${p.what} was cancelled by its caller`,
+  ),
+  // writing
+  TM_ROW: define<{ row: number; column: string; value: string; problem: string }>(
+    422,
+    false,
+    'A row does not fit its table. Nothing of the call was written.',
+    'Correct the value at the row and column that the message names.',
+    (p) => `row ${p.row}, column "${p.column}", value ${p.value}: ${p.problem}`,
+  ),
+  TM_DUPLICATE_KEY: define<{ table: string; detail: string }>(
+    409,
+    false,
+    'A row with the same key exists. Nothing of the call was written.',
+    'Use upsert, or say onConflict: "ignore".',
+    (p) => `${p.table}: ${p.detail}; use upsert, or onConflict: "ignore"`,
+  ),
+  TM_CONSTRAINT: define<{ table: string; constraint: string; detail: string }>(
+    409,
+    false,
+    'PostgreSQL refused a write because of a constraint of the table. Nothing of the call was written.',
+    'Correct the rows so that the constraint holds.',
+    (p) => `${p.table}: constraint "${p.constraint}" refused the write: ${p.detail}`,
+  ),
+  TM_APPEND_ONLY: define<{ table: string }>(
+    409,
+    false,
+    'An update, delete or truncate reached an append-only table.',
+    'Insert a correcting row instead; the table was declared appendOnly.',
+    (p) => `${p.table} is append-only: rows may be inserted, never changed or deleted`,
+  ),
+  TM_CHUNK_CAP: define<{ table: string; needed: number; cap: number }>(
+    409,
+    false,
+    'A write would need more attached chunks than the table may have.',
+    'Declare a longer chunk interval or raise maxChunks.',
+    (p) =>
+      `${p.table}: the rows need ${p.needed} attached chunks, over the cap of ${p.cap}; ` +
+      'declare a longer chunk interval, or raise maxChunks',
+  ),
+  // the database
+  TM_CONNECT: define<{ target: string; problem: string }>(
+    503,
+    true,
+    'PostgreSQL cannot be reached or refused the connection.',
+    'Check that the server runs and that DATABASE_URL is right.',
+    (p) => `cannot connect to PostgreSQL at ${p.target}: ${p.problem}`,
+  ),
+  TM_POSTGRES_VERSION: define<{ found: string }>(
+    500,
+    false,
+    'The PostgreSQL server has a major version that is not supported.',
+    'Use PostgreSQL 15, 16, 17 or 18.',
+    (p) => `PostgreSQL ${p.found} is not supported; use 15, 16, 17 or 18`,
+  ),
+  TM_DATABASE: define<{ sqlstate: string; problem: string }>(
+    500,
+    false,
+    'PostgreSQL answered with an error that has no code of its own here.',
+    'Read the SQLSTATE and the text of the message.',
+    (p) => `PostgreSQL error ${p.sqlstate}: ${p.problem}`,
+  ),
+  TM_BUSY: define<{ what: string; tries: number; lastProblem: string }>(
+    503,
+    true,
+    'Locks or conflicts with other transactions did not go away within the allowed tries.',
+    'Try again; look for long open transactions.',
+    (p) => `${p.what} could not be done in ${p.tries} tries: ${p.lastProblem}`,
+  ),
+  // embedded PostgreSQL
+  TM_EMBEDDED: define<{ problem: string; todo: string; log?: string }>(
+    500,
+    false,
+    'The embedded PostgreSQL could not be started or stopped.',
+    'Do what the message says; it holds the end of the server log.',
+    (p) => `embedded PostgreSQL: ${p.problem}; ${p.todo}${p.log ? `\nserver log:\n${p.log}` : ''}`,
+  ),
+  // migrating
+  TM_MIGRATION_DESTRUCTIVE: define<{ table: string; changes: readonly string[] }>(
+    409,
+    false,
+    'The declaration differs from the database in a way that would lose or rewrite data.',
+    'Run the SQL that the message shows yourself, if that is what you want, then migrate again.',
+    (p) =>
+      `${p.table}: the declaration differs in a way that tidemark does not do by itself:\n` +
+      p.changes.map((c) => `  ${c}`).join('\n'),
+  ),
+  TM_MIGRATION: define<{ problem: string; todo: string }>(
+    409,
+    false,
+    'The catalog or a table is in a state that the migration cannot start from.',
+    'Do what the message says.',
+    (p) => `${p.problem}; ${p.todo}`,
+  ),
+  // importing
+  TM_IMPORT: define<{ file: string; problem: string; todo: string }>(
+    422,
+    false,
+    'A file cannot be imported as asked.',
+    'Do what the message says.',
+    (p) => `${p.file}: ${p.problem}; ${p.todo}`,
+  ),
+  TM_INTERNAL: define<{ id: string }>(
+    500,
+    false,
+    'Something unexpected happened; the log holds the details under the id.',
+    'Report it with the id.',
+    (p) => `internal error ${p.id}; the log of the server has the details`,
+  ),
+} as const
+
+export type ErrorCode = keyof typeof errorRegistry
+export type ErrorParams<C extends ErrorCode> = Parameters<(typeof errorRegistry)[C]['message']>[0]
+
+/** Every error that Tidemark raises on purpose. Tell them apart by `code`, never by text. */
+export class TidemarkError<C extends ErrorCode = ErrorCode> extends Error {
+  override readonly name = 'TidemarkError'
+  readonly code: C
+  readonly params: ErrorParams<C>
+  readonly status: number
+  readonly retryable: boolean
+
+  constructor(code: C, params: ErrorParams<C>, options?: { cause?: unknown }) {
+    const definition = errorRegistry[code] as unknown as ErrorDefinition<ErrorParams<C>>
+    super(definition.message(params), options)
+    this.code = code
+    this.params = params
+    this.status = definition.status
+    this.retryable = definition.retryable
+  }
+}
+
+export function isTidemarkError(error: unknown): error is TidemarkError {
+  return error instanceof TidemarkError
+}
