@@ -1,0 +1,187 @@
+import { readdirSync, readFileSync, statSync } from 'node:fs'
+import { dirname, join, relative, resolve } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import ts from 'typescript'
+import { describe, expect, it } from 'vitest'
+
+const root = fileURLToPath(new URL('..', import.meta.url))
+const src = join(root, 'src')
+
+/**
+ * Who may import whom: each folder of src and the folders below it. `util` and `time` are ground for all.
+ * A new arrow is a decision: add it here together with its reason in docs/decisions/.
+ */
+const mayImport: Readonly<Record<string, readonly string[]>> = {
+  util: [],
+  time: ['util'],
+  schema: ['time', 'util'],
+  aggregate: ['schema', 'time', 'util'],
+  query: ['aggregate', 'schema', 'time', 'util'],
+  postgres: ['util'],
+  changelog: ['postgres', 'schema', 'time', 'util'],
+  migrate: ['changelog', 'postgres', 'schema', 'time', 'util'],
+  hot: ['aggregate', 'changelog', 'migrate', 'postgres', 'query', 'schema', 'time', 'util'],
+  lake: ['postgres', 'query', 'schema', 'time', 'util'],
+  ingest: ['hot', 'lake', 'postgres', 'schema', 'time', 'util'],
+  worker: ['changelog', 'hot', 'migrate', 'postgres', 'schema', 'time', 'util'],
+  // the engine is the only file that knows every tier
+  'engine.ts': [
+    'aggregate',
+    'changelog',
+    'hot',
+    'ingest',
+    'lake',
+    'migrate',
+    'ops',
+    'postgres',
+    'query',
+    'schema',
+    'time',
+    'util',
+    'worker',
+  ],
+  'index.ts': ['engine.ts', 'aggregate', 'postgres', 'query', 'schema', 'time', 'util'],
+  api: ['engine.ts', 'query', 'schema', 'time', 'util'],
+  ops: ['changelog', 'hot', 'migrate', 'postgres', 'schema', 'time', 'util'],
+  cli: [
+    'engine.ts',
+    'api',
+    'ingest',
+    'migrate',
+    'ops',
+    'postgres',
+    'query',
+    'schema',
+    'time',
+    'util',
+    'worker',
+  ],
+}
+
+/** Packages that one folder alone may know. */
+const soleImporter: Readonly<Record<string, string>> = {
+  pg: 'postgres',
+  'pg-copy-streams': 'postgres',
+  '@duckdb/node-api': 'lake',
+  fastify: 'api',
+  '@fastify/swagger': 'api',
+  typebox: 'api',
+  commander: 'cli',
+  picocolors: 'cli',
+  'temporal-polyfill': 'time',
+}
+
+interface Import {
+  readonly from: string
+  readonly specifier: string
+  readonly target: string | null
+}
+
+const files = listFiles(src)
+const imports = files.flatMap(importsOf)
+
+describe('the import graph', () => {
+  it('has no cycle', () => {
+    const graph = new Map<string, string[]>()
+    for (const file of files) graph.set(file, [])
+    for (const entry of imports) if (entry.target) graph.get(entry.from)?.push(entry.target)
+    expect(findCycle(graph)).toEqual([])
+  })
+
+  it('keeps the table of who may import whom', () => {
+    const wrong = imports
+      .filter((entry) => entry.target)
+      .map((entry) => ({ from: folderOf(entry.from), to: folderOf(entry.target as string), entry }))
+      .filter(({ from, to }) => from !== to && !(mayImport[from] ?? []).includes(to))
+      .map(({ entry }) => `${name(entry.from)} imports ${name(entry.target as string)}`)
+    expect(wrong).toEqual([])
+  })
+
+  it('enters a folder only through its index.ts', () => {
+    const wrong = imports
+      .filter((entry) => entry.target && folderOf(entry.from) !== folderOf(entry.target))
+      .filter((entry) => {
+        const target = name(entry.target as string)
+        const folder = folderOf(entry.target as string)
+        if (folder.endsWith('.ts') || folder === 'util') return false
+        return !/^[^/]+(\/[^/]+)?\/index\.ts$/.test(target)
+      })
+      .map((entry) => `${name(entry.from)} imports ${name(entry.target as string)}`)
+    expect(wrong).toEqual([])
+  })
+
+  it('lets one folder alone know each heavy package', () => {
+    const wrong = imports
+      .filter((entry) => !entry.target)
+      .map((entry) => ({ entry, owner: soleImporter[packageOf(entry.specifier)] }))
+      .filter(({ entry, owner }) => owner && folderOf(entry.from) !== owner)
+      .map(({ entry }) => `${name(entry.from)} imports ${entry.specifier}`)
+    expect(wrong).toEqual([])
+  })
+
+  it('reads the environment only in the command line', () => {
+    const wrong = files
+      .filter((file) => folderOf(file) !== 'cli')
+      .filter((file) => /\bprocess\.env\b/.test(readFileSync(file, 'utf8')))
+      .map(name)
+    expect(wrong).toEqual([])
+  })
+
+  it('knows every folder', () => {
+    expect([...new Set(files.map(folderOf))].filter((folder) => !(folder in mayImport))).toEqual([])
+  })
+})
+
+function listFiles(folder: string): string[] {
+  return readdirSync(folder).flatMap((entry) => {
+    const path = join(folder, entry)
+    if (statSync(path).isDirectory()) return listFiles(path)
+    return path.endsWith('.ts') ? [path] : []
+  })
+}
+
+function importsOf(file: string): Import[] {
+  return ts.preProcessFile(readFileSync(file, 'utf8'), true, true).importedFiles.map(({ fileName }) => ({
+    from: file,
+    specifier: fileName,
+    target: fileName.startsWith('.') ? resolve(dirname(file), fileName) : null,
+  }))
+}
+
+function name(file: string): string {
+  return relative(src, file)
+}
+
+function folderOf(file: string): string {
+  return name(file).split('/')[0] as string
+}
+
+function packageOf(specifier: string): string {
+  return specifier
+    .split('/')
+    .slice(0, specifier.startsWith('@') ? 2 : 1)
+    .join('/')
+}
+
+function findCycle(graph: ReadonlyMap<string, readonly string[]>): string[] {
+  const done = new Set<string>()
+  const path: string[] = []
+  const visit = (node: string): string[] | null => {
+    const at = path.indexOf(node)
+    if (at >= 0) return [...path.slice(at), node].map(name)
+    if (done.has(node)) return null
+    path.push(node)
+    for (const next of graph.get(node) ?? []) {
+      const cycle = visit(next)
+      if (cycle) return cycle
+    }
+    path.pop()
+    done.add(node)
+    return null
+  }
+  for (const node of graph.keys()) {
+    const cycle = visit(node)
+    if (cycle) return cycle
+  }
+  return []
+}
