@@ -80,12 +80,29 @@ export interface StateInput {
 }
 
 /**
- * How PostgreSQL computes a state for each group.
- * `columns`: aggregate expressions that go into one SELECT … GROUP BY with others.
- * `keyed`: a key expression per row; the tier groups by (cell, key), counts, and hands over the keys and counts of
- * each cell. `extra` is one more aggregate per (cell, key) where a count is not enough.
- * The result columns are read in PostgreSQL's binary format by postgres/ and given to `read` as JavaScript values
- * (int8 bigint, float8 number, numeric string, timestamptz bigint, bytea Uint8Array, arrays as arrays).
+ * What the tier hands to `outer` of a keyed state: a SELECT that is already grouped by (cell, key). `select` gives the
+ * columns named in `cells` (as many as the query has bucket and group columns, maybe none), then `key`, then `inner`.
+ */
+export interface KeyedSource {
+  /** A whole SELECT without brackets around it. */
+  readonly select: Sql
+  readonly cells: readonly Sql[]
+  readonly key: Sql
+  readonly inner: readonly Sql[]
+}
+
+/**
+ * How PostgreSQL computes a state for each group. The result columns are read in PostgreSQL's binary format by
+ * postgres/ and given to `read` as JavaScript values (int8 bigint, float8 number, numeric string, timestamptz bigint,
+ * bytea Uint8Array, arrays as arrays); a null column is null.
+ *
+ * `columns`: aggregate expressions that go into one SELECT … GROUP BY with others. `read` gets one value for each.
+ *
+ * `keyed`: two levels, so that what leaves PostgreSQL is small whatever the number of rows. The tier writes
+ * `select <cells>, <key>, <inner…> from <rows> where <conditions> group by <cells>, <key>` (leaving out rows whose key
+ * is null) and hands it to `outer`, which answers with a whole SELECT (no brackets; may begin with `with`) of the cell
+ * columns in order and then `width` columns: one row for each cell that has a key, and at most one row when there are
+ * no cell columns. A cell without a row has the state `create(spec)`. `keyedSelect` writes the inner level.
  */
 export type PostgresState =
   | {
@@ -95,9 +112,14 @@ export type PostgresState =
     }
   | {
       readonly shape: 'keyed'
-      /** Rows whose key is null are left out. */
+      /** Rows whose key is null are left out; `filter` is part of it. */
       readonly key: (input: StateInput) => Sql
-      readonly read: (keys: readonly unknown[], counts: readonly bigint[]) => AggregateState
+      /** Aggregates for each (cell, key). */
+      readonly inner: (input: StateInput) => readonly Sql[]
+      readonly outer: (source: KeyedSource) => Sql
+      /** How many columns follow the cells in the answer of `outer`. */
+      readonly width: number
+      readonly read: (values: readonly unknown[]) => AggregateState
     }
 
 export interface StateDefinition<S extends AggregateState = AggregateState> {

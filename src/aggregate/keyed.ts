@@ -1,0 +1,40 @@
+import { empty, identifier, join, raw, type Sql, sql } from '../util/sql.ts'
+import type { KeyedSource, PostgresState, StateInput } from './contract.ts'
+
+export interface KeyedRows {
+  /** The bucket and group expressions over the rows; they come out in this order. */
+  readonly cells: readonly Sql[]
+  /** What follows `from`: a table, or a subselect with an alias. */
+  readonly from: Sql
+  /** Conditions for all rows (range, where of the query); null for none. */
+  readonly where: Sql | null
+}
+
+/**
+ * The whole statement of a keyed state: the level grouped by (cell, key), and around it what the state makes of it.
+ *
+ * @example
+ * const statement = keyedSelect(shape, { value, time: null, filter: null }, { cells: [bucket], from, where: null })
+ * // select "c0", array_agg(…) … from (select bucket as "c0", … as "key", count(*) as "n0" … group by 1, 2) …
+ */
+export function keyedSelect(
+  shape: Extract<PostgresState, { shape: 'keyed' }>,
+  input: StateInput,
+  rows: KeyedRows,
+): Sql {
+  const cells = rows.cells.map((_, i) => identifier(`c${i}`))
+  const inner = shape.inner(input)
+  const innerNames = inner.map((_, i) => identifier(`n${i}`))
+  const key = identifier('key')
+  const list = [
+    ...rows.cells.map((cell, i) => sql`${cell} as ${cells[i]}`),
+    sql`${shape.key(input)} as ${key}`,
+    ...inner.map((aggregate, i) => sql`${aggregate} as ${innerNames[i]}`),
+  ]
+  // by position: an expression with parameters would not be recognised as the same one in GROUP BY
+  const positions = Array.from({ length: cells.length + 1 }, (_, i) => String(i + 1)).join(', ')
+  const where = rows.where === null ? empty : sql` where ${rows.where}`
+  const grouped = sql`select ${join(list, ', ')} from ${rows.from}${where} group by ${raw(positions)}`
+  const select = sql`select * from (${grouped}) grouped where ${key} is not null`
+  return shape.outer({ select, cells, key, inner: innerNames } satisfies KeyedSource)
+}
