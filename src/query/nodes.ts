@@ -18,8 +18,13 @@ export type Scalar = string | number | bigint | boolean | null
 /**
  * Conditions follow SQL's three-valued logic in every tier. Values have been coerced to the column's type when the
  * query was parsed: timestamptz to Instant (bigint), int8 to bigint, numeric to a decimal string.
+ * text and uuid compare by bytes (`COLLATE "C"`); NaN equals NaN and is above every number; -0 equals 0.
+ * `in` with no values is false, also for null. `isNull` of a whole jsonb column is true for SQL NULL and JSON null.
+ * An empty `and` is true, an empty `or` false.
  * For a jsonb path: `compare` and `in` compare JSON values by type and value (a number never equals a string);
- * `like` looks at strings only; `isNull` is true when the path is absent or JSON null.
+ * `eq` with a value of another type is false and `ne` true, the other operators are then unknown (null); absent and
+ * JSON null are unknown; numbers compare as numbers, strings by bytes, booleans false before true.
+ * `like` looks at strings only (anything else is unknown); `isNull` is true when the path is absent or JSON null.
  */
 export type FilterNode =
   | { readonly kind: 'and'; readonly filters: readonly FilterNode[] }

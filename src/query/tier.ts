@@ -9,6 +9,12 @@ import type { ColumnRef, FilterNode, GroupNode, LatestQueryNode, RowsQueryNode }
  * Every implementation passes test/suites/tier.ts.
  */
 
+/** All the time that PostgreSQL's timestamptz and 64-bit microseconds since 1970 both hold: 4713 BC to AD 294246. */
+export const everything: TimeRange = Object.freeze({
+  from: -210_866_803_200_000_000n,
+  to: 9_223_371_000_000_000_000n,
+})
+
 /**
  * One moment of the database. All parts of an answer are read in the same one (law: One snapshot). Lent by the
  * engine; tiers know how to use the one that belongs to them.
@@ -44,7 +50,7 @@ export interface ScanRequest {
   readonly by: readonly GroupNode[]
   readonly where: FilterNode | null
   readonly states: readonly StateRequest[]
-  /** Cells at most; one more is an error TM_LIMIT. */
+  /** Cells at most; one more is an error TM_LIMIT (what "cells"). */
   readonly maxCells: number
 }
 
@@ -68,7 +74,17 @@ export interface RowsRequest extends RowsQueryNode {
   readonly limit: number
 }
 
+/**
+ * A value of a row in the form that it has inside: timestamptz microseconds as bigint, int8 bigint, numeric decimal
+ * string, jsonb parsed JSON, text[] array of string or null, date `YYYY-MM-DD`, SQL NULL null. The planner puts it
+ * into the form that people see.
+ */
 export type RowValue = unknown
+
+/**
+ * One page. Ordered by time in the asked direction (plain tables: by primary key); rows of one instant in an order
+ * that stays the same from page to page of unchanged data.
+ */
 export interface RowsResult {
   /** One array per row, in the order of `columns`. */
   readonly rows: readonly (readonly RowValue[])[]
@@ -82,7 +98,10 @@ export interface LatestResult {
   readonly rowsRead: number | null
 }
 
-/** A stretch of time for which a tier holds rows, and what reading it would cost. */
+/**
+ * A stretch of time that a tier can answer for alone: it reads every row that lies there, and no other tier has to be
+ * asked too. Where two tiers cover the same stretch, the planner takes the cheaper one.
+ */
 export interface Coverage {
   readonly range: TimeRange
   readonly estimatedRows: number | null
@@ -98,7 +117,10 @@ export interface ScanContext {
 export interface Tier {
   /** `hot`, `cold`, `aggregate`, `warehouse`: for the plan that people see, never for decisions. */
   readonly name: string
-  /** The stretches of `range` (null: of everything) that this tier holds rows of, ascending, not overlapping. */
+  /**
+   * The stretches of `range` (null: of everything) that this tier holds rows of, ascending, not overlapping, cut to
+   * `range`. A table without time answers with one stretch `everything`.
+   */
   coverage(
     dataset: DatasetDefinition,
     range: TimeRange | null,
@@ -106,6 +128,17 @@ export interface Tier {
   ): Promise<readonly Coverage[]>
   /** Null when it can; otherwise the reason why not, for the plan. */
   cannot(request: ScanRequest): string | null
+  /**
+   * A range that holds every row of `range` that matches `where`: `[oldest, newest + 1 µs)` when an index can tell
+   * both, otherwise anything wider, never anything narrower. Null when there is certainly none. It is asked before a
+   * scan, to know where to begin, so it must be far cheaper than the scan.
+   */
+  bounds(
+    dataset: DatasetDefinition,
+    range: TimeRange | null,
+    where: FilterNode | null,
+    context: ScanContext,
+  ): Promise<TimeRange | null>
   scan(request: ScanRequest, context: ScanContext): Promise<ScanResult>
   rows(request: RowsRequest, context: ScanContext): Promise<RowsResult>
   latest(request: LatestQueryNode, context: ScanContext): Promise<LatestResult>
