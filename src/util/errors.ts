@@ -139,6 +139,15 @@ export const errorRegistry = {
     'Read the SQLSTATE and the text of the message.',
     (p) => `PostgreSQL error ${p.sqlstate}: ${p.problem}`,
   ),
+  TM_COMMIT_UNKNOWN: define<{ target: string }>(
+    503,
+    false,
+    'The connection was lost while a transaction was being committed.',
+    'Look whether the rows are there before writing them again; upsert makes a repetition harmless.',
+    (p) =>
+      `the connection to PostgreSQL at ${p.target} was lost during commit: it is unknown whether the transaction ` +
+      'was committed; look before you repeat it',
+  ),
   TM_BUSY: define<{ what: string; tries: number; lastProblem: string }>(
     503,
     true,
@@ -178,6 +187,35 @@ export const errorRegistry = {
     'A file cannot be imported as asked.',
     'Do what the message says.',
     (p) => `${p.file}: ${p.problem}; ${p.todo}`,
+  ),
+  // over HTTP
+  TM_BODY: define<{ problem: string; todo: string }>(
+    400,
+    false,
+    'The body of a request cannot be read in the format that its content type names.',
+    'Send what the message asks for.',
+    (p) => `${p.problem}; ${p.todo}`,
+  ),
+  TM_BODY_TOO_LARGE: define<{ limitBytes: number }>(
+    413,
+    false,
+    'The body of a request, unpacked, is larger than the server takes.',
+    'Send the rows in several requests, or raise bodyLimitBytes.',
+    (p) => `the body is larger than ${p.limitBytes} bytes (unpacked); send the rows in several requests`,
+  ),
+  TM_MEDIA_TYPE: define<{ found: string; allowed: readonly string[] }>(
+    415,
+    false,
+    'The content type or encoding of a request is not one that the route takes.',
+    'Send one of the types that the message lists.',
+    (p) => `content of type "${p.found}" is not taken here; allowed: ${p.allowed.join(', ')}`,
+  ),
+  TM_ROUTE: define<{ method: string; url: string }>(
+    404,
+    false,
+    'There is no such route.',
+    'Look at /openapi.json for the routes that exist.',
+    (p) => `there is no route ${p.method} ${p.url}; see /openapi.json`,
   ),
   TM_INTERNAL: define<{ id: string }>(
     500,

@@ -1,0 +1,320 @@
+import pg from 'pg'
+import { TidemarkError } from '../util/errors.ts'
+import { printSql, printSqlInline, type Sql } from '../util/sql.ts'
+import type { Connection, QueryAnswer, QueryOptions } from './contract.ts'
+import { encodeParameter } from './parameters.ts'
+import { connectFailure, isServerError, translateError } from './translate-error.ts'
+import {
+  BinaryStatement,
+  CopyIn,
+  CopyOut,
+  MessageTap,
+  Script,
+  type Statement,
+  type TransactionStatus,
+  type WireConnection,
+} from './wire.ts'
+
+export interface ConnectionSettings {
+  readonly connectionString: string
+  readonly applicationName: string
+  readonly connectTimeoutMs: number
+  readonly cancelTimeoutMs: number
+}
+
+/** pg's Client and Connection as they are used here; their types leave these members out. */
+type PgClient = pg.Client & {
+  readonly connection: WireConnection & { readonly ssl: unknown }
+  readonly processID: number
+  readonly secretKey: number
+}
+type PgRawConnection = WireConnection & {
+  connect(port: number, host: string): void
+  requestSsl(): void
+  cancel(processId: number, secretKey: number): void
+}
+
+/** One connection to the server, with statements in the order of their calls. */
+export class ServerConnection implements Connection {
+  readonly processId: number
+  readonly target: string
+  /** ms of our own statement_timeout in the open transaction, for the error. */
+  statementTimeoutMs: number | null = null
+  /** A signal that holds for every statement, for as long as it is set. */
+  ambientSignal: AbortSignal | null = null
+  readonly #client: PgClient
+  readonly #tap: MessageTap
+  readonly #settings: ConnectionSettings
+  #running: Statement | null = null
+  #tail: Promise<unknown> = Promise.resolve()
+  #waiting = 0
+  #lost: Error | null = null
+  #wasCancelled = false
+
+  private constructor(client: PgClient, settings: ConnectionSettings, target: string) {
+    this.#client = client
+    this.#settings = settings
+    this.target = target
+    this.processId = client.processID
+    this.#tap = new MessageTap(client.connection.stream)
+    client.on('error', (error) => this.#lose(error))
+    client.on('end', () => this.#lose(new Error('the connection was closed')))
+  }
+
+  static async open(settings: ConnectionSettings): Promise<ServerConnection> {
+    const client = makeClient(settings)
+    const target = describeTarget(client)
+    // An error after the failed connect would otherwise end the process.
+    client.on('error', ignoreLateError)
+    try {
+      await client.connect()
+    } catch (error) {
+      client.end().catch(ignoreLateError)
+      throw connectFailure(error as Error, { target })
+    }
+    const connection = new ServerConnection(client, settings, target)
+    client.removeListener('error', ignoreLateError)
+    return connection
+  }
+
+  /** After the last statement: only `I` is clean. */
+  get status(): TransactionStatus {
+    return this.#tap.status
+  }
+
+  /** Whether another user may have it: nothing runs, no transaction is open, no cancel request may still be under way. */
+  get isClean(): boolean {
+    return !this.#lost && !this.#wasCancelled && this.#waiting === 0 && this.status === 'I'
+  }
+
+  get isLost(): boolean {
+    return this.#lost !== null
+  }
+
+  async query(statement: Sql, options: QueryOptions = {}): Promise<QueryAnswer> {
+    const { text, values } = printSql(statement)
+    const run = new BinaryStatement(text, values.map(encodeParameter), options.name)
+    await this.#run(run, options)
+    return { rows: run.rows, columns: run.columns, rowCount: run.rowCount }
+  }
+
+  async execute(script: string | Sql): Promise<void> {
+    await this.executeTagged(script)
+  }
+
+  /** As execute; gives the last command tag (`COMMIT`, or `ROLLBACK` where a COMMIT met a failed transaction). */
+  async executeTagged(script: string | Sql): Promise<string> {
+    const run = new Script(typeof script === 'string' ? script : printSqlInline(script))
+    await this.#run(run, {})
+    return run.tag
+  }
+
+  async copyFrom(
+    statement: Sql,
+    source: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
+    options: QueryOptions = {},
+  ): Promise<number> {
+    const run = new CopyIn(printSqlInline(statement))
+    const settled = this.#run(run, options, () => run.fail('cancelled'))
+    settled.catch(() => {})
+    await run.ready
+    let sourceProblem: { readonly error: unknown } | null = null
+    try {
+      if (run.isOpen) {
+        for await (const chunk of source) {
+          if (!run.isOpen) break
+          await run.write(chunk)
+        }
+      }
+      run.finish()
+    } catch (error) {
+      sourceProblem = { error }
+      run.fail('the source of the rows failed')
+    }
+    try {
+      await settled
+    } catch (error) {
+      // The server's refusal is then only the echo of our own CopyFail.
+      if (!sourceProblem || this.isLost) throw error
+    }
+    if (sourceProblem) throw sourceProblem.error
+    return run.rowCount
+  }
+
+  async *copyTo(statement: Sql, options: QueryOptions = {}): AsyncGenerator<Uint8Array, void, undefined> {
+    const run = new CopyOut(printSqlInline(statement))
+    const settled = this.#run(run, options)
+    let isSettled = false
+    const end = settled.then(
+      () => {
+        isSettled = true
+      },
+      () => {
+        isSettled = true
+      },
+    )
+    try {
+      for (;;) {
+        const chunk = run.take()
+        if (chunk) yield chunk
+        else if (isSettled) break
+        else await Promise.race([run.waitForMore(), end])
+      }
+      await settled
+    } finally {
+      if (!isSettled) {
+        run.drop()
+        await this.#cancel(run)
+        await end
+      }
+    }
+  }
+
+  /** Closes the socket; the server rolls back what was open. */
+  destroy(): void {
+    this.#client.connection.stream.destroy()
+    this.#lose(new Error('the connection was closed'))
+  }
+
+  /** Says good-bye. */
+  async end(): Promise<void> {
+    await this.#client.end()
+  }
+
+  ref(): void {
+    this.#client.connection.stream.ref()
+  }
+
+  unref(): void {
+    this.#client.connection.stream.unref()
+  }
+
+  #run(statement: Statement, options: QueryOptions, onAbort?: () => void): Promise<void> {
+    const previous = this.#tail
+    this.#waiting += 1
+    const run = previous
+      .then(() => this.#runNow(statement, options.signal ?? this.ambientSignal, onAbort))
+      .finally(() => {
+        this.#waiting -= 1
+      })
+    this.#tail = run.catch(() => {})
+    return run
+  }
+
+  async #runNow(statement: Statement, signal: AbortSignal | null, onAbort?: () => void): Promise<void> {
+    if (signal?.aborted || this.#lost) {
+      const problem = signal?.aborted
+        ? cancelledError(signal, 'the statement')
+        : connectFailure(this.#lost!, this)
+      statement.settle(problem)
+      throw problem
+    }
+    let cancelling: Promise<void> | null = null
+    const abort = () => {
+      onAbort?.()
+      cancelling = this.#cancel(statement)
+    }
+    signal?.addEventListener('abort', abort, { once: true })
+    this.#running = statement
+    this.#tap.statement = statement
+    try {
+      this.#client.query(statement as unknown as pg.Submittable)
+      await statement.done
+    } catch (error) {
+      if (cancelling && signal) {
+        const isEcho = !isServerError(error) || error.code === '57014'
+        if (isEcho) throw cancelledError(signal, 'the statement', error)
+      }
+      throw translateError(error, { target: this.target, statementTimeoutMs: this.statementTimeoutMs })
+    } finally {
+      signal?.removeEventListener('abort', abort)
+      this.#running = null
+      this.#tap.statement = null
+      await cancelling
+    }
+  }
+
+  /**
+   * Asks the server over a second connection to stop the statement. The request may arrive after the statement's
+   * end and hit the next one, so a connection that was cancelled is never used by anyone else.
+   */
+  async #cancel(statement: Statement): Promise<void> {
+    this.#wasCancelled = true
+    const limit = setTimeout(() => this.destroy(), this.#settings.cancelTimeoutMs)
+    try {
+      await sendCancel(this.#client, this.#settings)
+      await statement.done.catch(() => {})
+    } catch {
+      // The server cannot be told: closing the socket is the only way left to stop waiting for it.
+      this.destroy()
+    } finally {
+      clearTimeout(limit)
+    }
+  }
+
+  #lose(error: Error): void {
+    this.#lost ??= error
+    this.#running?.settle(this.#lost)
+  }
+}
+
+function ignoreLateError(): void {}
+
+function makeClient(settings: ConnectionSettings): PgClient {
+  try {
+    return new pg.Client({
+      connectionString: settings.connectionString,
+      application_name: settings.applicationName,
+      connectionTimeoutMillis: settings.connectTimeoutMs,
+      keepAlive: true,
+    }) as PgClient
+  } catch {
+    // The original error may hold the URL with its password.
+    throw new TidemarkError('TM_CONFIG', {
+      path: 'connectionString',
+      problem: 'is not a PostgreSQL URL; it has the form postgres://user:password@host:5432/database',
+    })
+  }
+}
+
+function describeTarget(client: PgClient): string {
+  return `${client.user ?? ''}@${client.host}:${client.port}/${client.database ?? ''}`
+}
+
+/** What an aborted call is answered with: the signal's own reason where that is one of our errors. */
+export function cancelledError(signal: AbortSignal, what: string, cause?: unknown): TidemarkError {
+  if (signal.reason instanceof TidemarkError) return signal.reason
+  return new TidemarkError('TM_CANCELLED', { what }, { cause: cause ?? signal.reason })
+}
+
+/** Resolves when the server has closed the connection of the request, which it does after signalling the backend. */
+function sendCancel(client: PgClient, settings: ConnectionSettings): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const RawConnection = pg.Connection as unknown as new (config: object) => PgRawConnection
+    const request = new RawConnection({ ssl: client.connection.ssl })
+    const limit = setTimeout(
+      () => request.stream.destroy(new Error('cancel timed out')),
+      settings.cancelTimeoutMs,
+    )
+    let problem: Error | null = null
+    request.on('error', (error: Error & { code?: string }) => {
+      // The server may reset instead of closing once it has done its work.
+      if (error.code !== 'ECONNRESET') problem = error
+    })
+    request.on('end', () => {
+      clearTimeout(limit)
+      if (problem) reject(problem)
+      else resolve()
+    })
+    const send = () => request.cancel(client.processID, client.secretKey)
+    request.on('connect', () => {
+      if (client.connection.ssl) request.requestSsl()
+      else send()
+    })
+    request.on('sslconnect', send)
+    if (client.host.startsWith('/')) {
+      const path = `${client.host}/.s.PGSQL.${client.port}`
+      ;(request.connect as unknown as (path: string) => void).call(request, path)
+    } else request.connect(client.port, client.host)
+  })
+}

@@ -1,0 +1,234 @@
+import { TidemarkError } from '../util/errors.ts'
+import { raw, type Sql } from '../util/sql.ts'
+import { cancelledError, type ServerConnection } from './connection.ts'
+import type {
+  Connection,
+  Database,
+  QueryAnswer,
+  QueryOptions,
+  TransactionMode,
+  TransactionOptions,
+} from './contract.ts'
+import { Pool } from './pool.ts'
+
+export interface DatabaseOptions {
+  /** `postgres://user:password@host:5432/database`. PgBouncer in transaction mode is fine. */
+  readonly connectionString: string
+  /** Connections at most; default 10. Each costs the server some megabytes and a process. */
+  readonly max?: number
+  /** Shown in pg_stat_activity; default `tidemark`. */
+  readonly applicationName?: string
+  /** ms to reach the server and log in; default 10,000. */
+  readonly connectTimeoutMs?: number
+  /** ms a call waits for a connection of the pool before TM_TIMEOUT; default 30,000. */
+  readonly acquireTimeoutMs?: number
+  /** Calls that may wait for a connection before TM_BUSY; default 1,000. Each holds its arguments in memory. */
+  readonly maxWaiting?: number
+  /** ms after which an unused connection is closed; default 30,000. */
+  readonly idleTimeoutMs?: number
+  /** ms in which a cancelled statement must end before its connection is cut; default 5,000. */
+  readonly cancelTimeoutMs?: number
+  /** ms that close() waits for what is lent before it cuts it; default 10,000. */
+  readonly closeTimeoutMs?: number
+}
+
+export const databaseDefaults = Object.freeze({
+  max: 10,
+  applicationName: 'tidemark',
+  connectTimeoutMs: 10_000,
+  acquireTimeoutMs: 30_000,
+  maxWaiting: 1_000,
+  idleTimeoutMs: 30_000,
+  cancelTimeoutMs: 5_000,
+  closeTimeoutMs: 10_000,
+}) satisfies Readonly<Required<Omit<DatabaseOptions, 'connectionString'>>>
+
+function settle(options: DatabaseOptions): Readonly<Required<DatabaseOptions>> {
+  const settings = { ...databaseDefaults, ...withoutUndefined(options) }
+  if (typeof settings.connectionString !== 'string' || settings.connectionString === '')
+    throw new TidemarkError('TM_CONFIG', { path: 'connectionString', problem: 'is missing' })
+  for (const [path, value] of Object.entries(settings)) {
+    if (typeof databaseDefaults[path as keyof typeof databaseDefaults] !== 'number') continue
+    const number = value as number
+    if (!Number.isInteger(number) || number < 1 || number > 2147483647)
+      throw new TidemarkError('TM_CONFIG', {
+        path,
+        problem: `must be a whole number from 1 to 2147483647, not ${String(value)}`,
+      })
+  }
+  return Object.freeze(settings)
+}
+
+function withoutUndefined<T extends object>(options: T): T {
+  return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as T
+}
+
+/**
+ * A pool of connections to one PostgreSQL. Nothing is connected before the first call.
+ *
+ * @example
+ * const db = createDatabase({ connectionString: 'postgres://localhost/app' })
+ * const { rows } = await db.query(sql`select count(*) from cpu where time >= ${from}::timestamptz`)
+ * await db.close()
+ *
+ * Errors: TM_CONFIG for wrong options; the calls give TM_CONNECT, TM_TIMEOUT, TM_CANCELLED, TM_BUSY,
+ * TM_DUPLICATE_KEY, TM_CONSTRAINT, TM_COMMIT_UNKNOWN and TM_DATABASE, with PostgreSQL's own error as `cause`.
+ */
+export function createDatabase(options: DatabaseOptions): Database {
+  return new PooledDatabase(options)
+}
+
+class PooledDatabase implements Database {
+  readonly #pool: Pool
+  #version: number | null = null
+
+  constructor(options: DatabaseOptions) {
+    this.#pool = new Pool(settle(options))
+  }
+
+  query(statement: Sql, options: QueryOptions = {}): Promise<QueryAnswer> {
+    return this.#lend(options.signal ?? null, (connection) => connection.query(statement, options))
+  }
+
+  execute(script: string | Sql): Promise<void> {
+    return this.#lend(null, (connection) => connection.execute(script))
+  }
+
+  withConnection<T>(
+    use: (connection: Connection) => Promise<T>,
+    options: { signal?: AbortSignal | null } = {},
+  ): Promise<T> {
+    const signal = options.signal ?? null
+    return this.#lend(signal, (connection) => {
+      connection.ambientSignal = signal
+      return useLent(connection, use)
+    })
+  }
+
+  transaction<T>(options: TransactionOptions, use: (connection: Connection) => Promise<T>): Promise<T> {
+    return this.#lend(options.signal ?? null, async (connection) => {
+      await connection.execute(beginScript(options))
+      connection.statementTimeoutMs = options.statementTimeoutMs ?? null
+      connection.ambientSignal = options.signal ?? null
+      let result: T
+      try {
+        result = await useLent(connection, use)
+        if (options.signal?.aborted) throw cancelledError(options.signal, 'the transaction')
+      } catch (error) {
+        await rollback(connection)
+        throw error
+      }
+      connection.ambientSignal = null
+      await commit(connection)
+      return result
+    })
+  }
+
+  async serverVersion(): Promise<number> {
+    if (this.#version === null) {
+      const answer = await this.query(raw(`select current_setting('server_version_num')::int4`))
+      this.#version = answer.rows[0]![0] as number
+    }
+    return this.#version
+  }
+
+  close(): Promise<void> {
+    return this.#pool.close()
+  }
+
+  async #lend<T>(signal: AbortSignal | null, use: (connection: ServerConnection) => Promise<T>): Promise<T> {
+    const connection = await this.#pool.acquire(signal)
+    try {
+      return await use(connection)
+    } finally {
+      this.#pool.release(connection)
+    }
+  }
+}
+
+/** Lends a face of the connection that stops working when it is given back. */
+async function useLent<T>(
+  connection: ServerConnection,
+  use: (connection: Connection) => Promise<T>,
+): Promise<T> {
+  let isLent = true
+  const check = () => {
+    if (isLent) return
+    throw new TidemarkError('TM_DATABASE', {
+      sqlstate: '08003',
+      problem: 'a connection was used after it was given back; await everything inside the callback',
+    })
+  }
+  try {
+    return await use({
+      processId: connection.processId,
+      async query(statement, options) {
+        check()
+        return connection.query(statement, options)
+      },
+      async execute(script) {
+        check()
+        return connection.execute(script)
+      },
+      async copyFrom(statement, source, options) {
+        check()
+        return connection.copyFrom(statement, source, options)
+      },
+      copyTo(statement, options) {
+        check()
+        return connection.copyTo(statement, options)
+      },
+    })
+  } finally {
+    isLent = false
+  }
+}
+
+const modeClauses: Readonly<Record<TransactionMode, string>> = {
+  'read committed': 'isolation level read committed read write',
+  'repeatable read': 'isolation level repeatable read read write',
+  'repeatable read read only': 'isolation level repeatable read read only',
+  serializable: 'isolation level serializable read write',
+}
+
+/** One round trip. SET LOCAL only: a session setting would leak to the next client behind PgBouncer. */
+function beginScript(options: TransactionOptions): string {
+  const script = [`begin ${modeClauses[options.mode ?? 'read committed']}`]
+  for (const [setting, value] of [
+    ['lock_timeout', options.lockTimeoutMs],
+    ['statement_timeout', options.statementTimeoutMs],
+  ] as const) {
+    if (value === undefined) continue
+    if (!Number.isInteger(value) || value < 0 || value > 2147483647)
+      throw new TidemarkError('TM_CONFIG', {
+        path: setting,
+        problem: `must be a whole number of milliseconds from 0 to 2147483647, not ${value}`,
+      })
+    script.push(`set local ${setting} = ${value}`)
+  }
+  return script.join('; ')
+}
+
+async function commit(connection: ServerConnection): Promise<void> {
+  let tag: string
+  try {
+    tag = await connection.executeTagged('commit')
+  } catch (error) {
+    if (connection.isLost)
+      throw new TidemarkError('TM_COMMIT_UNKNOWN', { target: connection.target }, { cause: error })
+    throw error
+  }
+  // PostgreSQL answers COMMIT with ROLLBACK, and no error, when a statement had failed before.
+  if (tag !== 'COMMIT')
+    throw new TidemarkError('TM_DATABASE', {
+      sqlstate: '25P02',
+      problem: 'a statement of the transaction had failed, so the commit became a rollback',
+    })
+}
+
+/** The error that led here matters more than one of the rollback: then the connection is not clean and is closed. */
+async function rollback(connection: ServerConnection): Promise<void> {
+  if (connection.isLost) return
+  connection.ambientSignal = null
+  await connection.execute('rollback').catch(() => connection.destroy())
+}

@@ -1,0 +1,16 @@
+export { infiniteFuture, infinitePast } from './binary.ts'
+export type {
+  Connection,
+  Database,
+  QueryAnswer,
+  Queryable,
+  QueryOptions,
+  TransactionMode,
+  TransactionOptions,
+} from './contract.ts'
+export type { DatabaseOptions } from './database.ts'
+export { createDatabase, databaseDefaults } from './database.ts'
+export type { RetryOptions } from './retry.ts'
+export { isRetryable, retry, retryableStates, retryDefaults } from './retry.ts'
+export { sqlstateOf } from './translate-error.ts'
+export { assertSupportedVersion, supportedMajors } from './version.ts'
