@@ -1,1 +1,43 @@
+export {
+  assertBucketSpec,
+  type BucketBordersOptions,
+  bucketBorders,
+  bucketOrigin,
+  bucketStart,
+  type FixedBucket,
+  fixedBucket,
+  nextBucket,
+} from './bucket.ts'
+export { civilFromDays, daysFromCivil, daysInMonth, floorDivide, microsPerDay } from './civil.ts'
+export { type FixedClock, fixedClock, systemClock } from './clock.ts'
+export {
+  formatDay,
+  formatInstant,
+  type InstantInput,
+  infinityInstant,
+  instantFromDate,
+  isFiniteInstant,
+  maxInstant,
+  minInstant,
+  minusInfinityInstant,
+  type ParseInstantOptions,
+  parseInstant,
+  readInstant,
+  toDate,
+  toInstant,
+  tryParseInstant,
+} from './instant.ts'
+export {
+  addInterval,
+  approximateMicros,
+  boundMicros,
+  compareIntervals,
+  intervalFromMicros,
+  parseInterval,
+  sameInterval,
+  subtractInterval,
+} from './interval.ts'
+export { showValue, TimeProblem } from './problem.ts'
+export { type ParseRangeOptions, parsePoint, parseRange, type RangeInput, type RangePoint } from './range.ts'
 export type * from './types.ts'
+export { localMicros, offsetAt, resolveZone, type Zone } from './zone.ts'
