@@ -1,4 +1,3 @@
-import type { Instant } from '../time/index.ts'
 import { TidemarkError } from '../util/errors.ts'
 
 /**
@@ -24,10 +23,10 @@ import { TidemarkError } from '../util/errors.ts'
  * Any other type is one error that names the column and says to cast it to text.
  */
 
-/** What timestamptz 'infinity' is as an Instant. The finite ones that would collide lie in the year 294247. */
-export const infiniteFuture: Instant = 9223372036854775807n
-/** What timestamptz '-infinity' is as an Instant. */
-export const infinitePast: Instant = -9223372036854775808n
+/** What timestamptz 'infinity' is as an instant (microseconds since 1970). The finite ones that would collide lie in the year 294247. */
+export const infiniteFuture: bigint = 9223372036854775807n
+/** What timestamptz '-infinity' is as an instant (microseconds since 1970). */
+export const infinitePast: bigint = -9223372036854775808n
 
 /** 2000-01-01, PostgreSQL's epoch, in microseconds and in days since 1970. */
 const postgresEpochMicros = 946684800000000n
@@ -40,7 +39,7 @@ const decodeJson: Decode = (bytes, start, end) => JSON.parse(bytes.toString('utf
 const decodeUint4: Decode = (bytes, start) => bytes.readUInt32BE(start)
 const decodeUint8: Decode = (bytes, start) => bytes.readBigUInt64BE(start)
 
-function decodeTimestamp(bytes: Buffer, start: number): Instant {
+function decodeTimestamp(bytes: Buffer, start: number): bigint {
   const micros = bytes.readBigInt64BE(start)
   if (micros === infiniteFuture || micros === infinitePast) return micros
   return micros + postgresEpochMicros

@@ -1,0 +1,47 @@
+import { existsSync } from 'node:fs'
+import { defineConfig } from 'vitest/config'
+import { SummaryReporter } from './test/helpers/reporter.ts'
+
+/**
+ * Lanes: `unit` is everything without a database. `*.pg.test.ts` run once on the embedded PostgreSQL 18 and once on
+ * Debian's 15; with DATABASE_URL they run on that server instead.
+ */
+const skipped: string[] = []
+const lanes: string[] = []
+if (process.env['DATABASE_URL']) lanes.push('pg-url')
+else {
+  lanes.push('pg18')
+  if (existsSync('/usr/lib/postgresql/15/bin/postgres')) lanes.push('pg15')
+  else
+    skipped.push(
+      'skipped lane pg15: /usr/lib/postgresql/15/bin/postgres is absent (apt-get install postgresql-15)',
+    )
+}
+
+const shared = { exclude: ['**/node_modules/**', '**/dist/**'], testTimeout: 30_000, hookTimeout: 60_000 }
+
+export default defineConfig({
+  test: {
+    reporters: ['default', new SummaryReporter(skipped)],
+    // The machine's cores are shared with the PostgreSQL servers that the tests drive.
+    maxWorkers: 2,
+    projects: [
+      {
+        test: {
+          ...shared,
+          name: 'unit',
+          include: ['test/**/*.test.ts', 'src/**/*.test.ts'],
+          exclude: [...shared.exclude, '**/*.pg.test.ts'],
+        },
+      },
+      ...lanes.map((name) => ({
+        test: {
+          ...shared,
+          name,
+          include: ['test/**/*.pg.test.ts'],
+          globalSetup: ['test/helpers/global-setup.ts'],
+        },
+      })),
+    ],
+  },
+})
