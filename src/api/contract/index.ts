@@ -1,0 +1,3 @@
+export { toJsonText, toJsonValue } from './json.ts'
+export { Problem } from './problem.ts'
+export { Dataset, Health, InsertAnswer, QueryAnswer, QueryBody } from './schemas.ts'

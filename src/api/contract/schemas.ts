@@ -1,0 +1,103 @@
+import Type from 'typebox'
+
+/** What travels, for OpenAPI and for clients. Queries are checked by query/, which names the path of each problem. */
+
+const Instant = Type.Union([Type.String(), Type.Integer()], {
+  description:
+    'ISO 8601 with a zone (`2026-01-01T00:00:00Z`), relative to now (`-30 days`, `now`), or microseconds since the epoch.',
+})
+
+const Where = Type.Record(Type.String(), Type.Unknown(), {
+  description:
+    'Conditions by column: a value, null, or {eq, ne, lt, lte, gt, gte, in, notIn, like, ilike, not, contains}; ' +
+    '`properties.plan` reaches into jsonb; $and, $or and $not combine.',
+  examples: [{ status: 'ok', latency_ms: { gte: 10 }, $or: [{ model: 'a' }, { model: 'b' }] }],
+})
+
+const Aggregate = Type.Object(
+  {
+    fn: Type.String({ description: 'count, sum, avg, min, max, first, last, stddev, variance, percentile, uniques, countDistinct, histogram' }),
+    column: Type.Optional(Type.String()),
+    q: Type.Optional(Type.Number({ minimum: 0, maximum: 1, description: 'percentile only' })),
+    borders: Type.Optional(Type.Array(Type.Number(), { description: 'histogram only' })),
+    where: Type.Optional(Where),
+  },
+  { $id: 'Aggregate', title: 'Aggregate' },
+)
+
+export const QueryBody = Type.Object(
+  {
+    dataset: Type.String({ examples: ['metrics.llm_requests'] }),
+    from: Type.Optional(Instant),
+    to: Type.Optional(Instant),
+    where: Type.Optional(Where),
+    select: Type.Optional(
+      Type.Record(Type.String(), Aggregate, { description: 'Aggregates by output name; makes this an aggregate query.' }),
+    ),
+    bucket: Type.Optional(Type.String({ examples: ['1 hour', '15m', '1 month'] })),
+    zone: Type.Optional(Type.String({ examples: ['Europe/Berlin'] })),
+    by: Type.Optional(Type.Array(Type.String())),
+    having: Type.Optional(Where),
+    order: Type.Optional(Type.Array(Type.String(), { examples: [['-requests', 'model']] })),
+    fill: Type.Optional(Type.Unknown({ description: "'none', 'null', 'previous', 'linear' or {constant: 0}" })),
+    latestBy: Type.Optional(
+      Type.Array(Type.String(), { description: 'The newest row of each series of these columns.' }),
+    ),
+    columns: Type.Optional(Type.Union([Type.Literal('*'), Type.Array(Type.String())])),
+    direction: Type.Optional(Type.Union([Type.Literal('asc'), Type.Literal('desc')])),
+    limit: Type.Optional(Type.Integer({ minimum: 1 })),
+    cursor: Type.Optional(Type.String()),
+    timeoutMs: Type.Optional(Type.Integer({ minimum: 1 })),
+  },
+  { $id: 'Query', title: 'Query' },
+)
+
+export const QueryAnswer = Type.Object(
+  {
+    rows: Type.Array(Type.Record(Type.String(), Type.Unknown())),
+    columns: Type.Array(Type.Object({ name: Type.String(), type: Type.String() })),
+    cursor: Type.Optional(Type.Union([Type.String(), Type.Null()])),
+    plan: Type.Unknown({ description: 'Which part of the range came from where, rows, bytes, ms, freshness, error bounds.' }),
+  },
+  { $id: 'QueryAnswer', title: 'QueryAnswer' },
+)
+
+export const Dataset = Type.Object(
+  {
+    name: Type.String(),
+    kind: Type.String(),
+    time: Type.Union([Type.String(), Type.Null()]),
+    primaryKey: Type.Union([Type.Array(Type.String()), Type.Null()]),
+    appendOnly: Type.Boolean(),
+    comment: Type.Union([Type.String(), Type.Null()]),
+    columns: Type.Array(
+      Type.Object({
+        name: Type.String(),
+        type: Type.String(),
+        nullable: Type.Boolean(),
+        hasDefault: Type.Boolean(),
+        comment: Type.Union([Type.String(), Type.Null()]),
+      }),
+    ),
+  },
+  { $id: 'Dataset', title: 'Dataset' },
+)
+
+export const InsertAnswer = Type.Object(
+  { inserted: Type.Integer({ description: 'Rows written and committed.' }) },
+  { $id: 'InsertAnswer', title: 'InsertAnswer' },
+)
+
+export const Health = Type.Object(
+  {
+    status: Type.Union([Type.Literal('ok'), Type.Literal('down')]),
+    version: Type.String(),
+    postgres: Type.Object({
+      reachable: Type.Boolean(),
+      version: Type.Union([Type.String(), Type.Null()]),
+      ms: Type.Union([Type.Number(), Type.Null()]),
+    }),
+    uptimeMs: Type.Integer(),
+  },
+  { $id: 'Health', title: 'Health' },
+)

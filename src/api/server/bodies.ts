@@ -1,0 +1,68 @@
+import { Readable } from 'node:stream'
+import { createGunzip } from 'node:zlib'
+import type { FastifyInstance } from 'fastify'
+import { TidemarkError } from '../../util/errors.ts'
+
+/**
+ * Takes JSON, NDJSON and CSV bodies, gzipped or not. The limit holds for the unpacked bytes, so a small body cannot
+ * unpack into a large one.
+ */
+export function installBodies(app: FastifyInstance): void {
+  app.addHook('preParsing', async (request, _reply, payload) => {
+    const encoding = request.headers['content-encoding']
+    if (encoding === undefined || encoding === 'identity') return payload
+    if (encoding !== 'gzip') {
+      throw new TidemarkError('TM_MEDIA_TYPE', { found: `content-encoding ${encoding}`, allowed: ['gzip', 'identity'] })
+    }
+    delete request.headers['content-length']
+    const gunzip = createGunzip()
+    const unpacked = Readable.from(unpack(payload.pipe(gunzip)), { objectMode: false })
+    payload.on('error', (error) => gunzip.destroy(error))
+    return unpacked
+  })
+  app.removeAllContentTypeParsers()
+  app.addContentTypeParser('application/json', { parseAs: 'string' }, app.getDefaultJsonParser('error', 'error'))
+  app.addContentTypeParser<string>(
+    ['application/x-ndjson', 'application/ndjson', 'application/jsonl'],
+    { parseAs: 'string' },
+    (_request, body, done) => {
+      try {
+        done(null, parseNdjson(body))
+      } catch (error) {
+        done(error as Error)
+      }
+    },
+  )
+  app.addContentTypeParser<string>('text/csv', { parseAs: 'string' }, (_request, body, done) => done(null, body))
+}
+
+async function* unpack(stream: Readable): AsyncGenerator<Buffer> {
+  try {
+    for await (const chunk of stream) yield chunk
+  } catch (error) {
+    throw new TidemarkError(
+      'TM_BODY',
+      { problem: 'the body is not whole gzip data', todo: 'send it again, or without content-encoding: gzip' },
+      { cause: error },
+    )
+  }
+}
+
+function parseNdjson(body: string): unknown[] {
+  const rows: unknown[] = []
+  let line = 0
+  for (const text of body.split('\n')) {
+    line++
+    if (text.trim() === '') continue
+    try {
+      rows.push(JSON.parse(text))
+    } catch (error) {
+      throw new TidemarkError(
+        'TM_BODY',
+        { problem: `line ${line} is not JSON: ${(error as Error).message}`, todo: 'send one JSON object a line' },
+        { cause: error },
+      )
+    }
+  }
+  return rows
+}

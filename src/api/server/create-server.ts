@@ -1,0 +1,67 @@
+import { randomUUID } from 'node:crypto'
+import swagger from '@fastify/swagger'
+import Fastify, { type FastifyBaseLogger, type FastifyInstance } from 'fastify'
+import type { Tidemark } from '../../engine.ts'
+import { installBodies } from './bodies.ts'
+import { installProblems } from './problems.ts'
+import { installDatasetRoutes } from './routes-datasets.ts'
+import { installHealthRoute } from './routes-health.ts'
+import { installQueryRoute } from './routes-query.ts'
+import { installRowRoutes } from './routes-rows.ts'
+
+export interface ServerOptions {
+  /** Unpacked bytes of a request's body at most. Default 32 MiB; a larger body costs that much memory. */
+  readonly bodyLimitBytes: number
+  /** A request that has not arrived whole by then is cut off. Default 60,000 ms. */
+  readonly requestTimeoutMs: number
+  /** pino or compatible; false logs nothing. */
+  readonly logger: FastifyBaseLogger | false
+}
+
+export const serverDefaults = Object.freeze({
+  bodyLimitBytes: 32 * 1024 * 1024,
+  requestTimeoutMs: 60_000,
+  logger: false,
+} satisfies ServerOptions)
+
+/**
+ * The HTTP face: insert rows, query, datasets, health, OpenAPI. It parses, calls the engine and formats; it knows no
+ * SQL. The caller listens and closes.
+ *
+ * @example
+ * const app = await createServer(tm)
+ * await app.listen({ host: '127.0.0.1', port: 7337 })
+ */
+export async function createServer(tm: Tidemark, options: Partial<ServerOptions> = {}): Promise<FastifyInstance> {
+  const { bodyLimitBytes, requestTimeoutMs, logger } = { ...serverDefaults, ...options }
+  const app = Fastify({
+    ...(logger === false ? { logger: false } : { loggerInstance: logger }),
+    bodyLimit: bodyLimitBytes,
+    requestTimeout: requestTimeoutMs,
+    genReqId: () => randomUUID(),
+    // a body that is refused half-way would otherwise be read to its end
+    forceCloseConnections: 'idle',
+    // query/ and schema/ check what arrives and name the path of each problem; the schemas are for OpenAPI
+    schemaController: { compilersFactory: { buildValidator: () => () => () => true } },
+  })
+  installProblems(app, { bodyLimitBytes })
+  installBodies(app)
+  await app.register(swagger, {
+    openapi: {
+      openapi: '3.1.0',
+      info: {
+        title: 'Tidemark',
+        version: tm.version,
+        description: 'Insert rows and ask one exact query over everything that is stored.',
+        license: { name: 'Apache-2.0', identifier: 'Apache-2.0' },
+      },
+    },
+    refResolver: { buildLocalReference: (json, _base, _fragment, i) => String(json.$id ?? `schema${i}`) },
+  })
+  installHealthRoute(app, tm)
+  installDatasetRoutes(app, tm)
+  installRowRoutes(app, tm)
+  installQueryRoute(app, tm)
+  app.get('/openapi.json', { schema: { hide: true } }, async () => app.swagger())
+  return app
+}

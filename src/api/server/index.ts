@@ -1,0 +1,2 @@
+export type { ServerOptions } from './create-server.ts'
+export { createServer, serverDefaults } from './create-server.ts'

@@ -1,0 +1,47 @@
+import type { FastifyInstance } from 'fastify'
+import Type from 'typebox'
+import type { Tidemark } from '../../engine.ts'
+import type { DatasetDefinition } from '../../schema/index.ts'
+import { Dataset, Problem } from '../contract/index.ts'
+
+export function installDatasetRoutes(app: FastifyInstance, tm: Tidemark): void {
+  app.get(
+    '/api/v1/datasets',
+    {
+      schema: { summary: 'Everything that can be queried', tags: ['datasets'], response: { 200: Type.Array(Dataset) } },
+      serializerCompiler: () => (data) => JSON.stringify(data),
+    },
+    async () => tm.datasets.map(describeDataset),
+  )
+  app.get<{ Params: { dataset: string } }>(
+    '/api/v1/datasets/:dataset',
+    {
+      schema: {
+        summary: 'One dataset with its columns',
+        tags: ['datasets'],
+        params: Type.Object({ dataset: Type.String() }),
+        response: { 200: Dataset, 404: Problem },
+      },
+      serializerCompiler: () => (data) => JSON.stringify(data),
+    },
+    async (request) => describeDataset(tm.dataset(request.params.dataset)),
+  )
+}
+
+function describeDataset(definition: DatasetDefinition): Record<string, unknown> {
+  return {
+    name: definition.name,
+    kind: definition.kind,
+    time: definition.kind === 'hypertable' ? definition.time : null,
+    primaryKey: definition.primaryKey,
+    appendOnly: definition.appendOnly,
+    comment: definition.comment,
+    columns: Object.entries(definition.columns).map(([name, column]) => ({
+      name,
+      type: column.type,
+      nullable: column.nullable,
+      hasDefault: column.default !== null,
+      comment: column.comment,
+    })),
+  }
+}

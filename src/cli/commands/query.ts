@@ -1,0 +1,104 @@
+import { readFile } from 'node:fs/promises'
+import { Command } from 'commander'
+import { withContext } from '../context.ts'
+import { type DrawableAnswer, drawAnswer, drawPlan } from '../draw-answer.ts'
+import { collect, parsePositive, splitList } from '../options.ts'
+import { parseJson, parseSelect, parseWhere, splitSelect } from '../query-args.ts'
+
+interface QueryOptions {
+  readonly select: readonly string[]
+  readonly by: readonly string[]
+  readonly where: readonly string[]
+  readonly having?: string
+  readonly from?: string
+  readonly to?: string
+  readonly bucket?: string
+  readonly zone?: string
+  readonly order: readonly string[]
+  readonly limit?: number
+  readonly fill?: string
+  readonly columns: readonly string[]
+  readonly latestBy: readonly string[]
+  readonly direction?: string
+  readonly cursor?: string
+  readonly query?: string
+  readonly plan?: boolean
+  readonly timeout?: number
+}
+
+export function queryCommand(): Command {
+  return new Command('query')
+    .description('ask a dataset; draws the answer, or prints it whole with --json')
+    .argument('<dataset>', 'name as declared, e.g. metrics.cpu')
+    .option('-s, --select <outputs>', 'aggregates: name=fn(column), … e.g. n=count(),p95=percentile(latency_ms,0.95)', splitSelect, [])
+    .option('-b, --bucket <interval>', 'one answer per bucket: 15m, "1 hour", "1 month"')
+    .option('-z, --zone <zone>', 'time zone of calendar buckets, e.g. Europe/Berlin')
+    .option('-g, --by <columns>', 'groups; properties.plan reaches into jsonb', splitList, [])
+    .option('-w, --where <condition>', 'e.g. status=ok, "latency_ms>=10", model~gpt%, or JSON; repeat for and', collect, [])
+    .option('--having <json>', 'condition on the outputs, as JSON')
+    .option('--from <time>', 'ISO 8601, or relative: "-30 days"')
+    .option('--to <time>', 'ISO 8601, or relative; not included')
+    .option('-o, --order <outputs>', 'e.g. -n,model (minus: greatest first)', splitList, [])
+    .option('-n, --limit <rows>', 'rows at most', parsePositive)
+    .option('--fill <rule>', 'none, null, previous, linear, or a number')
+    .option('--columns <columns>', 'raw rows: which columns', splitList, [])
+    .option('--latest-by <columns>', 'the newest row of each series of these columns', splitList, [])
+    .option('--direction <asc|desc>', 'raw rows: oldest or newest first')
+    .option('--cursor <cursor>', 'raw rows: go on after the answer before')
+    .option('-q, --query <json>', 'the whole query as JSON, or @file')
+    .option('--plan', 'show which part came from where')
+    .option('--timeout <ms>', 'give up after so long', parsePositive)
+    .action(async (name: string, options: QueryOptions, command: Command) => {
+      await withContext(command.optsWithGlobals(), async ({ tm, output, signal }) => {
+        const dataset = tm.dataset(name)
+        const query = options.query === undefined ? toQuery(options, tm, name) : await readQuery(options.query)
+        const answer = (await tm.queryUnknown(dataset.name, query, {
+          signal,
+          ...(options.timeout === undefined ? {} : { timeoutMs: options.timeout }),
+        })) as unknown as DrawableAnswer & { readonly cursor?: string | null }
+        const groups = (query['by'] ?? query['latestBy'] ?? []) as string[]
+        output.answer(answer, () => [
+          ...drawAnswer(answer, groups, process.stdout.columns || 100),
+          ...(answer.cursor ? [`more: --cursor ${answer.cursor}`] : []),
+          ...(options.plan ? ['', ...drawPlan(answer.plan)] : []),
+        ])
+      })
+    })
+}
+
+function toQuery(options: QueryOptions, tm: { dataset(name: string): Parameters<typeof parseWhere>[1] }, name: string): Record<string, unknown> {
+  const query: Record<string, unknown> = {}
+  const set = (key: string, value: unknown): void => {
+    if (value !== undefined && !(Array.isArray(value) && value.length === 0)) query[key] = value
+  }
+  set('from', options.from)
+  set('to', options.to)
+  set('where', parseWhere(options.where, tm.dataset(name)))
+  set('limit', options.limit)
+  if (options.latestBy.length > 0) {
+    set('latestBy', options.latestBy)
+    set('columns', options.columns)
+  } else if (options.select.length > 0) {
+    set('select', parseSelect(options.select))
+    set('bucket', options.bucket)
+    set('zone', options.zone)
+    set('by', options.by)
+    set('having', options.having === undefined ? undefined : parseJson(options.having, '--having'))
+    set('order', options.order)
+    set('fill', toFill(options.fill))
+  } else {
+    set('columns', options.columns)
+    set('direction', options.direction)
+    set('cursor', options.cursor)
+  }
+  return query
+}
+
+function toFill(fill: string | undefined): unknown {
+  if (fill === undefined || fill.trim() === '' || Number.isNaN(Number(fill))) return fill
+  return { constant: Number(fill) }
+}
+
+async function readQuery(text: string): Promise<Record<string, unknown>> {
+  return parseJson(text.startsWith('@') ? await readFile(text.slice(1), 'utf8') : text, '--query')
+}

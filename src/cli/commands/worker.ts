@@ -1,0 +1,36 @@
+import { Command } from 'commander'
+import pc from 'picocolors'
+import { untilAborted, withContext } from '../context.ts'
+import { formatDuration } from '../draw.ts'
+
+export function workerCommand(): Command {
+  return new Command('worker')
+    .description('run the background jobs: make chunks ahead, drain default partitions, trim and audit the change log')
+    .option('--once', 'run every job once and exit; exit code 1 when one failed')
+    .action(async (options: { once?: boolean }, command: Command) => {
+      await withContext(command.optsWithGlobals(), async ({ tm, output, signal }) => {
+        if (options.once) {
+          const runs = await tm.createWorker().runOnce({ force: true })
+          const plain = runs.map(({ name, ms, result, error }) => ({ name, ms, result, error: error?.message ?? null }))
+          output.answer({ runs: plain }, () =>
+            plain.map((run) =>
+              run.error === null
+                ? `${pc.green('✓')} ${run.name} ${formatDuration(run.ms)} ${pc.dim(JSON.stringify(run.result))}`
+                : `${pc.red('✗')} ${run.name} ${run.error}`,
+            ),
+          )
+          if (runs.some((run) => run.error !== null)) process.exitCode = 1
+          return
+        }
+        await using worker = tm.createWorker({
+          onRun: ({ name, ms, result, error }) => {
+            const line = { at: new Date().toISOString(), job: name, ms: Math.round(ms), result, error: error?.message ?? null }
+            process.stdout.write(output.isJson ? `${JSON.stringify(line)}\n` : `${line.at} ${name} ${formatDuration(ms)} ${error ? pc.red(error.message) : JSON.stringify(result)}\n`)
+          },
+        })
+        worker.start()
+        output.note('worker runs; Ctrl-C stops it')
+        await untilAborted(signal)
+      })
+    })
+}

@@ -1,0 +1,82 @@
+import { resolve } from 'node:path'
+import { createTidemark, type Tidemark } from '../engine.ts'
+import type { EmbeddedServer } from '../postgres/embedded/index.ts'
+import { startEmbedded } from '../postgres/embedded/index.ts'
+import { type LoadedConfig, loadConfig } from './load-config.ts'
+import { createOutput, type Output } from './output.ts'
+
+export interface GlobalOptions {
+  readonly config?: string
+  readonly json?: boolean
+}
+
+export interface CommandContext extends LoadedConfig {
+  readonly output: Output
+  /** Aborted by the first Ctrl-C or SIGTERM; a second one ends the process at once. */
+  readonly signal: AbortSignal
+  readonly tm: Tidemark
+  /** Null when DATABASE_URL names the server. */
+  readonly embedded: EmbeddedServer | null
+}
+
+/**
+ * Lends a command everything it needs and gives it back in reverse, whatever happens: configuration, PostgreSQL
+ * (DATABASE_URL, or the embedded one beside the configuration, started when it does not run yet) and the engine.
+ */
+export async function withContext<T>(
+  options: GlobalOptions,
+  use: (context: CommandContext) => Promise<T>,
+): Promise<T> {
+  const loaded = await loadConfig(options.config, process.cwd())
+  const output = createOutput(options.json === true)
+  const interruption = listenForInterruption()
+  const database = await openDatabase(loaded, output)
+  try {
+    const tm = await createTidemark(loaded.config, { connectionString: database.connectionString })
+    try {
+      return await use({ ...loaded, output, signal: interruption.signal, tm, embedded: database.embedded })
+    } finally {
+      await tm.close()
+    }
+  } finally {
+    await database.embedded?.stop()
+    interruption.end()
+  }
+}
+
+async function openDatabase(
+  loaded: LoadedConfig,
+  output: Output,
+): Promise<{ connectionString: string; embedded: EmbeddedServer | null }> {
+  const url = process.env['DATABASE_URL']
+  if (url !== undefined && url !== '') return { connectionString: url, embedded: null }
+  const dataDir = resolve(loaded.root, '.tidemark/postgres')
+  const embedded = await startEmbedded({ dataDir, reuse: true })
+  output.note(`embedded PostgreSQL ${embedded.version} on 127.0.0.1:${embedded.port}, data in ${dataDir}`)
+  return { connectionString: embedded.connectionString, embedded }
+}
+
+function listenForInterruption(): { signal: AbortSignal; end: () => void } {
+  const controller = new AbortController()
+  const onSignal = (): void => {
+    if (controller.signal.aborted) process.exit(130)
+    controller.abort()
+  }
+  process.on('SIGINT', onSignal)
+  process.on('SIGTERM', onSignal)
+  return {
+    signal: controller.signal,
+    end() {
+      process.off('SIGINT', onSignal)
+      process.off('SIGTERM', onSignal)
+    },
+  }
+}
+
+/** Resolves when the signal is aborted. */
+export function untilAborted(signal: AbortSignal): Promise<void> {
+  return new Promise((done) => {
+    if (signal.aborted) done()
+    else signal.addEventListener('abort', () => done(), { once: true })
+  })
+}

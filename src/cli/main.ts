@@ -1,0 +1,47 @@
+#!/usr/bin/env node
+import { readFileSync } from 'node:fs'
+import { Command } from 'commander'
+import { devCommand } from './commands/dev.ts'
+import { doctorCommand } from './commands/doctor.ts'
+import { importCommand } from './commands/import.ts'
+import { initCommand } from './commands/init.ts'
+import { migrateCommand } from './commands/migrate.ts'
+import { queryCommand } from './commands/query.ts'
+import { statusCommand } from './commands/status.ts'
+import { workerCommand } from './commands/worker.ts'
+import { reportError } from './output.ts'
+
+const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as { version: string }
+
+const program = new Command('tidemark')
+  .description('Time-series analytics on PostgreSQL: declare tables in TypeScript, import, query.')
+  .version(version)
+  .option('-c, --config <file>', 'configuration (default: tidemark.config.ts here or above)')
+  .option('--json', 'print one JSON document and nothing else on stdout')
+  .showSuggestionAfterError()
+  .showHelpAfterError('(--help shows what is allowed)')
+  .addHelpText(
+    'after',
+    `
+DATABASE_URL names the PostgreSQL server (15 to 18). Without it an embedded one is started; its data lies in
+.tidemark/ beside the configuration.`,
+  )
+
+for (const command of [
+  initCommand,
+  devCommand,
+  migrateCommand,
+  importCommand,
+  queryCommand,
+  statusCommand,
+  workerCommand,
+  doctorCommand,
+]) {
+  program.addCommand(command())
+}
+
+try {
+  await program.parseAsync()
+} catch (error) {
+  process.exitCode = reportError(error, program.opts()['json'] === true)
+}

@@ -1,0 +1,40 @@
+import { randomUUID } from 'node:crypto'
+import pc from 'picocolors'
+import { isTidemarkError, TidemarkError } from '../util/errors.ts'
+import { toJsonText } from '../api/contract/index.ts'
+
+/** Where a command writes: answers on stdout, everything else on stderr, so that pipes get the answer alone. */
+export interface Output {
+  readonly isJson: boolean
+  /** The answer: one JSON document with --json, else the lines. */
+  answer(data: unknown, lines: () => readonly string[]): void
+  note(text: string): void
+}
+
+export function createOutput(isJson: boolean): Output {
+  return {
+    isJson,
+    answer(data, lines) {
+      process.stdout.write(isJson ? `${toJsonText(data)}\n` : `${lines().join('\n')}\n`)
+    },
+    note(text) {
+      if (!isJson) process.stderr.write(`${pc.dim(text)}\n`)
+    },
+  }
+}
+
+/** Prints an error as people or programs need it and returns the exit code: 2 for the caller's mistakes, else 1. */
+export function reportError(error: unknown, isJson: boolean): number {
+  const known = isTidemarkError(error) ? error : new TidemarkError('TM_INTERNAL', { id: randomUUID() }, { cause: error })
+  if (isJson) {
+    process.stdout.write(
+      `${toJsonText({
+        error: { code: known.code, message: known.message, retryable: known.retryable, params: known.params },
+      })}\n`,
+    )
+  } else {
+    process.stderr.write(`${pc.red(known.code)} ${known.message}\n`)
+  }
+  if (known.code === 'TM_INTERNAL') process.stderr.write(`${(error as Error)?.stack ?? String(error)}\n`)
+  return known.status >= 400 && known.status < 500 ? 2 : 1
+}

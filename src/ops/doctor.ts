@@ -1,0 +1,253 @@
+import type { Database, Queryable } from '../postgres/index.ts'
+import { assertSupportedVersion } from '../postgres/index.ts'
+import type { StoredDefinition } from '../schema/index.ts'
+import { type Clock, formatInstant } from '../time/index.ts'
+import { isTidemarkError } from '../util/errors.ts'
+import { sql } from '../util/sql.ts'
+
+export interface Finding {
+  readonly check: string
+  /** `ok`; `note`: worth knowing; `warn`: will hurt; `fail`: wrong now. */
+  readonly level: 'ok' | 'note' | 'warn' | 'fail'
+  readonly message: string
+  /** What to do; null when there is nothing. */
+  readonly todo: string | null
+}
+
+interface CheckContext {
+  readonly connection: Queryable
+  readonly definitions: readonly StoredDefinition[]
+  readonly clock: Clock
+}
+
+type Check = (context: CheckContext) => Promise<Omit<Finding, 'check'> | readonly Omit<Finding, 'check'>[]>
+
+/**
+ * Looks at everything that is known to go wrong: server settings, migrations, triggers, default partitions, long
+ * transactions, publications, jobs, dead letters. Changes nothing.
+ */
+export async function runDoctor(
+  db: Database,
+  definitions: readonly StoredDefinition[],
+  clock: Clock,
+): Promise<Finding[]> {
+  const findings: Finding[] = []
+  for (const [check, run] of Object.entries(checks)) {
+    try {
+      const found = await db.withConnection((connection) => run({ connection, definitions, clock }))
+      for (const finding of [found].flat()) findings.push({ check, ...finding })
+    } catch (error) {
+      if (!isTidemarkError(error)) throw error
+      findings.push({ check, level: 'fail', message: error.message, todo: null })
+      if (error.code === 'TM_CONNECT') break
+    }
+  }
+  return findings
+}
+
+const ok = (message: string): Omit<Finding, 'check'> => ({ level: 'ok', message, todo: null })
+
+const checks: Readonly<Record<string, Check>> = {
+  server: async ({ connection }) => {
+    const { rows } = await connection.query(sql`
+      select current_setting('server_version_num')::int4, current_setting('server_version')`)
+    const [number, version] = rows[0] as [number, string]
+    assertSupportedVersion(number)
+    return ok(`PostgreSQL ${version}`)
+  },
+
+  encoding: async ({ connection }) => {
+    const encoding = await setting(connection, 'server_encoding')
+    if (encoding === 'UTF8') return ok('the database is UTF8')
+    return { level: 'fail', message: `the database is ${encoding}`, todo: 'create a database with encoding UTF8' }
+  },
+
+  clock: async ({ connection, clock }) => {
+    const before = clock.now()
+    const { rows } = await connection.query(sql`select clock_timestamp()`)
+    const after = clock.now()
+    const server = rows[0]?.[0] as bigint
+    const skewMs = Number(server < before ? before - server : server > after ? server - after : 0n) / 1000
+    if (skewMs < 1000) return ok(`this machine and the server agree on the time within ${Math.ceil(skewMs)} ms`)
+    return {
+      level: 'warn',
+      message: `this machine and the server disagree on the time by ${Math.round(skewMs)} ms`,
+      todo: 'run NTP on both; relative ranges ("-1 hour") use this machine\'s clock',
+    }
+  },
+
+  durability: async ({ connection }) => {
+    const wrong: string[] = []
+    for (const name of ['fsync', 'full_page_writes', 'synchronous_commit']) {
+      if ((await setting(connection, name)) === 'off') wrong.push(name)
+    }
+    if (wrong.length === 0) return ok('acknowledged means durable: fsync, full_page_writes, synchronous_commit are on')
+    return { level: 'fail', message: `${wrong.join(', ')} off: acknowledged rows can be lost`, todo: 'turn them on' }
+  },
+
+  'wal level': async ({ connection }) => {
+    const level = await setting(connection, 'wal_level')
+    if (level === 'logical') return ok('wal_level is logical')
+    return {
+      level: 'note',
+      message: `wal_level is ${level}; the change feed needs logical`,
+      todo: 'set wal_level = logical and restart the server when you want the feed',
+    }
+  },
+
+  catalog: async ({ connection }) => {
+    const { rows } = await connection.query(sql`select to_regclass('tidemark.hypertable') is not null`)
+    if (rows[0]?.[0] === true) return ok("Tidemark's catalog is there")
+    return { level: 'fail', message: "Tidemark's catalog is not there", todo: 'run "tidemark migrate"' }
+  },
+
+  datasets: async ({ connection, definitions }) => {
+    const { rows } = await connection.query(sql`
+      select d.name
+      from unnest(${definitions.map((d) => d.name)}::text[], ${definitions.map((d) => d.schema)}::text[],
+                  ${definitions.map((d) => d.table)}::text[]) as d (name, schema_name, table_name)
+      where not exists (
+        select from pg_class c join pg_namespace s on s.oid = c.relnamespace
+        where s.nspname = d.schema_name and c.relname = d.table_name)`)
+    if (rows.length === 0) return ok(`all ${definitions.length} declared datasets exist`)
+    return {
+      level: 'fail',
+      message: `declared, but not in the database: ${rows.map((row) => row[0]).join(', ')}`,
+      todo: 'run "tidemark migrate"',
+    }
+  },
+
+  locks: async ({ connection }) => {
+    const perTransaction = Number(await setting(connection, 'max_locks_per_transaction'))
+    const connections = Number(await setting(connection, 'max_connections'))
+    const { rows } = await connection.query(sql`
+      select coalesce(max(n), 0)::int4
+      from (
+        select sum(1 + (select count(*) from pg_index i where i.indrelid = c.inhrelid)) as n
+        from pg_inherits c
+        where c.inhparent in (
+          select r.oid from tidemark.hypertable h
+          join pg_namespace s on s.nspname = h.schema_name
+          join pg_class r on r.relnamespace = s.oid and r.relname = h.table_name)
+        group by c.inhparent) t`)
+    const needed = rows[0]?.[0] as number
+    const room = perTransaction * connections
+    if (needed * 4 < room) return ok(`a query over all chunks takes ${needed} locks of ${room}`)
+    return {
+      level: needed < room ? 'warn' : 'fail',
+      message: `a query over all chunks of one table takes ${needed} locks; the whole server has room for ${room}`,
+      todo: 'raise max_locks_per_transaction, or declare a longer chunk interval',
+    }
+  },
+
+  'default partitions': async ({ connection }) => {
+    const { rows } = await connection.query(sql`
+      select h.schema_name || '.' || h.table_name, d.oid::regclass::text
+      from tidemark.hypertable h
+      join pg_namespace s on s.nspname = h.schema_name
+      join pg_class r on r.relnamespace = s.oid and r.relname = h.table_name
+      join pg_partitioned_table p on p.partrelid = r.oid
+      join pg_class d on d.oid = p.partdefid
+      where pg_relation_size(d.oid) > 0`)
+    if (rows.length === 0) return ok('no rows outside a chunk')
+    return rows.map(([table, relation]) => ({
+      level: 'warn' as const,
+      message: `${table}: its default partition ${relation} holds rows or room that rows left`,
+      todo: 'let "tidemark worker" run: it makes the chunks and moves the rows in',
+    }))
+  },
+
+  triggers: async ({ connection }) => {
+    const { rows } = await connection.query(sql`
+      select t.tgrelid::regclass::text, t.tgname, t.tgenabled
+      from pg_trigger t
+      where not t.tgisinternal
+        and t.tgname like 'tidemark%'
+        and t.tgenabled <> 'A'`)
+    if (rows.length === 0) return ok('every trigger of Tidemark is enabled always')
+    return rows.map(([relation, trigger]) => ({
+      level: 'fail' as const,
+      message: `trigger ${trigger} on ${relation} is disabled: changes escape the change log`,
+      todo: `alter table ${relation} enable always trigger ${trigger}; the next audit finds what escaped`,
+    }))
+  },
+
+  transactions: async ({ connection }) => {
+    const { rows } = await connection.query(sql`
+      select pid, state, extract(epoch from now() - xact_start)::float8
+      from pg_stat_activity
+      where backend_type = 'client backend' and pid <> pg_backend_pid()
+        and xact_start < now() - interval '10 minutes'
+      order by xact_start
+      limit 20`)
+    const prepared = await connection.query(sql`
+      select gid, extract(epoch from now() - prepared)::float8
+      from pg_prepared_xacts
+      where prepared < now() - interval '10 minutes'
+      limit 20`)
+    if (rows.length + prepared.rows.length === 0) return ok('no transaction is older than ten minutes')
+    return [
+      ...rows.map(([pid, state, seconds]) => ({
+        level: 'warn' as const,
+        message: `a transaction of process ${pid} (${state}) is ${Math.round((seconds as number) / 60)} minutes old: nothing it may see can be cleaned up`,
+        todo: `end it, or: select pg_terminate_backend(${pid})`,
+      })),
+      ...prepared.rows.map(([gid, seconds]) => ({
+        level: 'warn' as const,
+        message: `prepared transaction "${gid}" is ${Math.round((seconds as number) / 60)} minutes old`,
+        todo: 'commit prepared or rollback prepared it',
+      })),
+    ]
+  },
+
+  publications: async ({ connection }) => {
+    const { rows } = await connection.query(sql`
+      select distinct p.pubname, h.schema_name || '.' || h.table_name
+      from tidemark.hypertable h
+      join pg_namespace s on s.nspname = h.schema_name
+      join pg_class r on r.relnamespace = s.oid and r.relname = h.table_name
+      join pg_publication p on p.pubdelete or p.pubtruncate
+      where p.puballtables or exists (
+        select from pg_publication_rel pr
+        where pr.prpubid = p.oid and pr.prrelid in (select relid from pg_partition_tree(r.oid)))`)
+    if (rows.length === 0) return ok('no publication sends the deletes of a hypertable')
+    return rows.map(([publication, table]) => ({
+      level: 'warn' as const,
+      message: `publication "${publication}" sends deletes of ${table}: moving old chunks to the lake would delete them at its subscribers`,
+      todo: `alter publication "${publication}" set (publish = 'insert, update')`,
+    }))
+  },
+
+  jobs: async ({ connection }) => {
+    const { rows } = await connection.query(sql`
+      select name, last_error, failures_in_a_row, last_finished_at
+      from tidemark.job
+      order by name`)
+    if (rows.length === 0) {
+      return { level: 'note', message: 'no background job has run yet', todo: 'run "tidemark worker" or "tidemark dev"' }
+    }
+    const failing = rows.filter((row) => (row[2] as number) > 0)
+    if (failing.length === 0) return ok(`${rows.length} background jobs, none failing`)
+    return failing.map(([name, error, failures, at]) => ({
+      level: 'fail' as const,
+      message: `job "${name}" failed ${failures} times in a row, last ${at === null ? '' : `at ${formatInstant(at as bigint)}`}: ${error}`,
+      todo: 'look at the error; the job tries again by itself',
+    }))
+  },
+
+  'dead letters': async ({ connection }) => {
+    const { rows } = await connection.query(sql`
+      select dataset, count(*) from tidemark.dead_letter group by dataset order by dataset`)
+    if (rows.length === 0) return ok('no dead letters')
+    return rows.map(([dataset, count]) => ({
+      level: 'note' as const,
+      message: `${dataset}: ${count} rows did not fit and are kept as dead letters`,
+      todo: 'select * from tidemark.dead_letter where dataset = …: file, line, column, value and reason of each',
+    }))
+  },
+}
+
+async function setting(connection: Queryable, name: string): Promise<string> {
+  const { rows } = await connection.query(sql`select current_setting(${name}::text)`)
+  return rows[0]?.[0] as string
+}

@@ -1,0 +1,119 @@
+import { randomUUID } from 'node:crypto'
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { Database } from '../postgres/index.ts'
+import type { Job, JobRun } from './job.ts'
+import { claimJob, finishJob, registerJobs } from './job-store.ts'
+
+export interface WorkerOptions {
+  /** How often due jobs are looked for. Default 1000 ms; each look is one small query per job that is near. */
+  readonly pollMs: number
+  /** How long `stop` waits for running jobs after it has aborted them. Default 10,000 ms. */
+  readonly stopTimeoutMs: number
+  readonly random: () => number
+  /** Told of every run; for logs and metrics. */
+  readonly onRun: (run: JobRun) => void
+  /** The database could not be asked for due jobs; the worker goes on trying. */
+  readonly onError: (error: Error) => void
+}
+
+export const workerDefaults = Object.freeze({
+  pollMs: 1000,
+  stopTimeoutMs: 10_000,
+  random: Math.random,
+  onRun: () => {},
+  onError: (error: Error) => process.emitWarning(error),
+} satisfies WorkerOptions)
+
+/** After failures a job waits longer: its interval doubled each time, at most this long. */
+const maxBackoffMs = 5 * 60_000
+
+/**
+ * Runs background jobs, one at a time. Any number of workers may run against one database: leases in tidemark.job
+ * share the jobs out, and every job is safe to run twice.
+ *
+ * @example
+ * const worker = createWorker(db, [createChunksJob(…)])
+ * worker.start()
+ * await worker.stop()
+ */
+export class Worker {
+  readonly #db: Database
+  readonly #jobs: readonly Job[]
+  readonly #options: WorkerOptions
+  readonly #owner = randomUUID()
+  readonly #stopping = new AbortController()
+  #loop: Promise<void> | null = null
+
+  constructor(db: Database, jobs: readonly Job[], options: Partial<WorkerOptions> = {}) {
+    this.#db = db
+    this.#jobs = jobs
+    this.#options = { ...workerDefaults, ...options }
+  }
+
+  start(): void {
+    this.#loop ??= this.#run()
+  }
+
+  /** Runs every job that is due (all of them with `force`) once, and says how each went. */
+  async runOnce(options: { force?: boolean } = {}): Promise<JobRun[]> {
+    await registerJobs(this.#db, this.#jobs)
+    const runs: JobRun[] = []
+    for (const job of this.#jobs) {
+      if (this.#stopping.signal.aborted) break
+      if (!(await claimJob(this.#db, job, this.#owner, options.force ?? false))) continue
+      runs.push(await this.#runJob(job))
+    }
+    return runs
+  }
+
+  /** Aborts what runs, waits for it (bounded), and returns. Leases of jobs that did not end run out by themselves. */
+  async stop(): Promise<void> {
+    this.#stopping.abort()
+    if (!this.#loop) return
+    const timeout = new AbortController()
+    await Promise.race([
+      this.#loop,
+      sleep(this.#options.stopTimeoutMs, undefined, { signal: timeout.signal, ref: false }).catch(() => {}),
+    ])
+    timeout.abort()
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.stop()
+  }
+
+  async #run(): Promise<void> {
+    while (!this.#stopping.signal.aborted) {
+      try {
+        await this.runOnce()
+      } catch (error) {
+        if (!this.#stopping.signal.aborted) this.#options.onError(error as Error)
+      }
+      // jitter keeps many workers from asking in step
+      const wait = this.#options.pollMs * (0.75 + this.#options.random() / 2)
+      await sleep(wait, undefined, { signal: this.#stopping.signal }).catch(() => {})
+    }
+  }
+
+  async #runJob(job: Job): Promise<JobRun> {
+    const startedAt = performance.now()
+    const signal = AbortSignal.any([this.#stopping.signal, AbortSignal.timeout(job.leaseMs)])
+    let run: JobRun
+    try {
+      const result = await job.run({ signal })
+      run = { name: job.name, ms: performance.now() - startedAt, result, error: null }
+    } catch (error) {
+      run = { name: job.name, ms: performance.now() - startedAt, result: null, error: error as Error }
+    }
+    const failed = run.error !== null
+    const nextInMs = failed ? Math.min(job.everyMs * 2, maxBackoffMs) : job.everyMs
+    await finishJob(this.#db, job, this.#owner, {
+      ms: run.ms,
+      result: run.result,
+      error: run.error?.message ?? null,
+      nextInMs: nextInMs * (0.9 + this.#options.random() / 5),
+    })
+    this.#options.onRun(run)
+    return run
+  }
+}
