@@ -1,0 +1,123 @@
+import { LineSplitter } from './line-splitter.ts'
+import type { RecordSink } from './record-sink.ts'
+import type { TextBlock } from './text-blocks.ts'
+
+/** A number literal that a JavaScript number would change: `"properties.id": 9007199254740993`. */
+export class ExactNumber {
+  readonly text: string
+
+  constructor(text: string) {
+    this.text = text
+  }
+
+  toJSON(): string {
+    return exactMark + this.text
+  }
+}
+
+const exactMark = '\ue0f0num:'
+const exactMarked = new RegExp(`"${exactMark}([^"]*)"`, 'g')
+
+/** JSON text of a value that may hold exact numbers. */
+export function toJsonText(value: unknown): string {
+  const text = JSON.stringify(value)
+  return text.includes(exactMark) ? text.replace(exactMarked, '$1') : text
+}
+
+/**
+ * JSON.parse, but a number of 16 digits and more stays what was written. Only lines that hold such a number pay:
+ * their literals are put into quotes first and revived.
+ */
+export function parseExactJson(text: string): unknown {
+  if (!/\d[\d.]{15}/.test(text)) return JSON.parse(text)
+  const marked = text.replace(/"(?:[^"\\]|\\.)*"|-?\d[\d.eE+-]{15,}/g, (token) => {
+    if (token.charCodeAt(0) === 34) return token
+    // what is no number must stay an error; what a number keeps as it is stays one
+    return String(Number(token)) === token || !/^-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?$/.test(token)
+      ? token
+      : `"${exactMark}${token}"`
+  })
+  return JSON.parse(marked, (_key, value) =>
+    typeof value === 'string' && value.startsWith(exactMark)
+      ? new ExactNumber(value.slice(exactMark.length))
+      : value,
+  )
+}
+
+/** How one field is taken out of a line. */
+export type JsonField =
+  | { readonly kind: 'path'; readonly path: readonly string[] }
+  /** What stands before the object: `1723161253937085768 {…}`. */
+  | { readonly kind: 'prefix' }
+  /** The whole object. */
+  | { readonly kind: 'document' }
+
+export interface NdjsonDialect {
+  readonly fields: readonly JsonField[]
+  /** Whether text may stand before the object of a line. */
+  readonly hasPrefix: boolean
+  readonly maxRecordBytes: number
+}
+
+/** One JSON object a line. */
+export class NdjsonReader {
+  readonly #dialect: NdjsonDialect
+  readonly #sink: RecordSink
+  readonly #lines: LineSplitter
+
+  constructor(dialect: NdjsonDialect, sink: RecordSink) {
+    this.#dialect = dialect
+    this.#sink = sink
+    this.#lines = new LineSplitter(dialect.maxRecordBytes, sink, (...line) => this.#readLine(...line))
+  }
+
+  push(block: TextBlock): void {
+    this.#lines.push(block)
+  }
+
+  end(): void {
+    this.#lines.end()
+  }
+
+  #readLine(source: string, line: number, text: string, from: number, to: number): void {
+    let json = source
+    let prefix: string | null = null
+    if (this.#dialect.hasPrefix) {
+      const brace = json.indexOf('{')
+      if (brace > 0) {
+        prefix = json.slice(0, brace).trim()
+        json = json.slice(brace)
+      }
+    }
+    let value: unknown
+    try {
+      value = parseExactJson(json)
+    } catch (error) {
+      const message = `the line is not JSON: ${(error as Error).message.slice(0, 200)}`
+      this.#sink.bad('json', { message, field: null, value: null }, line, text, from, to)
+      return
+    }
+    if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+      const found = value === null ? 'null' : Array.isArray(value) ? 'an array' : `a ${typeof value}`
+      const message = `the line is ${found}, not an object`
+      this.#sink.bad('json', { message, field: null, value: null }, line, text, from, to)
+      return
+    }
+    const wanted = this.#dialect.fields
+    const fields: unknown[] = new Array(wanted.length)
+    for (let i = 0; i < wanted.length; i++) {
+      const field = wanted[i]!
+      fields[i] = field.kind === 'path' ? atPath(value, field.path) : field.kind === 'prefix' ? prefix : value
+    }
+    this.#sink.record(fields, line, text, from, to)
+  }
+}
+
+export function atPath(value: unknown, path: readonly string[]): unknown {
+  let at: unknown = value
+  for (const key of path) {
+    if (typeof at !== 'object' || at === null || !Object.hasOwn(at, key)) return undefined
+    at = (at as Record<string, unknown>)[key]
+  }
+  return at
+}

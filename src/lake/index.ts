@@ -1,0 +1,2 @@
+export type { ParquetBatch, ParquetColumn, ParquetFile, ParquetKind } from './parquet-reader.ts'
+export { openParquet } from './parquet-reader.ts'
