@@ -58,6 +58,7 @@ export class MessageTap {
     const length = bytes.length
     let offset = 0
     let passFrom = 0
+    let isReady = false
     while (length - offset >= 5) {
       const end = offset + 1 + bytes.readUInt32BE(offset + 1)
       if (end > length) {
@@ -73,11 +74,14 @@ export class MessageTap {
         passFrom = end
       } else if (kind === code.readyForQuery) {
         this.status = String.fromCharCode(bytes[offset + 5]!) as TransactionStatus
+        isReady = true
       }
       offset = end
     }
     this.statement?.endOfChunk()
     if (passFrom < offset) this.#forward(bytes.subarray(passFrom, offset))
+    // pg forgets a statement as soon as it has failed and would not tell it of the end
+    if (isReady) this.statement?.settle()
     if (offset < length) {
       const rest = bytes.subarray(offset)
       if (rest.length < 5) this.#needed = 5
