@@ -1,6 +1,6 @@
 import type { AggregateState, StateSpec } from '../aggregate/index.ts'
 import type { DatasetDefinition } from '../schema/index.ts'
-import type { Instant, TimeRange } from '../time/index.ts'
+import { type Instant, maxInstant, minInstant, type TimeRange } from '../time/index.ts'
 import type { ColumnRef, FilterNode, GroupNode, LatestQueryNode, RowsQueryNode } from './nodes.ts'
 
 /**
@@ -9,11 +9,8 @@ import type { ColumnRef, FilterNode, GroupNode, LatestQueryNode, RowsQueryNode }
  * Every implementation passes test/suites/tier.ts.
  */
 
-/** All the time that PostgreSQL's timestamptz and 64-bit microseconds since 1970 both hold: 4713 BC to AD 294246. */
-export const everything: TimeRange = Object.freeze({
-  from: -210_866_803_200_000_000n,
-  to: 9_223_371_000_000_000_000n,
-})
+/** All the time that a time column can hold. */
+export const everything: TimeRange = Object.freeze({ from: minInstant, to: maxInstant + 1n })
 
 /**
  * One moment of the database. All parts of an answer are read in the same one (law: One snapshot). Lent by the

@@ -1,0 +1,146 @@
+import type { ResultType } from '../aggregate/index.ts'
+import { formatInstant, type Instant, type TimeRange } from '../time/index.ts'
+import type { QueryLimits } from './limits.ts'
+import type { QueryNode } from './nodes.ts'
+import { errorBoundOf, type OutputColumn, outputColumns } from './references.ts'
+import { everything } from './tier.ts'
+
+/** A value as people see it: timestamptz ISO text in UTC, int8 bigint, numeric decimal text, jsonb parsed JSON. */
+export type OutputValue = unknown
+export type OutputRow = Readonly<Record<string, OutputValue>>
+
+/** One reading of one stretch of time. */
+export interface PlanPart {
+  /** Which place answered. */
+  readonly source: string
+  /** ISO; null: open. */
+  readonly from: string | null
+  readonly to: string | null
+  /** Rows that were read, where the source can tell. */
+  readonly rows: number | null
+  readonly bytes: number | null
+  /** Partial answers that came back: cells of an aggregate query, rows of the others. */
+  readonly cells: number
+  readonly ms: number
+  readonly why: string
+}
+
+/** Where an answer comes from, how fresh and how exact it is, and what it took. Plain JSON. */
+export interface AnswerPlan {
+  /** The one snapshot that every part was read in. */
+  readonly snapshot: string
+  readonly takenAt: string
+  /** As it was read, relative times resolved; null ends are open. */
+  readonly range: { readonly from: string | null; readonly to: string | null }
+  readonly parts: readonly PlanPart[]
+  readonly freshness: {
+    /** Every row that was committed before this moment is in the answer. */
+    readonly asOf: string
+    /** How long ago that was when the answer was complete. */
+    readonly lagMs: number
+  }
+  /** For each output that is not exact: its bound in words. */
+  readonly errorBounds: Readonly<Record<string, string>>
+  readonly ms: { readonly plan: number; readonly read: number; readonly merge: number; readonly total: number }
+  readonly limits: {
+    /** Of the query; null: none was asked. */
+    readonly rows: number | null
+    readonly maxCells: number
+    readonly maxRows: number
+  }
+}
+
+export interface Answer<Row = OutputRow> {
+  readonly rows: readonly Row[]
+  readonly columns: readonly OutputColumn[]
+  /** Rows queries: goes on after the last row; null at the end, and for other queries. */
+  readonly cursor: string | null
+  readonly plan: AnswerPlan
+}
+
+/** From the inner form of a value to the one that people see. */
+export function toOutput(type: ResultType, value: unknown): OutputValue {
+  return type === 'timestamptz' && typeof value === 'bigint' ? formatInstant(value) : (value ?? null)
+}
+
+/** Rows of values to row objects. */
+export function toOutputRows(columns: readonly OutputColumn[], rows: readonly (readonly unknown[])[]): OutputRow[] {
+  return rows.map((values) => {
+    const row: Record<string, OutputValue> = {}
+    for (let i = 0; i < columns.length; i++) {
+      const column = columns[i] as OutputColumn
+      row[column.name] = toOutput(column.type, values[i])
+    }
+    return row
+  })
+}
+
+export function showEnd(instant: Instant): string | null {
+  return instant === everything.from || instant === everything.to ? null : formatInstant(instant)
+}
+
+export function showRange(range: TimeRange | null): { from: string | null; to: string | null } {
+  return range === null ? { from: null, to: null } : { from: showEnd(range.from), to: showEnd(range.to) }
+}
+
+/** Measured time of the stages, in milliseconds. */
+export interface Stopwatch {
+  plan: number
+  read: number
+  merge: number
+}
+
+/** To the microsecond: enough for people, short in JSON. */
+export function roundMs(ms: number): number {
+  return Math.round(ms * 1000) / 1000
+}
+
+export function errorBoundsOf(node: QueryNode): Readonly<Record<string, string>> {
+  if (node.kind !== 'aggregate') return {}
+  const bounds: Record<string, string> = {}
+  for (const { name, aggregate } of node.select) {
+    const bound = errorBoundOf(node.dataset, aggregate)
+    if (bound !== null) bounds[name] = bound
+  }
+  return bounds
+}
+
+export interface AnswerParts {
+  readonly node: QueryNode
+  readonly rows: readonly (readonly unknown[])[]
+  readonly cursor: string | null
+  readonly range: TimeRange | null
+  readonly parts: readonly PlanPart[]
+  readonly snapshot: { readonly id: string; readonly takenAt: Instant }
+  readonly now: Instant
+  readonly stages: Stopwatch
+  readonly startedMs: number
+  readonly limits: QueryLimits
+}
+
+export function createAnswer(from: AnswerParts): Answer {
+  const columns = outputColumns(from.node)
+  const rows = toOutputRows(columns, from.rows)
+  const asOf = formatInstant(from.snapshot.takenAt)
+  const { plan, read, merge } = from.stages
+  return {
+    rows,
+    columns,
+    cursor: from.cursor,
+    plan: {
+      snapshot: from.snapshot.id,
+      takenAt: asOf,
+      range: showRange(from.range),
+      parts: from.parts,
+      freshness: { asOf, lagMs: Math.max(0, Number(from.now - from.snapshot.takenAt) / 1000) },
+      errorBounds: errorBoundsOf(from.node),
+      ms: {
+        plan: roundMs(plan),
+        read: roundMs(read),
+        merge: roundMs(merge),
+        total: roundMs(performance.now() - from.startedMs),
+      },
+      limits: { rows: from.node.limit, maxCells: from.limits.maxCells, maxRows: from.limits.maxRows },
+    },
+  }
+}

@@ -1,0 +1,65 @@
+import { bucketBorders, type BucketSpec, bucketStart, fixedBucket, type Instant, nextBucket, type TimeRange } from '../time/index.ts'
+import type { BucketPlan } from './tier.ts'
+
+/** How tiers put rows of a range into buckets: arithmetic where it is regular, a list of borders where it is not. */
+export function planBuckets(spec: BucketSpec, range: TimeRange, maxBuckets: number): BucketPlan {
+  const fixed = fixedBucket(spec, range)
+  if (fixed) return { kind: 'fixed', ...fixed }
+  return { kind: 'borders', borders: bucketBorders(spec, range, { max: maxBuckets }) }
+}
+
+/** Only an irregular bucket needs the ends of the range before its borders can be listed. */
+export function needsEnds(spec: BucketSpec): boolean {
+  return fixedBucket(spec) === null
+}
+
+/**
+ * The stretch of whole buckets, about `count` of them, at the newest (or oldest) end of `range`, cut to `range`. What
+ * it leaves of `range` shares no bucket with it.
+ */
+export function windowAtEnd(spec: BucketSpec, range: TimeRange, count: number, newest: boolean): TimeRange {
+  const border = newest ? stepBack(spec, range.to, count) : stepForward(spec, range.from, count)
+  if (newest) return { from: border > range.from ? border : range.from, to: range.to }
+  return { from: range.from, to: border < range.to ? border : range.to }
+}
+
+/** Irregular buckets are walked one by one, so a window has at most this many of them. */
+const maxSteps = 10_000
+
+function stepBack(spec: BucketSpec, end: Instant, count: number): Instant {
+  const last = bucketStart(spec, end - 1n)
+  const fixed = fixedBucket(spec)
+  if (fixed) return last - BigInt(count - 1) * fixed.width
+  let start = last
+  for (let i = 1; i < Math.min(count, maxSteps); i++) start = bucketStart(spec, start - 1n)
+  return start
+}
+
+function stepForward(spec: BucketSpec, start: Instant, count: number): Instant {
+  const next = nextBucket(spec, start)
+  const fixed = fixedBucket(spec)
+  if (fixed) return next + BigInt(count - 1) * fixed.width
+  let end = next
+  for (let i = 1; i < Math.min(count, maxSteps); i++) end = nextBucket(spec, end)
+  return end
+}
+
+/** Index of the last border that is at or before the instant. */
+function borderIndex(borders: readonly Instant[], instant: Instant): number {
+  let low = 0
+  let high = borders.length - 1
+  while (low < high) {
+    const middle = (low + high + 1) >> 1
+    if ((borders[middle] as Instant) <= instant) low = middle
+    else high = middle - 1
+  }
+  return low
+}
+
+/** The plan for a stretch of whole buckets: a tier gets only the borders that it needs. */
+export function cutPlan(plan: BucketPlan, range: TimeRange): BucketPlan {
+  if (plan.kind === 'fixed') return plan
+  const first = borderIndex(plan.borders, range.from)
+  const last = borderIndex(plan.borders, range.to - 1n)
+  return { kind: 'borders', borders: plan.borders.slice(first, last + 2) }
+}

@@ -1,0 +1,69 @@
+import type { FilterNode, QueryNode } from './nodes.ts'
+
+/**
+ * One text for a query: equal for queries that ask the same of the same dataset. Conditions that commute are sorted,
+ * so `{ a: 1, b: 2 }` and `{ b: 2, a: 1 }` are one. For cache keys; the range is absolute, so "-1 day" asked twice is
+ * two queries.
+ *
+ * @example
+ * canonicalQuery(parseQuery({ select: { n: count() } }, { dataset, clock }))
+ */
+export function canonicalQuery(node: QueryNode): string {
+  const { dataset, where, ...rest } = node
+  const query: Record<string, unknown> = { ...rest, dataset: dataset.name, where: normalFilter(where) }
+  if (node.kind === 'aggregate') {
+    query['having'] = normalFilter(node.having)
+    query['select'] = node.select.map(({ name, aggregate }) => ({
+      name,
+      aggregate: { ...aggregate, where: normalFilter(aggregate.where) },
+    }))
+    query['bucket'] = node.bucket && {
+      // The text is how it was written: 60 minutes and 1 hour are one length.
+      every: { ...node.bucket.every, text: undefined },
+      zone: node.bucket.zone,
+    }
+  }
+  return stableJson(query)
+}
+
+/** One text for a filter; equal filters in another order of their conditions have the same. */
+export function canonicalFilter(filter: FilterNode | null): string {
+  return stableJson(normalFilter(filter))
+}
+
+function normalFilter(filter: FilterNode | null): unknown {
+  if (filter === null) return null
+  switch (filter.kind) {
+    case 'and':
+    case 'or': {
+      const flat = filter.filters.flatMap((part) => (part.kind === filter.kind ? part.filters : [part]))
+      return { kind: filter.kind, filters: sortedUnique(flat.map(normalFilter)) }
+    }
+    case 'not':
+      return { kind: 'not', filter: normalFilter(filter.filter) }
+    case 'in':
+      return { ...filter, values: sortedUnique(filter.values) }
+    default:
+      return filter
+  }
+}
+
+function sortedUnique(values: readonly unknown[]): unknown[] {
+  const byText = new Map(values.map((value) => [stableJson(value), value]))
+  return [...byText.entries()].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, value]) => value)
+}
+
+/** JSON with sorted keys. bigint is `{"$int":"1"}`; NaN, infinities and -0 are `{"$float":"NaN"}`; undefined is left out. */
+function stableJson(value: unknown): string {
+  if (typeof value === 'bigint') return `{"$int":"${value}"}`
+  if (typeof value === 'number' && (!Number.isFinite(value) || Object.is(value, -0)))
+    return `{"$float":"${Object.is(value, -0) ? '-0' : value}"}`
+  if (Array.isArray(value)) return `[${value.map(stableJson).join(',')}]`
+  if (typeof value === 'object' && value !== null) {
+    const entries = Object.entries(value)
+      .filter(([, inner]) => inner !== undefined)
+      .sort(([a], [b]) => (a < b ? -1 : 1))
+    return `{${entries.map(([key, inner]) => `${JSON.stringify(key)}:${stableJson(inner)}`).join(',')}}`
+  }
+  return JSON.stringify(value ?? null)
+}

@@ -1,0 +1,257 @@
+import { type AggregateDefinition, type AggregateState, aggregates, type ResultType } from '../aggregate/index.ts'
+import { type Instant, type TimeRange } from '../time/index.ts'
+import { cutPlan, needsEnds, planBuckets, windowAtEnd } from './bucket-plan.ts'
+import { type Operand, evaluateFilter } from './evaluate.ts'
+import { fillGaps, type InnerRow } from './fill.ts'
+import { assertWithin } from './limits.ts'
+import { createCellMerger, emptyCell, type MergedCell } from './merge.ts'
+import type { AggregateQueryNode } from './nodes.ts'
+import type { PlannedPart } from './plan-parts.ts'
+import { planStates, type StatePlan } from './plan-states.ts'
+import {
+  boundsOf,
+  type CellRequest,
+  partsOf,
+  rangeFor,
+  type Reading,
+  readPart,
+  settleAll,
+} from './read-parts.ts'
+import { type OutputColumn, outputColumns } from './references.ts'
+import { type BucketPlan, everything, type ScanRequest } from './tier.ts'
+import { compareNullable } from './values.ts'
+
+/** What stays the same for every stretch that one query reads. */
+interface Run {
+  readonly node: AggregateQueryNode
+  readonly reading: Reading
+  readonly plan: StatePlan
+  readonly columns: readonly OutputColumn[]
+  readonly toRow: (cell: MergedCell) => InnerRow
+  readonly keep: ((row: InnerRow) => boolean) | null
+}
+
+/** The finished rows of an aggregate query, in their inner form, ordered and limited. */
+export async function executeAggregate(node: AggregateQueryNode, reading: Reading): Promise<readonly InnerRow[]> {
+  const plan = planStates(node)
+  const columns = outputColumns(node)
+  const run: Run = {
+    node,
+    reading,
+    plan,
+    columns,
+    toRow: createFinisher(node, plan),
+    keep: createHaving(node, columns),
+  }
+  const { limits } = reading.context
+  const order = createOrder(node, columns)
+  const walk = walkDirection(node)
+  let rows: InnerRow[]
+  if (walk) rows = await readFromEnd(run, walk.newest, walk.limit)
+  else {
+    rows = await readWhole(run)
+    if (node.fill.kind !== 'none') {
+      const started = performance.now()
+      rows = fillGaps(node, rows, columns, limits)
+      reading.stages.merge += performance.now() - started
+    }
+  }
+  const started = performance.now()
+  rows.sort(order)
+  if (node.limit !== null && rows.length > node.limit) rows.length = node.limit
+  assertWithin('the number of rows', rows.length, limits.maxRows, 'ask for fewer with limit, or raise query.limits.maxRows')
+  reading.stages.merge += performance.now() - started
+  return rows
+}
+
+function requestOf(run: Run, bucket: BucketPlan | null): CellRequest {
+  const { node, plan, reading } = run
+  return {
+    dataset: node.dataset,
+    bucket,
+    by: node.by,
+    where: node.where,
+    states: plan.states,
+    maxCells: reading.context.limits.maxCells,
+  }
+}
+
+/** Parts of a stretch; which tiers can answer is asked with the request as it will be. */
+function planStretch(run: Run, range: TimeRange | null, request: CellRequest): readonly PlannedPart[] {
+  return partsOf(run.reading, range, (tier) => tier.cannot({ ...request, range }))
+}
+
+async function readStretch(run: Run, range: TimeRange | null, bucket: BucketPlan | null): Promise<readonly InnerRow[]> {
+  const { reading, node, plan } = run
+  const planning = performance.now()
+  const request = requestOf(run, bucket)
+  const parts = planStretch(run, range, request)
+  const reads = performance.now()
+  reading.stages.plan += reads - planning
+  const results = await settleAll(
+    parts.map((part) => () => {
+      const partRange = rangeFor(reading, part)
+      const partBucket = bucket && partRange ? cutPlan(bucket, partRange) : bucket
+      const partRequest: ScanRequest = { ...request, bucket: partBucket, range: partRange }
+      return readPart(
+        reading,
+        part,
+        (tier) => tier.scan(partRequest, reading.scan),
+        (result) => ({ rows: result.rowsRead, bytes: result.bytesRead, cells: result.cells.length }),
+      )
+    }),
+  )
+  const merging = performance.now()
+  reading.stages.read += merging - reads
+  const merger = createCellMerger(node, plan.states, request.maxCells)
+  for (const result of results) merger.add(result.cells)
+  let cells = merger.cells()
+  if (cells.length === 0 && node.bucket === null && node.by.length === 0) cells = [emptyCell(plan.states)]
+  const rows = cells.map(run.toRow)
+  const kept = run.keep ? rows.filter(run.keep) : rows
+  reading.stages.merge += performance.now() - merging
+  return kept
+}
+
+/** The range whose buckets have to be listed: cut to where rows are when an end is open and buckets are irregular. */
+async function bucketRange(run: Run): Promise<TimeRange | null> {
+  const { node, reading } = run
+  const { range } = reading
+  if (range === null || node.bucket === null) return range
+  const open = range.from === everything.from || range.to === everything.to
+  if (!open || !needsEnds(node.bucket)) return range
+  return endsOf(run, range)
+}
+
+async function endsOf(run: Run, range: TimeRange): Promise<TimeRange | null> {
+  const { node, reading } = run
+  const started = performance.now()
+  const parts = planStretch(run, range, requestOf(run, null))
+  const bounds = await boundsOf(reading, parts, node.where)
+  reading.stages.plan += performance.now() - started
+  if (bounds === null) return null
+  const from = bounds.from > range.from ? bounds.from : range.from
+  const to = bounds.to < range.to ? bounds.to : range.to
+  return from < to ? { from, to } : null
+}
+
+async function readWhole(run: Run): Promise<InnerRow[]> {
+  const { node, reading } = run
+  if (node.bucket === null) return [...(await readStretch(run, reading.range, null))]
+  const range = await bucketRange(run)
+  if (range === null) return []
+  return [...(await readStretch(run, range, planBuckets(node.bucket, range, reading.context.limits.maxBuckets)))]
+}
+
+/**
+ * When the first thing that orders the answer is the bucket, its first rows lie at one end of the range: no other
+ * bucket can come before them, whatever `having` removes. Fill is left out, since gaps and what fills them depend on
+ * rows further away.
+ */
+function walkDirection(node: AggregateQueryNode): { readonly newest: boolean; readonly limit: number } | null {
+  if (node.bucket === null || node.limit === null || node.fill.kind !== 'none') return null
+  const first = node.order[0]
+  if (first && first.by !== 'bucket') return null
+  return { newest: first?.direction === 'desc', limit: node.limit }
+}
+
+/** A stretch grows at most by this factor when the one before gave too little. */
+const growth = 16
+
+/**
+ * Reads whole buckets from one end until `limit` rows have survived `having`. Each bucket is read once, so an answer
+ * that needs the whole range costs as much as reading it at once, but for a few round trips.
+ */
+async function readFromEnd(run: Run, newest: boolean, limit: number): Promise<InnerRow[]> {
+  const { node, reading } = run
+  const rows: InnerRow[] = []
+  const spec = node.bucket
+  if (spec === null || reading.range === null) return rows
+  let rest = await endsOf(run, reading.range)
+  if (rest === null) return rows
+  const { maxBuckets } = reading.context.limits
+  let buckets = node.by.length === 0 ? limit : 1
+  let seen = 0
+  for (;;) {
+    const stretch: TimeRange = windowAtEnd(spec, rest, buckets, newest)
+    const found = await readStretch(run, stretch, planBuckets(spec, stretch, maxBuckets))
+    rows.push(...found)
+    if (rows.length >= limit) return rows
+    rest = newest ? { from: rest.from, to: stretch.from } : { from: stretch.to, to: rest.to }
+    if (rest.from >= rest.to) return rows
+    seen += buckets
+    const most = seen * growth
+    buckets = rows.length === 0 ? most : Math.min(most, Math.ceil((seen * (limit - rows.length)) / rows.length))
+    // Nothing here: there may be nothing for a long way. An index knows where it goes on.
+    if (found.length === 0) {
+      rest = await endsOf(run, rest)
+      if (rest === null) return rows
+    }
+  }
+}
+
+function createFinisher(node: AggregateQueryNode, plan: StatePlan): (cell: MergedCell) => InnerRow {
+  const steps = plan.steps.map((step) => ({
+    definition: aggregates[step.fn] as AggregateDefinition,
+    spec: (plan.states[step.state] as StatePlan['states'][number]).spec,
+    state: step.state,
+    options: step.options,
+  }))
+  const hasBucket = node.bucket !== null
+  return (cell) => {
+    const row: InnerRow = hasBucket ? [cell.bucket, ...cell.keys] : [...cell.keys]
+    for (const { definition, spec, state, options } of steps)
+      row.push(definition.finish(cell.states[state] as AggregateState, spec, options))
+    return row
+  }
+}
+
+function createHaving(
+  node: AggregateQueryNode,
+  columns: readonly OutputColumn[],
+): ((row: InnerRow) => boolean) | null {
+  const { having } = node
+  if (having === null) return null
+  const places = new Map(columns.map(({ name, type }, i) => [name, { type, i }]))
+  return (row) =>
+    evaluateFilter(having, ({ column }): Operand => {
+      const { type, i } = places.get(column) as { type: ResultType; i: number }
+      return { type, value: row[i] ?? null }
+    }) === true
+}
+
+/** As asked, then by bucket and groups, so that an answer has one order only. */
+function createOrder(
+  node: AggregateQueryNode,
+  columns: readonly OutputColumn[],
+): (a: InnerRow, b: InnerRow) => number {
+  const asked = node.order.map(({ by, direction }) => ({ by, descending: direction === 'desc' }))
+  const rest = columns
+    .slice(0, columns.length - node.select.length)
+    .filter(({ name }) => !asked.some(({ by }) => by === name))
+    .map(({ name }) => ({ by: name, descending: false }))
+  const comparators = [...asked, ...rest].map(({ by, descending }) => {
+    const i = columns.findIndex(({ name }) => name === by)
+    const { type } = columns[i] as OutputColumn
+    if (type === 'timestamptz') return compareInstantsAt(i, descending)
+    return (a: InnerRow, b: InnerRow): number => compareNullable(type, a[i] ?? null, b[i] ?? null, descending)
+  })
+  return (a, b) => {
+    for (const compare of comparators) {
+      const order = compare(a, b)
+      if (order !== 0) return order
+    }
+    return 0
+  }
+}
+
+/** The bucket is compared most often by far. */
+function compareInstantsAt(i: number, descending: boolean): (a: InnerRow, b: InnerRow) => number {
+  return (a, b) => {
+    const x = a[i] as Instant | null
+    const y = b[i] as Instant | null
+    if (x === y) return 0
+    if (x === null || y === null) return x === null ? 1 : -1
+    return x < y === descending ? 1 : -1
+  }
+}

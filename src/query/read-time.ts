@@ -1,0 +1,58 @@
+import {
+  assertBucketSpec,
+  type BucketSpec,
+  type Clock,
+  formatInstant,
+  type Instant,
+  infinityInstant,
+  minusInfinityInstant,
+  parseInterval,
+  parsePoint,
+  type RangePoint,
+  TimeProblem,
+  type TimeRange,
+} from '../time/index.ts'
+import { fail, show } from './problem.ts'
+import { everything } from './tier.ts'
+
+/** time/ knows no paths; here its problems get theirs. */
+function placed<T>(path: string, read: () => T): T {
+  try {
+    return read()
+  } catch (error) {
+    if (error instanceof TimeProblem) return fail(path, error.problem)
+    throw error
+  }
+}
+
+/** ISO text with a zone, a date alone (UTC), `now`, relative text, a Date, or microseconds as bigint; `infinity` too. */
+export function readInstant(value: unknown, path: string, clock: Clock): Instant {
+  if (value === 'infinity') return infinityInstant
+  if (value === '-infinity') return minusInfinityInstant
+  return placed(path, () => parsePoint(value as RangePoint, clock.now(), null))
+}
+
+/** An end that is not given is open: rows of tomorrow are rows too. */
+export function readRange(from: unknown, to: unknown, clock: Clock): TimeRange {
+  const end = (value: unknown, path: string): Instant =>
+    placed(path, () => parsePoint(value as RangePoint, clock.now(), null))
+  const range = {
+    from: from == null ? everything.from : end(from, 'from'),
+    to: to == null ? everything.to : end(to, 'to'),
+  }
+  if (range.from >= range.to)
+    fail(
+      from == null ? 'to' : 'from',
+      `the range is empty: ${formatInstant(range.from)} is not before ${formatInstant(range.to)} (to is not part of it)`,
+    )
+  return range
+}
+
+export function readBucket(bucket: unknown, zone: unknown): BucketSpec {
+  if (typeof bucket !== 'string') return fail('bucket', `${show(bucket)} is not a length such as "1 hour"`)
+  if (zone != null && typeof zone !== 'string') return fail('zone', `${show(zone)} is not the name of a time zone`)
+  const every = placed('bucket', () => parseInterval(bucket))
+  const spec: BucketSpec = { every, zone: zone == null ? null : zone }
+  placed(zone == null ? 'bucket' : 'zone', () => assertBucketSpec(spec))
+  return spec
+}
