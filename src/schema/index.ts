@@ -1,2 +1,40 @@
+export {
+  type CanonicalValue,
+  type Coercer,
+  type CoercerOptions,
+  createCoercer,
+  dayOfDate,
+  ValueProblem,
+} from './coerce.ts'
+export { type Column, t } from './column.ts'
+export {
+  type ConfigOptions,
+  configDefaults,
+  defineConfig,
+  type LimitOptions,
+  type Limits,
+  type TidemarkConfig,
+} from './config.ts'
 export type * from './definition.ts'
 export { columnTypes } from './definition.ts'
+export { decodeDefinition, type EncodedDefinition, encodeDefinition } from './encode.ts'
+export type { InputForm, OutputForm } from './forms.ts'
+export { type HypertableOptions, hypertable, hypertableDefaults } from './hypertable.ts'
+export type {
+  ColumnNames,
+  Columns,
+  ColumnTypeOf,
+  Hypertable,
+  InsertRow,
+  KeyOf,
+  NumericColumns,
+  Row,
+  Table,
+  TimeColumn,
+  UpdateRow,
+} from './infer.ts'
+export type { Database, KyselyTable, KyselyView } from './kysely.ts'
+export { parseRelationName, type QualifiedName } from './names.ts'
+export { type CanonicalRow, createRowCodec, outputOf, type RowCodec, type RowProblem } from './row-codec.ts'
+export { type IndexOptions, type TableOptions, table } from './table.ts'
+export { type View, type ViewDefinition, type ViewOptions, view } from './view.ts'

@@ -40,4 +40,4 @@ export {
 export { showValue, TimeProblem } from './problem.ts'
 export { type ParseRangeOptions, parsePoint, parseRange, type RangeInput, type RangePoint } from './range.ts'
 export type * from './types.ts'
-export { localMicros, offsetAt, resolveZone, type Zone } from './zone.ts'
+export { instantOfLocal, localMicros, offsetAt, resolveZone, type Zone } from './zone.ts'

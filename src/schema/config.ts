@@ -1,0 +1,294 @@
+import { boundMicros, parseInterval, TimeProblem } from '../time/index.ts'
+import type { StoredDefinition } from './definition.ts'
+import { checkKeys, ProblemList } from './problems.ts'
+import type { ViewDefinition } from './view.ts'
+
+/** Limits as they are written; see `configDefaults` for what holds without them. */
+export interface LimitOptions {
+  /** Rows of one answer. Default 100,000; raising it costs memory here and in the browser. */
+  readonly maxRows?: number
+  /** Bytes of one answer as JSON. Default 64 MiB. */
+  readonly maxAnswerBytes?: number
+  /** Cells (bucket x group) that one query may compute. Default 200,000; about 1 KB each with sketches. */
+  readonly maxCells?: number
+  /** Buckets of one query that are listed one by one (calendar buckets, fill). Default 100,000. */
+  readonly maxBuckets?: number
+  /** Width of a query's range. Default none. */
+  readonly maxRange?: string | null
+  /** Time of one query, after which it is cancelled in the database too. Default '30s'. */
+  readonly queryTimeout?: string
+  /** Bytes of one HTTP request, after gunzip. Default 64 MiB. */
+  readonly maxBodyBytes?: number
+}
+
+export interface ConfigOptions<
+  Datasets extends readonly StoredDefinition[],
+  Views extends readonly ViewDefinition[],
+> {
+  readonly datasets: Datasets
+  /** Plain SQL views, made after the tables in this order. */
+  readonly views?: Views
+  readonly database?: {
+    /** PostgreSQL's URL. Default: DATABASE_URL, and without it the embedded server. */
+    readonly url?: string
+    /** Data of the embedded server, relative to the configuration. Default '.tidemark/postgres'. */
+    readonly dir?: string
+    /** Connections of one process at most. Default 10. */
+    readonly maxConnections?: number
+  }
+  readonly lake?: {
+    /** Folder of the Parquet files, relative to the configuration. Default '.tidemark/lake'. */
+    readonly dir?: string
+  }
+  readonly server?: {
+    /** Default '127.0.0.1': only this machine. */
+    readonly host?: string
+    /** Default 4680; 0 takes a free one. */
+    readonly port?: number
+  }
+  readonly worker?: {
+    /** Time between two looks for due jobs. Default '10s'. */
+    readonly every?: string
+    /** Whether `dev` and the demo run the jobs in their own process. Default true. */
+    readonly enabled?: boolean
+  }
+  readonly limits?: LimitOptions
+}
+
+/** A checked, frozen configuration. Durations are milliseconds inside. */
+export interface TidemarkConfig<
+  Datasets extends readonly StoredDefinition[] = readonly StoredDefinition[],
+  Views extends readonly ViewDefinition[] = readonly ViewDefinition[],
+> {
+  readonly datasets: Datasets
+  readonly views: Views
+  readonly database: { readonly url: string | null; readonly dir: string; readonly maxConnections: number }
+  readonly lake: { readonly dir: string }
+  readonly server: { readonly host: string; readonly port: number }
+  readonly worker: { readonly everyMs: number; readonly enabled: boolean }
+  readonly limits: Limits
+}
+
+export interface Limits {
+  readonly maxRows: number
+  readonly maxAnswerBytes: number
+  readonly maxCells: number
+  readonly maxBuckets: number
+  readonly maxRangeMs: number | null
+  readonly queryTimeoutMs: number
+  readonly maxBodyBytes: number
+}
+
+const mebibyte = 1024 * 1024
+
+/** What holds where a configuration says nothing. */
+export const configDefaults = Object.freeze({
+  database: Object.freeze({ url: null, dir: '.tidemark/postgres', maxConnections: 10 }),
+  lake: Object.freeze({ dir: '.tidemark/lake' }),
+  server: Object.freeze({ host: '127.0.0.1', port: 4680 }),
+  worker: Object.freeze({ everyMs: 10_000, enabled: true }),
+  limits: Object.freeze({
+    maxRows: 100_000,
+    maxAnswerBytes: 64 * mebibyte,
+    maxCells: 200_000,
+    maxBuckets: 100_000,
+    maxRangeMs: null,
+    queryTimeoutMs: 30_000,
+    maxBodyBytes: 64 * mebibyte,
+  }),
+} satisfies Omit<TidemarkConfig, 'datasets' | 'views'>)
+
+/**
+ * The configuration, checked once and frozen.
+ *
+ * @example
+ * // tidemark.config.ts
+ * import { defineConfig } from 'tidemark/schema'
+ * export default defineConfig({ datasets: [cpu, hosts] })
+ * @throws TidemarkError TM_CONFIG that lists everything that is wrong, each with its path.
+ */
+export function defineConfig<
+  const Datasets extends readonly StoredDefinition[],
+  const Views extends readonly ViewDefinition[] = readonly [],
+>(options: ConfigOptions<Datasets, Views>): TidemarkConfig<Datasets, Views> {
+  const problems = new ProblemList('config')
+  const known = ['datasets', 'views', 'database', 'lake', 'server', 'worker', 'limits']
+  if (!checkKeys(problems, '', options, known)) problems.assertEmpty('TM_CONFIG')
+  const input = options as unknown as Readonly<Record<string, unknown>>
+  const datasets = readDefinitions<StoredDefinition>(problems, 'datasets', input['datasets'], [
+    'table',
+    'hypertable',
+  ])
+  const views = readDefinitions<ViewDefinition>(problems, 'views', input['views'] ?? [], ['view'])
+  checkNames(problems, datasets, views)
+
+  const section = (name: string, keys: readonly string[]): Section => {
+    const value = input[name] ?? {}
+    return new Section(problems, `.${name}`, checkKeys(problems, `.${name}`, value, keys) ? value : {})
+  }
+  const database = section('database', ['url', 'dir', 'maxConnections'])
+  const lake = section('lake', ['dir'])
+  const server = section('server', ['host', 'port'])
+  const worker = section('worker', ['every', 'enabled'])
+  const limits = section('limits', Object.keys(limitKinds))
+  const d = configDefaults
+  const config = {
+    datasets: Object.freeze(datasets),
+    views: Object.freeze(views),
+    database: Object.freeze({
+      url: database.url('url'),
+      dir: database.text('dir', d.database.dir),
+      maxConnections: database.whole('maxConnections', d.database.maxConnections, 1, 1000),
+    }),
+    lake: Object.freeze({ dir: lake.text('dir', d.lake.dir) }),
+    server: Object.freeze({
+      host: server.text('host', d.server.host),
+      port: server.whole('port', d.server.port, 0, 65_535),
+    }),
+    worker: Object.freeze({
+      everyMs: worker.millis('every', d.worker.everyMs) as number,
+      enabled: worker.boolean('enabled', d.worker.enabled),
+    }),
+    limits: Object.freeze({
+      maxRows: limits.whole('maxRows', d.limits.maxRows),
+      maxAnswerBytes: limits.whole('maxAnswerBytes', d.limits.maxAnswerBytes),
+      maxCells: limits.whole('maxCells', d.limits.maxCells),
+      maxBuckets: limits.whole('maxBuckets', d.limits.maxBuckets),
+      maxRangeMs: limits.millis('maxRange', d.limits.maxRangeMs),
+      queryTimeoutMs: limits.millis('queryTimeout', d.limits.queryTimeoutMs) as number,
+      maxBodyBytes: limits.whole('maxBodyBytes', d.limits.maxBodyBytes),
+    }),
+  }
+  problems.assertEmpty('TM_CONFIG')
+  return Object.freeze(config) as unknown as TidemarkConfig<Datasets, Views>
+}
+
+/** Complete by its type: a new limit does not compile until it is listed. */
+const limitKinds: Readonly<Record<keyof LimitOptions, true>> = {
+  maxRows: true,
+  maxAnswerBytes: true,
+  maxCells: true,
+  maxBuckets: true,
+  maxRange: true,
+  queryTimeout: true,
+  maxBodyBytes: true,
+}
+
+function readDefinitions<D extends { readonly kind: string }>(
+  problems: ProblemList,
+  key: string,
+  input: unknown,
+  kinds: readonly string[],
+): D[] {
+  if (!Array.isArray(input)) {
+    problems.add(`.${key}`, `must be a list of what ${kinds.map((k) => `${k}()`).join(' and ')} made`)
+    return []
+  }
+  return input.filter((definition, i): definition is D => {
+    const kind: unknown = typeof definition === 'object' && definition !== null ? definition.kind : undefined
+    if (typeof kind === 'string' && kinds.includes(kind)) return true
+    problems.add(
+      `.${key}[${i}]`,
+      kind === 'view'
+        ? 'is a view; list it under views'
+        : `must be made with ${kinds.map((k) => `${k}()`).join(' or ')}`,
+    )
+    return false
+  })
+}
+
+/** Tables, views and indexes share one space of names in each schema. */
+function checkNames(
+  problems: ProblemList,
+  datasets: readonly StoredDefinition[],
+  views: readonly ViewDefinition[],
+): void {
+  const seen = new Map<string, string>()
+  const claim = (path: string, schema: string, name: string, what: string): void => {
+    const key = `${schema}.${name}`
+    const other = seen.get(key)
+    if (other === undefined) seen.set(key, what)
+    else problems.add(path, `${what} has the name "${key}", which ${other} has already`)
+  }
+  datasets.forEach((d, i) => {
+    claim(`.datasets[${i}]`, d.schema, d.table, `the ${d.kind} ${d.name}`)
+    for (const index of d.indexes) {
+      claim(`.datasets[${i}].indexes`, d.schema, index.name, `the index "${index.name}" of ${d.name}`)
+    }
+  })
+  views.forEach((v, i) => {
+    claim(`.views[${i}]`, v.schema, v.table, `the view ${v.name}`)
+  })
+}
+
+class Section {
+  readonly #problems: ProblemList
+  readonly #path: string
+  readonly #input: Readonly<Record<string, unknown>>
+
+  constructor(problems: ProblemList, path: string, input: Readonly<Record<string, unknown>>) {
+    this.#problems = problems
+    this.#path = path
+    this.#input = input
+  }
+
+  #refuse(key: string, expected: string): void {
+    const value = this.#input[key]
+    const shown = typeof value === 'object' ? 'it' : JSON.stringify(value)
+    this.#problems.add(`${this.#path}.${key}`, `${shown} is not ${expected}`)
+  }
+
+  text(key: string, fallback: string): string {
+    const value = this.#input[key]
+    if (value === undefined) return fallback
+    if (typeof value === 'string' && value !== '' && !value.includes('\0')) return value
+    this.#refuse(key, 'a text')
+    return fallback
+  }
+
+  /** The value is never shown: it may hold a password. */
+  url(key: string): string | null {
+    const value = this.#input[key]
+    if (value === undefined || value === null) return null
+    if (typeof value === 'string' && /^postgres(ql)?:\/\/./.test(value)) return value
+    this.#problems.add(`${this.#path}.${key}`, 'must be a URL such as postgres://user@host/database')
+    return null
+  }
+
+  whole(key: string, fallback: number, least = 1, most = Number.MAX_SAFE_INTEGER): number {
+    const value = this.#input[key]
+    if (value === undefined) return fallback
+    if (typeof value === 'number' && Number.isInteger(value) && value >= least && value <= most) return value
+    this.#refuse(
+      key,
+      most === Number.MAX_SAFE_INTEGER
+        ? `a whole number from ${least} on`
+        : `a whole number from ${least} to ${most}`,
+    )
+    return fallback
+  }
+
+  boolean(key: string, fallback: boolean): boolean {
+    const value = this.#input[key]
+    if (value === undefined) return fallback
+    if (typeof value === 'boolean') return value
+    this.#refuse(key, 'true or false')
+    return fallback
+  }
+
+  /** A duration in milliseconds; null only where null is the default. */
+  millis<F extends number | null>(key: string, fallback: F): number | F {
+    const value = this.#input[key]
+    if (value === undefined || (value === null && fallback === null)) return fallback
+    try {
+      const { most } = boundMicros(parseInterval(value as string))
+      const millis = Number(most / 1000n)
+      if (millis >= 1) return millis
+      this.#refuse(key, 'at least a millisecond')
+    } catch (error) {
+      if (!(error instanceof TimeProblem)) throw error
+      this.#problems.add(`${this.#path}.${key}`, error.problem)
+    }
+    return fallback
+  }
+}

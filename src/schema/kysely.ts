@@ -1,0 +1,36 @@
+import type { ColumnType as KyselyColumn } from 'kysely'
+import type { Columns, InsertRow, OutputOf, Row, UpdateRow } from './infer.ts'
+import type { ViewColumnsOf } from './view.ts'
+
+/** A declared table as Kysely's types see it: what is selected, inserted and updated in each column. */
+export type KyselyTable<D> = {
+  [K in keyof Row<D>]: KyselyColumn<
+    Row<D>[K],
+    K extends keyof InsertRow<D> ? InsertRow<D>[K] : never,
+    K extends keyof UpdateRow<D> ? Exclude<UpdateRow<D>[K], undefined> : never
+  >
+}
+
+/** A view: it can be selected from, not written to. */
+export type KyselyView<C> = { [K in keyof C]: KyselyColumn<OutputOf<C[K]>, never, never> }
+
+type Named = { readonly name: string }
+
+/**
+ * Kysely's `Database` of a configuration.
+ *
+ * @example
+ * import { Kysely } from 'kysely'
+ * import type { Database } from 'tidemark/schema'
+ * const db = new Kysely<Database<typeof config>>({ dialect })
+ * db.selectFrom('metrics.cpu').select(['time', 'usage'])
+ */
+export type Database<
+  Config extends { readonly datasets: readonly Named[]; readonly views?: readonly Named[] },
+> = {
+  [D in Config['datasets'][number] as D['name']]: KyselyTable<D>
+} & {
+  [V in NonNullable<Config['views']>[number] as V['name']]: KyselyView<
+    ViewColumnsOf<V> extends infer C extends Columns ? C : never
+  >
+}
