@@ -1,0 +1,273 @@
+import { type Connection, type Database, isRetryable, retry } from '../postgres/index.ts'
+import type { HypertableDefinition } from '../schema/index.ts'
+import { addInterval, bucketStart, type Instant, type Interval, nextBucket } from '../time/index.ts'
+import { isTidemarkError, TidemarkError } from '../util/errors.ts'
+import { identifier, sql } from '../util/sql.ts'
+import { type ChunkMap, chunkAt, loadChunkMap, rangesOf } from './chunk-map.ts'
+import { missingRanges, rangeIndex } from './chunk-ranges.ts'
+import {
+  type ApplyPartitionPolicies,
+  assertChunkCap,
+  attachChunks,
+  attachedCount,
+  createChunkTables,
+  findDefaultPartition,
+  lockHypertable,
+} from './create-chunks.ts'
+import {
+  type DefaultPartitionStatus,
+  type DrainOutcome,
+  defaultPartitionStatus,
+  drainDefaultOnce,
+} from './default-partition.ts'
+
+export interface ChunkOptions {
+  readonly db: Database
+  readonly applyPolicies: ApplyPartitionPolicies
+  /** ms that a try waits for a lock; new readers of the default partition wait as long. Default 100. */
+  readonly lockTimeoutMs?: number
+  /** Tries before TM_BUSY; default 8, some 4 s altogether. */
+  readonly tries?: number
+  /** ms to wait for older snapshots to end before the default partition is drained; default 200. */
+  readonly settleMs?: number
+  /** In [0, 1), for jitter; default Math.random. */
+  readonly random?: () => number
+  readonly sleep?: (ms: number) => Promise<void>
+}
+
+export const chunkDefaults = Object.freeze({
+  lockTimeoutMs: 100,
+  tries: 8,
+  settleMs: 200,
+}) satisfies Partial<ChunkOptions>
+
+export interface CallOptions {
+  readonly signal?: AbortSignal | null
+}
+
+export interface ChunkManager {
+  /** The chunks as last seen; loaded when nothing is cached, or when `fresh`. */
+  map(definition: HypertableDefinition, options?: { readonly fresh?: boolean }): Promise<ChunkMap>
+  /**
+   * Makes the chunks that hold `times`, where they are missing. Any number of processes may do so at once.
+   *
+   * @throws TidemarkError TM_CHUNK_CAP over `maxChunks`; TM_BUSY when a lock, or rows in the default partition that
+   * some older snapshot sees differently, stay in the way: rows for those times are then to be written to the
+   * table, whose default partition takes them.
+   */
+  ensureChunks(
+    definition: HypertableDefinition,
+    times: Iterable<Instant>,
+    options?: CallOptions,
+  ): Promise<ChunkMap>
+  /** Makes the chunks of `[now, now + ahead]`, at most as many as the cap leaves room for; gives how many were made. */
+  createAhead(
+    definition: HypertableDefinition,
+    now: Instant,
+    ahead: Interval,
+    options?: CallOptions,
+  ): Promise<number>
+  defaultPartitionStatus(definition: HypertableDefinition): Promise<DefaultPartitionStatus>
+  /** Moves the rows of the default partition to chunks; tries until it is done or the tries are used up. */
+  drainDefault(definition: HypertableDefinition, options?: CallOptions): Promise<DrainOutcome>
+}
+
+/** Inside an attempt: the default partition is not empty, so that attaching takes a drain. */
+class DefaultNotEmpty extends Error {}
+
+/**
+ * @example
+ * const chunks = createChunkManager({ db, applyPolicies: applyPartitionPolicies })
+ * await chunks.ensureChunks(cpu, [parseInstant('2026-01-01T00:00:00Z')])
+ */
+export function createChunkManager(options: ChunkOptions): ChunkManager {
+  return new PostgresChunks(options)
+}
+
+class PostgresChunks implements ChunkManager {
+  readonly #db: Database
+  readonly #options: Required<ChunkOptions>
+  readonly #maps = new Map<string, ChunkMap>()
+
+  constructor(options: ChunkOptions) {
+    this.#db = options.db
+    this.#options = {
+      ...chunkDefaults,
+      random: Math.random,
+      sleep: (ms) => new Promise((resolve) => setTimeout(resolve, ms)),
+      ...options,
+    }
+  }
+
+  async map(definition: HypertableDefinition, options: { readonly fresh?: boolean } = {}): Promise<ChunkMap> {
+    const cached = this.#maps.get(definition.name)
+    if (cached !== undefined && !options.fresh) return cached
+    return this.#remember(definition, await loadChunkMap(this.#db, definition))
+  }
+
+  async ensureChunks(
+    definition: HypertableDefinition,
+    times: Iterable<Instant>,
+    options: CallOptions = {},
+  ): Promise<ChunkMap> {
+    const wanted = [...times]
+    let map = await this.map(definition)
+    if (isCovered(map, wanted)) return map
+    await this.#retry(`making chunks of ${definition.name}`, options, async () => {
+      map = await this.map(definition, { fresh: true })
+      if (isCovered(map, wanted)) return
+      // Before any lock: a table at its cap is told so at once.
+      assertChunkCap(definition, map, missingRanges(definition, rangesOf(map), wanted).length)
+      try {
+        await this.#attachMissing(definition, wanted, options)
+      } catch (error) {
+        if (!(error instanceof DefaultNotEmpty)) throw error
+        await this.#drain(definition, wanted, options)
+      }
+      map = await this.map(definition, { fresh: true })
+    })
+    return map
+  }
+
+  async createAhead(
+    definition: HypertableDefinition,
+    now: Instant,
+    ahead: Interval,
+    options: CallOptions = {},
+  ): Promise<number> {
+    const spec = { every: definition.chunk, zone: null }
+    const end = addInterval(now, ahead, null)
+    const before = await this.map(definition, { fresh: true })
+    const room = before.maxChunks - attachedCount(before)
+    const times: Instant[] = []
+    for (let at = now; at <= end && times.length < room; at = nextBucket(spec, at)) {
+      const time = at === now ? now : bucketStart(spec, at)
+      if (rangeIndex(rangesOf(before), time) < 0) times.push(time)
+    }
+    if (times.length === 0) return 0
+    const after = await this.ensureChunks(definition, times, options)
+    return attachedCount(after) - attachedCount(before)
+  }
+
+  defaultPartitionStatus(definition: HypertableDefinition): Promise<DefaultPartitionStatus> {
+    return defaultPartitionStatus(this.#db, definition)
+  }
+
+  async drainDefault(definition: HypertableDefinition, options: CallOptions = {}): Promise<DrainOutcome> {
+    let outcome: DrainOutcome = { kind: 'blocked', reason: 'not tried' }
+    try {
+      await this.#retry(`draining the default partition of ${definition.name}`, options, async () => {
+        const status = await defaultPartitionStatus(this.#db, definition)
+        if (status.rows === 0n && status.bytes === 0n) {
+          outcome = { kind: 'drained', rows: 0n, chunks: 0 }
+          return
+        }
+        outcome = await this.#drainOnce(definition, [], options)
+        if (outcome.kind === 'blocked') throw busy(definition, outcome.reason)
+      })
+    } catch (error) {
+      // Nothing was changed, and the rows are where everybody sees them: an answer, not a failure.
+      if (!isTidemarkError(error) || error.code !== 'TM_BUSY') throw error
+      if (outcome.kind !== 'blocked') throw error
+      return { kind: 'blocked', reason: outcome.reason === 'not tried' ? error.message : outcome.reason }
+    }
+    await this.map(definition, { fresh: true })
+    return outcome
+  }
+
+  async #drain(
+    definition: HypertableDefinition,
+    times: readonly Instant[],
+    options: CallOptions,
+  ): Promise<void> {
+    const outcome = await this.#drainOnce(definition, times, options)
+    if (outcome.kind === 'blocked') throw busy(definition, outcome.reason)
+    if (outcome.kind === 'capped') {
+      const map = await this.map(definition, { fresh: true })
+      if (!isCovered(map, times)) assertChunkCap(definition, map, 1)
+    }
+  }
+
+  #drainOnce(
+    definition: HypertableDefinition,
+    times: readonly Instant[],
+    options: CallOptions,
+  ): Promise<DrainOutcome> {
+    const { lockTimeoutMs, applyPolicies, settleMs, sleep } = this.#options
+    const signal = options.signal ?? null
+    return drainDefaultOnce(this.#db, definition, {
+      lockTimeoutMs,
+      applyPolicies,
+      settleMs,
+      sleep,
+      times,
+      signal,
+    })
+  }
+
+  /** Lock order: the hypertable's row, parent SHARE UPDATE EXCLUSIVE, default partition ACCESS EXCLUSIVE. */
+  async #attachMissing(
+    definition: HypertableDefinition,
+    times: readonly Instant[],
+    options: CallOptions,
+  ): Promise<void> {
+    const { lockTimeoutMs, applyPolicies } = this.#options
+    await this.#db.transaction({ lockTimeoutMs, signal: options.signal ?? null }, async (connection) => {
+      const { hypertable, map } = await lockHypertable(connection, definition)
+      const ranges = missingRanges(definition, rangesOf(map), times)
+      if (ranges.length === 0) return
+      assertChunkCap(definition, map, ranges.length)
+      const chunks = await createChunkTables(connection, definition, hypertable, ranges, applyPolicies)
+      await lockForAttach(connection, definition)
+      await attachChunks(connection, definition, hypertable, chunks)
+    })
+  }
+
+  #retry(what: string, options: CallOptions, attempt: () => Promise<void>): Promise<void> {
+    const { tries, random, sleep } = this.#options
+    return retry(
+      {
+        what,
+        tries,
+        random,
+        sleep: (ms) => sleep(ms),
+        signal: options.signal ?? null,
+        isRetryable: (error) => isRetryable(error) || (isTidemarkError(error) && error.code === 'TM_BUSY'),
+      },
+      attempt,
+    )
+  }
+
+  #remember(definition: HypertableDefinition, map: ChunkMap): ChunkMap {
+    this.#maps.set(definition.name, map)
+    return map
+  }
+}
+
+function isCovered(map: ChunkMap, times: readonly Instant[]): boolean {
+  return times.every((time) => chunkAt(map, time) !== null)
+}
+
+function busy(definition: HypertableDefinition, problem: string): TidemarkError<'TM_BUSY'> {
+  return new TidemarkError('TM_BUSY', {
+    what: `draining the default partition of ${definition.name}`,
+    tries: 1,
+    lastProblem: problem,
+  })
+}
+
+/**
+ * ATTACH takes these locks, too; they are taken first to look whether the default partition is physically empty.
+ * Rows in it, also deleted ones that an older snapshot still sees, would be hidden from that snapshot by partition
+ * pruning once a chunk covers their time.
+ */
+async function lockForAttach(connection: Connection, definition: HypertableDefinition): Promise<void> {
+  const partition = await findDefaultPartition(connection, definition)
+  const relation = identifier(partition.schema, partition.table)
+  await connection.execute(sql`
+    lock table only ${identifier(definition.schema, definition.table)} in share update exclusive mode;
+    lock table only ${relation} in access exclusive mode`)
+  const { rows } = await connection.query(sql`
+    select pg_relation_size(format('%I.%I', ${partition.schema}::text, ${partition.table}::text)::regclass)`)
+  if ((rows[0]![0] as bigint) > 0n) throw new DefaultNotEmpty()
+}

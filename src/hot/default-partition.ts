@@ -1,0 +1,256 @@
+import { beginLoggedWrite, timestamptzText } from '../changelog/index.ts'
+import type { Connection, Database, Queryable } from '../postgres/index.ts'
+import type { HypertableDefinition } from '../schema/index.ts'
+import type { Instant, TimeRange } from '../time/index.ts'
+import { identifier, join, type Sql, sql } from '../util/sql.ts'
+import { chunkSchema, rangesOf } from './chunk-map.ts'
+import { newChunkRange, rangeIndex } from './chunk-ranges.ts'
+import {
+  type ApplyPartitionPolicies,
+  attachChunks,
+  attachedCount,
+  createChunkTables,
+  findDefaultPartition,
+  lockHypertable,
+} from './create-chunks.ts'
+
+/** Rows that lie in no chunk: written outside by direct SQL, or by ingest when a chunk could not be made in time. */
+export interface DefaultPartitionStatus {
+  readonly relation: string
+  readonly rows: bigint
+  readonly bytes: bigint
+  /** From the first row to the last, its end exclusive; null when there is none. */
+  readonly range: TimeRange | null
+}
+
+export type DrainOutcome =
+  /** Every row has its chunk, and the default partition is physically empty. */
+  | { readonly kind: 'drained'; readonly rows: bigint; readonly chunks: number }
+  /** Some rows stay: the cap on attached chunks is reached. */
+  | { readonly kind: 'capped'; readonly rows: bigint; readonly chunks: number; readonly left: bigint }
+  /** Not now; nothing was changed. `reason` says who or what is in the way. */
+  | { readonly kind: 'blocked'; readonly reason: string }
+
+/** Rows of the default partition that a drain holds in memory at most, as bytes of its file. */
+export const maxDrainBytes = 256n * 1024n * 1024n
+
+export async function defaultPartitionStatus(
+  db: Queryable,
+  definition: HypertableDefinition,
+): Promise<DefaultPartitionStatus> {
+  const { schema, table } = await findDefaultPartition(db, definition)
+  const time = identifier(definition.time)
+  const { rows } = await db.query(sql`
+    select count(*), min(d.${time}), max(d.${time}), pg_table_size(${`${identifierText(schema, table)}`}::regclass)
+    from only ${identifier(schema, table)} as d`)
+  const [count, first, last, bytes] = rows[0] as [bigint, Instant | null, Instant | null, bigint]
+  const range = first === null || last === null ? null : { from: first, to: last + 1n }
+  return { relation: `${schema}.${table}`, rows: count, bytes, range }
+}
+
+function identifierText(...names: string[]): string {
+  return names.map((name) => `"${name.replaceAll('"', '""')}"`).join('.')
+}
+
+/** What the default partition held at a moment: equal marks mean that no row version came or went. */
+interface Mark {
+  readonly text: string
+  /** Every transaction that could have made or ended one of these versions is below it. */
+  readonly nextXid: string
+  readonly bytes: bigint
+  readonly rows: bigint
+}
+
+async function markDefault(
+  connection: Queryable,
+  partition: { readonly schema: string; readonly table: string },
+): Promise<Mark> {
+  const { rows } = await connection.query(sql`
+    select
+      count(*),
+      coalesce(sum(hashtextextended(d.ctid::text || ' ' || d.xmin::text, 0)), 0)::text,
+      pg_snapshot_xmax(pg_current_snapshot())::text,
+      pg_relation_size(${identifierText(partition.schema, partition.table)}::regclass)
+    from only ${identifier(partition.schema, partition.table)} as d`)
+  const [count, hash, nextXid, bytes] = rows[0] as [bigint, string, string, bigint]
+  return { text: `${count}:${hash}`, nextXid, bytes, rows: count }
+}
+
+/** Who still has a snapshot from before: null when nobody. */
+async function findOlderSnapshot(db: Queryable, mark: Mark): Promise<string | null> {
+  const { rows } = await db.query(sql`
+    select a.pid, coalesce(a.application_name, ''), coalesce(a.state, 'unknown')
+    from pg_stat_activity as a
+    where a.datname = current_database()
+      and a.pid <> pg_backend_pid()
+      and a.backend_xmin is not null
+      and age(a.backend_xmin) > age(${mark.nextXid}::xid8::xid)
+    order by age(a.backend_xmin) desc
+    limit 1`)
+  const row = rows[0]
+  return row === undefined
+    ? null
+    : `process ${row[0]} (${row[1] || 'unnamed'}, ${row[2]}) has an older snapshot`
+}
+
+export interface DrainOptions {
+  readonly lockTimeoutMs: number
+  readonly applyPolicies: ApplyPartitionPolicies
+  /** Also make chunks for these times. */
+  readonly times?: readonly Instant[]
+  /** ms to wait for older snapshots to end. */
+  readonly settleMs: number
+  readonly sleep: (ms: number) => Promise<void>
+  readonly signal?: AbortSignal | null
+}
+
+/**
+ * Moves the rows of the default partition to chunks of their own, in one transaction with the attach that makes room.
+ *
+ * DELETE + INSERT would be wrong: a REPEATABLE READ reader whose snapshot is older, and who asks for the range
+ * afterwards, is sent by partition pruning to the new chunk, where the rows are younger than its snapshot, and finds
+ * nothing. So the rows are moved in a way that every snapshot sees alike:
+ * 1. Note what the default partition holds. Wait until no snapshot is left from before: from here on everybody sees
+ *    the same rows in it, for as long as nobody writes.
+ * 2. ACCESS EXCLUSIVE on the table: whoever read or planned with the old set of partitions has ended. Look again: when
+ *    a row version came or went, give up.
+ * 3. COPY … FREEZE into the new chunks (visible to every snapshot), TRUNCATE the default partition (empty to every
+ *    snapshot), attach, commit.
+ */
+export async function drainDefaultOnce(
+  db: Database,
+  definition: HypertableDefinition,
+  options: DrainOptions,
+): Promise<DrainOutcome> {
+  const partition = await findDefaultPartition(db, definition)
+  const before = await markDefault(db, partition)
+  if (before.bytes > maxDrainBytes) {
+    const reason =
+      `${partition.schema}.${partition.table} has ${before.bytes} bytes, more than the ${maxDrainBytes} that one ` +
+      'transaction moves; make chunks for later rows first, then move or delete rows by hand'
+    return { kind: 'blocked', reason }
+  }
+  let waited = 0
+  for (;;) {
+    const older = await findOlderSnapshot(db, before)
+    if (older === null) break
+    if (waited >= options.settleMs) return { kind: 'blocked', reason: older }
+    await options.sleep(10)
+    waited += 10
+  }
+  const transaction = { lockTimeoutMs: options.lockTimeoutMs, signal: options.signal ?? null }
+  return db.transaction(transaction, async (connection) => {
+    const { hypertable, map } = await lockHypertable(connection, definition)
+    const parent = identifier(definition.schema, definition.table)
+    const source = identifier(partition.schema, partition.table)
+    await connection.execute(sql`
+      lock table only ${parent} in access exclusive mode;
+      lock table only ${source} in access exclusive mode`)
+    const now = await markDefault(connection, partition)
+    if (now.text !== before.text)
+      return { kind: 'blocked', reason: `${partition.schema}.${partition.table} is being written` }
+
+    const plan = await planDrain(connection, definition, source, rangesOf(map), options.times ?? [])
+    const room = map.maxChunks - attachedCount(map)
+    const ranges = plan.slice(0, Math.max(0, room))
+    await beginLoggedWrite(connection, hypertable)
+    // A move is no change: append-only tables let it pass, too.
+    if (hypertable.appendOnly) await connection.query(sql`select tidemark.begin_row_move()`)
+    const chunks = await createChunkTables(connection, definition, hypertable, ranges, options.applyPolicies)
+    const columns = await readColumns(connection, partition)
+    let moved = 0n
+    for (const { relation, range } of chunks) {
+      const target = identifier(chunkSchema, relation)
+      const rows = await copyOut(connection, columns, source, inRange(definition, range))
+      moved += await copyIn(connection, columns, target, rows)
+    }
+    const left = await copyOut(connection, columns, source, notInAny(definition, ranges))
+    await connection.execute(sql`truncate only ${source}`)
+    const kept = await copyIn(connection, columns, source, left)
+    await attachChunks(connection, definition, hypertable, chunks)
+    return kept === 0n
+      ? { kind: 'drained', rows: moved, chunks: chunks.length }
+      : { kind: 'capped', rows: moved, chunks: chunks.length, left: kept }
+  })
+}
+
+/** Ranges for the rows of the default partition, found one after the other, and for the times asked for. */
+async function planDrain(
+  connection: Connection,
+  definition: HypertableDefinition,
+  source: Sql,
+  existing: readonly TimeRange[],
+  times: readonly Instant[],
+): Promise<TimeRange[]> {
+  const time = identifier(definition.time)
+  const all = [...existing]
+  const wanted: TimeRange[] = []
+  const add = (at: Instant): TimeRange | null => {
+    if (rangeIndex(all, at) >= 0) return null
+    const range = newChunkRange(definition.chunk, all, at)
+    all.push(range)
+    all.sort((a, b) => (a.from < b.from ? -1 : 1))
+    wanted.push(range)
+    return range
+  }
+  for (const at of times) add(at)
+  // Asked for first, then the newest rows: when the cap is near, those matter most.
+  let before: Instant | null = null
+  for (;;) {
+    const bound = before === null ? sql`true` : sql`d.${time} < ${timestamptzText(before)}::timestamptz`
+    const { rows } = await connection.query(
+      sql`select max(d.${time}) from only ${source} as d where ${bound}`,
+    )
+    const at = rows[0]![0] as Instant | null
+    if (at === null) return wanted
+    const index = rangeIndex(all, at)
+    before = index >= 0 ? all[index]!.from : (add(at)?.from ?? at)
+  }
+}
+
+function inRange(definition: HypertableDefinition, range: TimeRange): Sql {
+  const time = identifier(definition.time)
+  return sql`(${time} >= ${timestamptzText(range.from)}::timestamptz and ${time} < ${timestamptzText(range.to)}::timestamptz)`
+}
+
+function notInAny(definition: HypertableDefinition, ranges: readonly TimeRange[]): Sql {
+  if (ranges.length === 0) return sql`true`
+  return sql`not (${join(
+    ranges.map((range) => inRange(definition, range)),
+    ' or ',
+  )})`
+}
+
+async function copyOut(connection: Connection, columns: Sql, source: Sql, where: Sql): Promise<Uint8Array[]> {
+  const statement = sql`copy (select ${columns} from only ${source} where ${where}) to stdout (format binary)`
+  const pieces: Uint8Array[] = []
+  for await (const piece of connection.copyTo(statement)) pieces.push(Buffer.from(piece))
+  return pieces
+}
+
+async function copyIn(
+  connection: Connection,
+  columns: Sql,
+  target: Sql,
+  pieces: readonly Uint8Array[],
+): Promise<bigint> {
+  const statement = sql`copy ${target} (${columns}) from stdin (format binary, freeze)`
+  return BigInt(await connection.copyFrom(statement, pieces))
+}
+
+/** From the database, not from the declaration: a table may have columns that are not declared. */
+async function readColumns(
+  connection: Connection,
+  partition: { readonly schema: string; readonly table: string },
+): Promise<Sql> {
+  const { rows } = await connection.query(sql`
+    select a.attname
+    from pg_attribute as a
+    where a.attrelid = ${identifierText(partition.schema, partition.table)}::regclass
+      and a.attnum > 0 and not a.attisdropped and a.attgenerated = ''
+    order by a.attnum`)
+  return join(
+    rows.map(([name]) => identifier(name as string)),
+    ', ',
+  )
+}
