@@ -82,6 +82,7 @@ export interface StateInput {
 /**
  * What the tier hands to `outer` of a keyed state: a SELECT that is already grouped by (cell, key). `select` gives the
  * columns named in `cells` (as many as the query has bucket and group columns, maybe none), then `key`, then `inner`.
+ * The names are `c0`, `c1`, …, `key`, `n0`, `n1`, …: states use others beside them.
  */
 export interface KeyedSource {
   /** A whole SELECT without brackets around it. */

@@ -1,0 +1,81 @@
+import { join, raw, type Sql, sql } from '../util/sql.ts'
+import { readState, writeState } from './bytes.ts'
+import type { InputType, StateDefinition } from './contract.ts'
+import { keyWhere } from './filtered.ts'
+import { float8Sql, toFloat8 } from './values.ts'
+
+export interface HistogramState {
+  readonly input: InputType
+  readonly borders: readonly number[]
+  /** Below the first border, between, at or above the last; NaN is counted in the last, as it sorts greatest. */
+  readonly counts: Float64Array
+}
+
+function create(input: InputType, borders: readonly number[]): HistogramState {
+  return { input, borders, counts: new Float64Array(borders.length + 1) }
+}
+
+/** How many borders are at or below the value: width_bucket's answer. */
+function bucketOf(borders: readonly number[], value: number): number {
+  if (Number.isNaN(value)) return borders.length
+  let low = 0
+  let high = borders.length
+  while (low < high) {
+    const middle = (low + high) >>> 1
+    if (borders[middle]! <= value) low = middle + 1
+    else high = middle
+  }
+  return low
+}
+
+export const histogramState: StateDefinition<HistogramState> = {
+  kind: 'histogram',
+  exactness: 'exact',
+  create: (spec) => create(spec.input as InputType, spec.borders ?? []),
+  add(state, value) {
+    const double = typeof value === 'number' ? value : toFloat8(state.input, value as string | bigint)
+    state.counts[bucketOf(state.borders, double)]! += 1
+    return state
+  },
+  merge(into, other) {
+    for (let i = 0; i < into.counts.length; i += 1) into.counts[i]! += other.counts[i]!
+    return into
+  },
+  encode(state) {
+    const writer = writeState()
+    for (const count of state.counts) writer.count(count)
+    return writer.finish()
+  },
+  decode(bytes, spec) {
+    const reader = readState(bytes)
+    const state = create(spec.input as InputType, spec.borders ?? [])
+    for (let i = 0; i < state.counts.length; i += 1) state.counts[i] = reader.count()
+    reader.end()
+    return state
+  },
+  postgres(spec) {
+    const input = spec.input as InputType
+    const borders = spec.borders ?? []
+    const array = raw(`'{${borders.map(String).join(',')}}'::float8[]`)
+    return {
+      shape: 'keyed',
+      key: ({ value, filter }) =>
+        keyWhere(filter, sql`width_bucket(${float8Sql(input, value as Sql)}, ${array})`),
+      inner: () => [sql`count(*)`],
+      width: 2,
+      outer({ select, cells, key, inner }) {
+        const columns = [...cells, sql`array_agg(${key})`, sql`array_agg(${inner[0]})`]
+        const groupBy = cells.length === 0 ? sql`` : sql` group by ${join(cells, ', ')}`
+        return sql`select ${join(columns, ', ')} from (${select}) keyed${groupBy}`
+      },
+      read([keys, counts]): HistogramState {
+        const state = create(input, borders)
+        const many = (counts ?? []) as readonly bigint[]
+        ;((keys ?? []) as readonly number[]).forEach((at, i) => {
+          state.counts[at]! += Number(many[i])
+        })
+        return state
+      },
+    }
+  },
+}

@@ -1,0 +1,255 @@
+import { join, raw, type Sql, sql } from '../util/sql.ts'
+import { readState, writeState } from './bytes.ts'
+import type { InputType, InputValue, KeyedSource, StateDefinition } from './contract.ts'
+import { keyWhere } from './filtered.ts'
+import { md5First64 } from './md5.ts'
+import { valueType } from './values.ts'
+
+/**
+ * HyperLogLog over the first 64 bits of the MD5 of a value's canonical text. While at most 512 different hashes were
+ * seen they are kept themselves and the answer is exact; from then on 4096 registers take the same room. Which of the
+ * two it is depends on the values only, never on the order or on how they were split.
+ */
+const precision = 12
+const registerCount = 1 << precision
+/** Registers hold 1 … 53: leading zeros of the 52 bits behind the register's number, plus one. */
+const maxRank = 64 - precision + 1
+/** As many as fit into the room of the registers. */
+export const exactUpTo = registerCount / 8
+const tableSize = exactUpTo * 2
+
+export interface DistinctSketch {
+  readonly input: InputType
+  /** Different hashes while there are few; meaningless once there are registers. */
+  size: number
+  /** Open addressing; each hash as two words, and a byte that says whether the slot is taken. */
+  hashes: Uint32Array
+  taken: Uint8Array
+  registers: Uint8Array | null
+}
+
+function create(input: InputType): DistinctSketch {
+  return { input, size: 0, hashes: new Uint32Array(0), taken: new Uint8Array(0), registers: null }
+}
+
+function grow(state: DistinctSketch): void {
+  const { hashes, taken } = state
+  const slots = Math.min(Math.max(taken.length * 4, 16), tableSize)
+  state.hashes = new Uint32Array(slots * 2)
+  state.taken = new Uint8Array(slots)
+  state.size = 0
+  for (let i = 0; i < taken.length; i += 1)
+    if (taken[i] === 1) addHash(state, hashes[i * 2]!, hashes[i * 2 + 1]!)
+}
+
+function addHash(state: DistinctSketch, high: number, low: number): void {
+  if (state.registers !== null) {
+    addToRegisters(state.registers, high, low)
+    return
+  }
+  if (state.size * 2 >= state.taken.length && state.taken.length < tableSize) grow(state)
+  const mask = state.taken.length - 1
+  let slot = low & mask
+  while (state.taken[slot] === 1) {
+    if (state.hashes[slot * 2] === high && state.hashes[slot * 2 + 1] === low) return
+    slot = (slot + 1) & mask
+  }
+  if (state.size === exactUpTo) {
+    addToRegisters(toRegisters(state), high, low)
+    return
+  }
+  state.hashes[slot * 2] = high
+  state.hashes[slot * 2 + 1] = low
+  state.taken[slot] = 1
+  state.size += 1
+}
+
+function toRegisters(state: DistinctSketch): Uint8Array {
+  if (state.registers !== null) return state.registers
+  const registers = new Uint8Array(registerCount)
+  for (let i = 0; i < state.taken.length; i += 1)
+    if (state.taken[i] === 1) addToRegisters(registers, state.hashes[i * 2]!, state.hashes[i * 2 + 1]!)
+  state.registers = registers
+  state.hashes = new Uint32Array(0)
+  state.taken = new Uint8Array(0)
+  state.size = 0
+  return registers
+}
+
+function addToRegisters(registers: Uint8Array, high: number, low: number): void {
+  const register = high >>> (32 - precision)
+  const rest = high & ((1 << (32 - precision)) - 1)
+  // 52 bits: 20 of the high word and the low word
+  const zeros = rest === 0 ? 32 - precision + Math.clz32(low) : Math.clz32(rest) - precision
+  if (registers[register]! < zeros + 1) registers[register] = zeros + 1
+}
+
+const hash = new Uint32Array(2)
+
+function eachHash(state: DistinctSketch, use: (high: number, low: number) => void): void {
+  for (let i = 0; i < state.taken.length; i += 1)
+    if (state.taken[i] === 1) use(state.hashes[i * 2]!, state.hashes[i * 2 + 1]!)
+}
+
+export const hllState: StateDefinition<DistinctSketch> = {
+  kind: 'hll',
+  exactness: 'sketch',
+  create: (spec) => create(spec.input as InputType),
+  add(state, value) {
+    const type = valueType(state.input)
+    md5First64(type.text(type.canonical(value as InputValue)), hash)
+    addHash(state, hash[0]!, hash[1]!)
+    return state
+  },
+  merge(into, other) {
+    if (other.registers === null) {
+      eachHash(other, (high, low) => addHash(into, high, low))
+      return into
+    }
+    const registers = toRegisters(into)
+    for (let i = 0; i < registerCount; i += 1)
+      if (registers[i]! < other.registers[i]!) registers[i] = other.registers[i]!
+    return into
+  },
+  encode(state) {
+    if (state.registers !== null) return writeState().byte(1).raw(state.registers).finish()
+    const hashes: bigint[] = []
+    eachHash(state, (high, low) => hashes.push((BigInt(high) << 32n) | BigInt(low)))
+    hashes.sort((a, b) => (a < b ? -1 : a > b ? 1 : 0))
+    const bytes = new Uint8Array(hashes.length * 8)
+    const view = new DataView(bytes.buffer)
+    hashes.forEach((value, i) => {
+      view.setBigUint64(i * 8, value)
+    })
+    return writeState().byte(0).count(hashes.length).raw(bytes).finish()
+  },
+  decode(bytes, spec) {
+    const reader = readState(bytes)
+    const state = create(spec.input as InputType)
+    if (reader.byte() === 1) state.registers = reader.raw(registerCount)
+    else {
+      const length = reader.count()
+      const hashes = reader.raw(length * 8)
+      const view = new DataView(hashes.buffer, hashes.byteOffset, hashes.byteLength)
+      for (let i = 0; i < length; i += 1) addHash(state, view.getUint32(i * 8), view.getUint32(i * 8 + 4))
+    }
+    reader.end()
+    return state
+  },
+  postgres(spec) {
+    const input = spec.input as InputType
+    const type = valueType(input)
+    return {
+      shape: 'keyed',
+      // grouped by the value, so that each different one is hashed once and not each row
+      key: ({ value, filter }) => keyWhere(filter, type.ordered(value as Sql)),
+      inner: () => [],
+      width: 4,
+      outer: (source) => outer(source, type.textSql(source.key)),
+      read([total, registers, ranks, hashes]): DistinctSketch {
+        const state = create(input)
+        if (Number(total ?? 0) > exactUpTo) {
+          const dense = toRegisters(state)
+          const numbers = registers as readonly number[]
+          const values = ranks as readonly number[]
+          numbers.forEach((register, i) => {
+            dense[register] = values[i]!
+          })
+          return state
+        }
+        for (const value of (hashes ?? []) as readonly bigint[])
+          addHash(state, Number(BigInt.asUintN(32, value >> 32n)), Number(BigInt.asUintN(32, value)))
+        return state
+      },
+    }
+  },
+}
+
+const powersOfTwo = raw(
+  `'{${Array.from({ length: 64 - precision }, (_, i) => String(2 ** i)).join(',')}}'::float8[]`,
+)
+
+/**
+ * Different values of a cell, hashed, become its registers; only cells with few values give their hashes. Cells are
+ * compared as one record, because records, unlike `=`, take two nulls as equal.
+ */
+function outer({ select, cells, key }: KeyedSource, text: Sql): Sql {
+  const list = cells.map((cell) => sql`${cell}, `)
+  const cellList = list.length === 0 ? sql`` : join(list, '')
+  const record = cells.length === 0 ? raw('0') : sql`row(${join(cells, ', ')})`
+  const groupBy = cells.length === 0 ? sql`` : sql` group by ${join(cells, ', ')}`
+  const few = raw(String(exactUpTo))
+  return sql`
+    with hashed as materialized (
+      select ${cellList}('x' || substr(md5(convert_to(${text}, 'UTF8')), 1, 16))::bit(64)::int8 as hash
+      from (${select}) keyed
+      where ${key} is not null
+    ),
+    registers as (
+      select ${cellList}(hash >> ${raw(String(64 - precision))})::int4 & ${raw(String(registerCount - 1))} as register,
+        max(${raw(String(maxRank))} - width_bucket((hash & 4503599627370495)::float8, ${powersOfTwo})) as rank,
+        count(*) as hashes
+      from hashed
+      group by ${cellList}register
+    ),
+    cells as materialized (
+      select ${cellList}sum(hashes)::int8 as total, array_agg(register) as registers, array_agg(rank) as ranks,
+        ${record} as cell
+      from registers${groupBy}
+    ),
+    few as (
+      select cell, array_agg(hash) as hashes
+      from (select ${record} as cell, hash from hashed) hashed
+      where cell in (select cell from cells where total <= ${few})
+      group by cell
+    )
+    select ${cellList}total,
+      case when total > ${few} then registers end,
+      case when total > ${few} then ranks end,
+      few.hashes
+    from cells left join few on few.cell = cells.cell`
+}
+
+/** Exact up to 512; beyond, Ertl 2017, "New cardinality estimation algorithms for HyperLogLog sketches", algorithm 6. */
+export function finishUniques(state: DistinctSketch): number {
+  if (state.registers === null) return state.size
+  const m = registerCount
+  const q = maxRank - 1
+  const counts = new Float64Array(q + 2)
+  for (const rank of state.registers) counts[rank]! += 1
+  let z = m * tau(1 - counts[q + 1]! / m)
+  for (let k = q; k >= 1; k -= 1) z = 0.5 * (z + counts[k]!)
+  z += m * sigma(counts[0]! / m)
+  return Math.round((m * m) / (2 * Math.LN2 * z))
+}
+
+function sigma(start: number): number {
+  if (start === 1) return Number.POSITIVE_INFINITY
+  let x = start
+  let y = 1
+  let z = x
+  for (;;) {
+    const before = z
+    x *= x
+    z += x * y
+    y += y
+    if (z === before) return z
+  }
+}
+
+function tau(start: number): number {
+  if (start === 0 || start === 1) return 0
+  let x = start
+  let y = 1
+  let z = 1 - x
+  for (;;) {
+    const before = z
+    x = Math.sqrt(x)
+    y *= 0.5
+    z -= (1 - x) * (1 - x) * y
+    if (z === before) return z / 3
+  }
+}
+
+/** 1.04 / sqrt(4096). */
+export const standardError = 1.04 / Math.sqrt(registerCount)
