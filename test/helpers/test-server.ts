@@ -59,7 +59,13 @@ export async function startTestServer(lane: string, bin: string): Promise<TestSe
   // When this process dies, even by SIGKILL, the pipe closes and the watchdog stops the server.
   const watchdog = spawn(
     '/bin/sh',
-    ['-c', 'cat >/dev/null; kill -QUIT "$1" && sleep 1; rm -rf "$2"', 'sh', String(server.pid), dir],
+    [
+      '-c',
+      'while read -r _; do :; done; kill -QUIT "$1" && sleep 1; rm -rf "$2"',
+      'sh',
+      String(server.pid),
+      dir,
+    ],
     {
       ...as,
       stdio: ['pipe', 'ignore', 'ignore'],
@@ -78,6 +84,8 @@ export async function startTestServer(lane: string, bin: string): Promise<TestSe
     dir,
     async stop() {
       watchdog.kill('SIGKILL')
+      // Nothing else may be left to keep this process alive until the server has gone.
+      server.ref()
       server.kill('SIGQUIT')
       await exit
       rmSync(dir, { recursive: true, force: true })

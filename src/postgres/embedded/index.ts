@@ -1,0 +1,2 @@
+export type { EmbeddedOptions, EmbeddedServer } from './start.ts'
+export { embeddedDefaults, startEmbedded } from './start.ts'
