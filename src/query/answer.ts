@@ -41,7 +41,12 @@ export interface AnswerPlan {
   }
   /** For each output that is not exact: its bound in words. */
   readonly errorBounds: Readonly<Record<string, string>>
-  readonly ms: { readonly plan: number; readonly read: number; readonly merge: number; readonly total: number }
+  readonly ms: {
+    readonly plan: number
+    readonly read: number
+    readonly merge: number
+    readonly total: number
+  }
   readonly limits: {
     /** Of the query; null: none was asked. */
     readonly rows: number | null
@@ -64,7 +69,10 @@ export function toOutput(type: ResultType, value: unknown): OutputValue {
 }
 
 /** Rows of values to row objects. */
-export function toOutputRows(columns: readonly OutputColumn[], rows: readonly (readonly unknown[])[]): OutputRow[] {
+export function toOutputRows(
+  columns: readonly OutputColumn[],
+  rows: readonly (readonly unknown[])[],
+): OutputRow[] {
   return rows.map((values) => {
     const row: Record<string, OutputValue> = {}
     for (let i = 0; i < columns.length; i++) {

@@ -1,4 +1,12 @@
-import { bucketBorders, type BucketSpec, bucketStart, fixedBucket, type Instant, nextBucket, type TimeRange } from '../time/index.ts'
+import {
+  type BucketSpec,
+  bucketBorders,
+  bucketStart,
+  fixedBucket,
+  type Instant,
+  nextBucket,
+  type TimeRange,
+} from '../time/index.ts'
 import type { BucketPlan } from './tier.ts'
 
 /** How tiers put rows of a range into buckets: arithmetic where it is regular, a list of borders where it is not. */

@@ -97,7 +97,8 @@ export function coerceFloat(value: unknown, path: string): number {
 
 export function coerceNumeric(value: unknown, path: string): string {
   if (typeof value === 'bigint') return value.toString()
-  if (typeof value === 'number') return Number.isFinite(value) ? canonicalNumeric(String(value)) : String(value)
+  if (typeof value === 'number')
+    return Number.isFinite(value) ? canonicalNumeric(String(value)) : String(value)
   if (typeof value === 'string') {
     if (value === 'NaN' || value === 'Infinity' || value === '-Infinity') return value
     if (value.length <= 2_000 && parseDecimal(value)) return canonicalNumeric(value)

@@ -47,7 +47,8 @@ export function decodeCursor(node: RowsQueryNode, text: string): Position {
   }
   if (!Array.isArray(parsed) || parsed.length !== 5) return broken()
   const [found, binding, rest, inner, sum] = parsed as readonly unknown[]
-  if (found !== version) return fail('cursor', `its version ${String(found)} is not ${version}; begin again without a cursor`)
+  if (found !== version)
+    return fail('cursor', `its version ${String(found)} is not ${version}; begin again without a cursor`)
   if (sum !== digest(JSON.stringify(parsed.slice(0, 4)))) return broken()
   if (binding !== bindingOf(node))
     return fail('cursor', 'it belongs to a query with another dataset, direction, columns or where')

@@ -1,6 +1,6 @@
-import type { ResultType } from '../aggregate/index.ts'
+import { compareText, type ResultType } from '../aggregate/index.ts'
 import type { FilterNode } from './nodes.ts'
-import { compareText, compareValues } from './values.ts'
+import { compareValues } from './values.ts'
 
 /** SQL's third truth value is null. */
 export type Truth = boolean | null

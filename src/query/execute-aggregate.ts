@@ -1,7 +1,12 @@
-import { type AggregateDefinition, type AggregateState, aggregates, type ResultType } from '../aggregate/index.ts'
-import { type Instant, type TimeRange } from '../time/index.ts'
+import {
+  type AggregateDefinition,
+  type AggregateState,
+  aggregates,
+  type ResultType,
+} from '../aggregate/index.ts'
+import type { Instant, TimeRange } from '../time/index.ts'
 import { cutPlan, needsEnds, planBuckets, windowAtEnd } from './bucket-plan.ts'
-import { type Operand, evaluateFilter } from './evaluate.ts'
+import { evaluateFilter, type Operand } from './evaluate.ts'
 import { fillGaps, type InnerRow } from './fill.ts'
 import { assertWithin } from './limits.ts'
 import { createCellMerger, emptyCell, type MergedCell } from './merge.ts'
@@ -12,8 +17,8 @@ import {
   boundsOf,
   type CellRequest,
   partsOf,
-  rangeFor,
   type Reading,
+  rangeFor,
   readPart,
   settleAll,
 } from './read-parts.ts'
@@ -32,7 +37,10 @@ interface Run {
 }
 
 /** The finished rows of an aggregate query, in their inner form, ordered and limited. */
-export async function executeAggregate(node: AggregateQueryNode, reading: Reading): Promise<readonly InnerRow[]> {
+export async function executeAggregate(
+  node: AggregateQueryNode,
+  reading: Reading,
+): Promise<readonly InnerRow[]> {
   const plan = planStates(node)
   const columns = outputColumns(node)
   const run: Run = {
@@ -59,7 +67,12 @@ export async function executeAggregate(node: AggregateQueryNode, reading: Readin
   const started = performance.now()
   rows.sort(order)
   if (node.limit !== null && rows.length > node.limit) rows.length = node.limit
-  assertWithin('the number of rows', rows.length, limits.maxRows, 'ask for fewer with limit, or raise query.limits.maxRows')
+  assertWithin(
+    'the number of rows',
+    rows.length,
+    limits.maxRows,
+    'ask for fewer with limit, or raise limits.maxRows',
+  )
   reading.stages.merge += performance.now() - started
   return rows
 }
@@ -81,7 +94,11 @@ function planStretch(run: Run, range: TimeRange | null, request: CellRequest): r
   return partsOf(run.reading, range, (tier) => tier.cannot({ ...request, range }))
 }
 
-async function readStretch(run: Run, range: TimeRange | null, bucket: BucketPlan | null): Promise<readonly InnerRow[]> {
+async function readStretch(
+  run: Run,
+  range: TimeRange | null,
+  bucket: BucketPlan | null,
+): Promise<readonly InnerRow[]> {
   const { reading, node, plan } = run
   const planning = performance.now()
   const request = requestOf(run, bucket)
@@ -140,7 +157,9 @@ async function readWhole(run: Run): Promise<InnerRow[]> {
   if (node.bucket === null) return [...(await readStretch(run, reading.range, null))]
   const range = await bucketRange(run)
   if (range === null) return []
-  return [...(await readStretch(run, range, planBuckets(node.bucket, range, reading.context.limits.maxBuckets)))]
+  return [
+    ...(await readStretch(run, range, planBuckets(node.bucket, range, reading.context.limits.maxBuckets))),
+  ]
 }
 
 /**
@@ -148,7 +167,9 @@ async function readWhole(run: Run): Promise<InnerRow[]> {
  * bucket can come before them, whatever `having` removes. Fill is left out, since gaps and what fills them depend on
  * rows further away.
  */
-function walkDirection(node: AggregateQueryNode): { readonly newest: boolean; readonly limit: number } | null {
+function walkDirection(
+  node: AggregateQueryNode,
+): { readonly newest: boolean; readonly limit: number } | null {
   if (node.bucket === null || node.limit === null || node.fill.kind !== 'none') return null
   const first = node.order[0]
   if (first && first.by !== 'bucket') return null
@@ -181,7 +202,8 @@ async function readFromEnd(run: Run, newest: boolean, limit: number): Promise<In
     if (rest.from >= rest.to) return rows
     seen += buckets
     const most = seen * growth
-    buckets = rows.length === 0 ? most : Math.min(most, Math.ceil((seen * (limit - rows.length)) / rows.length))
+    buckets =
+      rows.length === 0 ? most : Math.min(most, Math.ceil((seen * (limit - rows.length)) / rows.length))
     // Nothing here: there may be nothing for a long way. An index knows where it goes on.
     if (found.length === 0) {
       rest = await endsOf(run, rest)

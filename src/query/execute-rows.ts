@@ -3,7 +3,7 @@ import { decodeCursor, encodeCursor } from './cursor.ts'
 import { assertWithin } from './limits.ts'
 import type { LatestQueryNode, RowsQueryNode } from './nodes.ts'
 import type { PlannedPart } from './plan-parts.ts'
-import { partsOf, rangeFor, type Reading, readPart } from './read-parts.ts'
+import { partsOf, type Reading, rangeFor, readPart } from './read-parts.ts'
 import { columnOf, typeOfRef } from './references.ts'
 import { canonicalKey, compareNullable, keyText } from './values.ts'
 
@@ -90,10 +90,17 @@ export async function executeLatest(
       (answer) => ({ rows: answer.rowsRead, bytes: null, cells: answer.rows.length }),
     )
     for (const row of result.rows) {
-      const key = series.map(({ at, type, scale }) => keyText(canonicalKey(type, row[at] ?? null, scale))).join('')
+      const key = series
+        .map(({ at, type, scale }) => keyText(canonicalKey(type, row[at] ?? null, scale)))
+        .join('')
       if (!newest.has(key)) newest.set(key, row)
     }
-    assertWithin('the number of series', newest.size, limits.maxCells, 'ask for a narrower filter or a shorter range')
+    assertWithin(
+      'the number of series',
+      newest.size,
+      limits.maxCells,
+      'ask for a narrower filter or a shorter range',
+    )
   }
   const merging = performance.now()
   reading.stages.read += merging - started
@@ -105,7 +112,12 @@ export async function executeLatest(
     return 0
   })
   if (node.limit !== null && rows.length > node.limit) rows.length = node.limit
-  assertWithin('the number of rows', rows.length, limits.maxRows, 'ask for fewer with limit, or raise query.limits.maxRows')
+  assertWithin(
+    'the number of rows',
+    rows.length,
+    limits.maxRows,
+    'ask for fewer with limit, or raise limits.maxRows',
+  )
   reading.stages.merge += performance.now() - merging
   return columns.length === node.columns.length ? rows : rows.map((row) => row.slice(0, node.columns.length))
 }

@@ -24,7 +24,9 @@ export async function executeQuery(node: QueryNode, context: QueryContext): Prom
       ? await executeRows(node, reading)
       : {
           rows:
-            node.kind === 'latest' ? await executeLatest(node, reading) : await executeAggregate(node, reading),
+            node.kind === 'latest'
+              ? await executeLatest(node, reading)
+              : await executeAggregate(node, reading),
           cursor: null,
         }
   return createAnswer({

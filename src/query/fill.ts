@@ -1,6 +1,6 @@
 import type { ResultType } from '../aggregate/index.ts'
 import { bucketBorders, type Instant, nextBucket, type TimeRange } from '../time/index.ts'
-import { type QueryLimits, assertWithin } from './limits.ts'
+import { assertWithin, type QueryLimits } from './limits.ts'
 import type { AggregateQueryNode, FillNode } from './nodes.ts'
 import type { OutputColumn } from './references.ts'
 import { everything } from './tier.ts'
@@ -102,7 +102,10 @@ type GapMaker = (
   firstAggregate: number,
 ) => readonly unknown[]
 
-function createGapMaker(fill: Exclude<FillNode, { kind: 'none' }>, columns: readonly OutputColumn[]): GapMaker {
+function createGapMaker(
+  fill: Exclude<FillNode, { kind: 'none' }>,
+  columns: readonly OutputColumn[],
+): GapMaker {
   switch (fill.kind) {
     case 'null': {
       const nulls = columns.map(() => null)
@@ -113,7 +116,8 @@ function createGapMaker(fill: Exclude<FillNode, { kind: 'none' }>, columns: read
       return () => constants
     }
     case 'previous':
-      return (_start, before, _after, first) => columns.map((_, i) => (before === null ? null : before[first + i]))
+      return (_start, before, _after, first) =>
+        columns.map((_, i) => (before === null ? null : before[first + i]))
     case 'linear':
       return (start, before, after, first) =>
         columns.map(({ type }, i) => {

@@ -56,12 +56,15 @@ export const defaultQueryLimits: QueryLimits = Object.freeze({
  */
 export function queryLimits(over: Partial<QueryLimits> = {}): QueryLimits {
   for (const [name, value] of Object.entries(over)) {
-    const path = `query.limits.${name}`
+    const path = `limits.${name}`
     if (!Object.hasOwn(defaultQueryLimits, name))
       throw new TidemarkError('TM_CONFIG', { path, problem: 'there is no such limit' })
     if (value === undefined || (name === 'maxRangeMs' && value === null)) continue
     if (!Number.isSafeInteger(value) || (value as number) < 1)
-      throw new TidemarkError('TM_CONFIG', { path, problem: `${String(value)} is not a whole number above 0` })
+      throw new TidemarkError('TM_CONFIG', {
+        path,
+        problem: `${String(value)} is not a whole number above 0`,
+      })
   }
   const given = Object.fromEntries(Object.entries(over).filter(([, value]) => value !== undefined))
   return Object.freeze({ ...defaultQueryLimits, ...given })
@@ -69,5 +72,6 @@ export function queryLimits(over: Partial<QueryLimits> = {}): QueryLimits {
 
 /** Raises TM_LIMIT when `value` is over `limit`. */
 export function assertWithin(what: string, value: number, limit: number, todo: string): void {
-  if (value > limit) throw new TidemarkError('TM_LIMIT', { what, value: String(value), limit: String(limit), todo })
+  if (value > limit)
+    throw new TidemarkError('TM_LIMIT', { what, value: String(value), limit: String(limit), todo })
 }

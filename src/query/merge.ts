@@ -1,4 +1,4 @@
-import { type AggregateState, type ResultType, states, type StateDefinition } from '../aggregate/index.ts'
+import { type AggregateState, type ResultType, type StateDefinition, states } from '../aggregate/index.ts'
 import type { Instant } from '../time/index.ts'
 import { assertWithin } from './limits.ts'
 import type { AggregateQueryNode } from './nodes.ts'
@@ -25,10 +25,12 @@ export function createCellMerger(
   maxCells: number,
 ): CellMerger {
   const definitions: readonly StateDefinition[] = requests.map(({ spec }) => states[spec.kind])
-  const groups: readonly { readonly type: ResultType; readonly scale: number | null }[] = node.by.map(({ ref }) => ({
-    type: typeOfGroup(node.dataset, ref),
-    scale: columnOf(node.dataset, ref.column)?.scale ?? null,
-  }))
+  const groups: readonly { readonly type: ResultType; readonly scale: number | null }[] = node.by.map(
+    ({ ref }) => ({
+      type: typeOfGroup(node.dataset, ref),
+      scale: columnOf(node.dataset, ref.column)?.scale ?? null,
+    }),
+  )
   const merged = new Map<string | Instant | null, MergedCell>()
   const ungrouped = groups.length === 0
 
@@ -57,7 +59,12 @@ export function createCellMerger(
   return {
     add(cells) {
       for (const cell of cells) addOne(cell)
-      assertWithin('the number of cells (buckets x groups)', merged.size, maxCells, 'ask for a wider bucket, a shorter range, fewer groups or a narrower filter')
+      assertWithin(
+        'the number of cells (buckets x groups)',
+        merged.size,
+        maxCells,
+        'ask for a wider bucket, a shorter range, fewer groups or a narrower filter',
+      )
     },
     cells: () => [...merged.values()],
   }

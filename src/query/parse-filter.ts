@@ -5,7 +5,10 @@ import type { ColumnRef, FilterNode } from './nodes.ts'
 import { at, fail, isPlainObject, plainObject, show, suggest } from './problem.ts'
 
 /** What a name in a filter stands for: a column of the dataset for `where`, an output of the query for `having`. */
-export type ResolveName = (name: string, path: string) => { readonly ref: ColumnRef; readonly type: ResultType }
+export type ResolveName = (
+  name: string,
+  path: string,
+) => { readonly ref: ColumnRef; readonly type: ResultType }
 
 export interface FilterContext extends CoerceContext {
   readonly resolve: ResolveName
@@ -19,7 +22,12 @@ const operators: readonly string[] = [...comparisons, 'in', 'notIn', 'like', 'il
 
 function spend(context: FilterContext): void {
   context.budget.nodes++
-  assertWithin('the number of conditions', context.budget.nodes, context.limits.maxFilterNodes, 'ask in parts')
+  assertWithin(
+    'the number of conditions',
+    context.budget.nodes,
+    context.limits.maxFilterNodes,
+    'ask in parts',
+  )
 }
 
 function all(filters: FilterNode[]): FilterNode {
@@ -27,7 +35,12 @@ function all(filters: FilterNode[]): FilterNode {
 }
 
 /** `{ status: 'ok', latencyMs: { gte: 10 }, $or: [ … ] }`: every entry must be true. Null for an empty filter. */
-export function parseFilter(input: unknown, path: string, context: FilterContext, depth = 1): FilterNode | null {
+export function parseFilter(
+  input: unknown,
+  path: string,
+  context: FilterContext,
+  depth = 1,
+): FilterNode | null {
   const filter = plainObject(input, path, 'a filter such as { status: "ok" }')
   const { maxFilterDepth } = context.limits
   assertWithin(`the depth of ${path}`, depth, maxFilterDepth, 'nest $and, $or and $not less deeply')
@@ -39,7 +52,10 @@ export function parseFilter(input: unknown, path: string, context: FilterContext
       parts.push(parseList(name, condition, place, context, depth))
     } else if (name === '$not') {
       spend(context)
-      parts.push({ kind: 'not', filter: parseFilter(condition, place, context, depth + 1) ?? { kind: 'and', filters: [] } })
+      parts.push({
+        kind: 'not',
+        filter: parseFilter(condition, place, context, depth + 1) ?? { kind: 'and', filters: [] },
+      })
     } else if (name.startsWith('$')) {
       fail(place, `there is no "${name}"${suggest(name, ['$and', '$or', '$not'])}`)
     } else {
@@ -61,7 +77,8 @@ function parseList(
   if (input.length === 0) fail(path, 'the list is empty; leave it out, or give it a filter')
   spend(context)
   const filters = input.map(
-    (item, i): FilterNode => parseFilter(item, at(path, i), context, depth + 1) ?? { kind: 'and', filters: [] },
+    (item, i): FilterNode =>
+      parseFilter(item, at(path, i), context, depth + 1) ?? { kind: 'and', filters: [] },
   )
   return { kind: name === '$and' ? 'and' : 'or', filters }
 }
@@ -81,7 +98,9 @@ function parseCondition(
   if (!isPlainObject(condition)) return [compare(ref, type, 'eq', condition, path, context)]
   const entries = Object.entries(condition).filter(([, value]) => value !== undefined)
   if (entries.length === 0) fail(path, 'the condition is empty')
-  return entries.map(([operator, value]) => parseOperator(ref, type, operator, value, at(path, operator), context))
+  return entries.map(([operator, value]) =>
+    parseOperator(ref, type, operator, value, at(path, operator), context),
+  )
 }
 
 function parseOperator(
@@ -141,13 +160,20 @@ function compare(
   return { kind: 'compare', ref, operator, value: coerceValue(type, value, path, context) }
 }
 
-function parseIn(ref: ColumnRef, type: ResultType, input: unknown, path: string, context: FilterContext): FilterNode {
+function parseIn(
+  ref: ColumnRef,
+  type: ResultType,
+  input: unknown,
+  path: string,
+  context: FilterContext,
+): FilterNode {
   if (!Array.isArray(input)) return fail(path, `${show(input)} is not a list of values`)
   const { maxInList } = context.limits
   assertWithin(`the list ${path}`, input.length, maxInList, 'ask in parts')
   assertComparable(ref, type, path)
   const values = input.map((item, i) => {
-    if (item === null) fail(at(path, i), 'null is equal to nothing; write $or: [{ … in … }, { column: null }]')
+    if (item === null)
+      fail(at(path, i), 'null is equal to nothing; write $or: [{ … in … }, { column: null }]')
     return coerceValue(type, item, at(path, i), context)
   })
   return { kind: 'in', ref, values }

@@ -124,12 +124,13 @@ function parseTimeRange(query: Fields, context: Context): TimeRange | null {
 
 function assertRange(range: TimeRange | null, { limits, dataset }: Context): void {
   if (limits.maxRangeMs === null || timeOf(dataset) === null) return
-  if (range === null) fail('from', `from is needed, because maxRangeMs allows at most ${limits.maxRangeMs} ms`)
+  if (range === null)
+    fail('from', `from is needed, because maxRangeMs allows at most ${limits.maxRangeMs} ms`)
   assertWithin(
     'the width of the range in ms',
     Number((range.to - range.from) / 1000n),
     limits.maxRangeMs,
-    'ask for a shorter range (a range without an end has no width), or raise query.limits.maxRangeMs',
+    'ask for a shorter range (a range without an end has no width), or raise limits.maxRangeMs',
   )
 }
 
@@ -154,7 +155,12 @@ function parseLimit(input: unknown, context: Context): number | null {
   if (input == null) return null
   if (!Number.isSafeInteger(input) || (input as number) < 1)
     return fail('limit', `${show(input)} is not a whole number above 0`)
-  assertWithin('limit', input as number, context.limits.maxRows, 'page through the rows, or raise query.limits.maxRows')
+  assertWithin(
+    'limit',
+    input as number,
+    context.limits.maxRows,
+    'page through the rows, or raise limits.maxRows',
+  )
   return input as number
 }
 
@@ -182,7 +188,8 @@ function assertDistinct(names: readonly string[], path: string): void {
 function parseRowsQuery(query: Fields, context: Context): RowsQueryNode {
   assertKeys(query, rowsKeys, '')
   const direction = query['direction'] ?? 'asc'
-  if (direction !== 'asc' && direction !== 'desc') return fail('direction', `${show(direction)} is not asc or desc`)
+  if (direction !== 'asc' && direction !== 'desc')
+    return fail('direction', `${show(direction)} is not asc or desc`)
   const cursor = query['cursor'] ?? null
   if (cursor !== null && typeof cursor !== 'string') return fail('cursor', `${show(cursor)} is not a cursor`)
   return {
@@ -192,7 +199,8 @@ function parseRowsQuery(query: Fields, context: Context): RowsQueryNode {
     where: parseWhere(query['where'], 'where', context),
     columns: parseColumns(query['columns'], context),
     direction,
-    limit: parseLimit(query['limit'], context) ?? Math.min(context.limits.defaultRowLimit, context.limits.maxRows),
+    limit:
+      parseLimit(query['limit'], context) ?? Math.min(context.limits.defaultRowLimit, context.limits.maxRows),
     cursor,
   }
 }
@@ -337,7 +345,11 @@ function parseBorders(input: unknown, path: string, { limits }: Context): readon
   })
 }
 
-function parseHaving(input: unknown, types: ReadonlyMap<string, ResultType>, context: Context): FilterNode | null {
+function parseHaving(
+  input: unknown,
+  types: ReadonlyMap<string, ResultType>,
+  context: Context,
+): FilterNode | null {
   const { clock, limits, budget } = context
   return parseFilter(input, 'having', {
     clock,
@@ -353,14 +365,17 @@ function parseHaving(input: unknown, types: ReadonlyMap<string, ResultType>, con
 }
 
 function parseOrder(input: unknown, types: ReadonlyMap<string, ResultType>): readonly OrderNode[] {
-  const order = (typeof input === 'string' ? [input] : parseList(input, 'order')).map((item, i): OrderNode => {
-    const place = at('order', i)
-    if (typeof item !== 'string') return fail(place, `${show(item)} is not a name such as "bucket" or "-requests"`)
-    const descending = item.startsWith('-') && !types.has(item)
-    const by = descending ? item.slice(1) : item
-    if (!types.has(by)) fail(place, `the query has no output "${by}"${suggest(by, [...types.keys()])}`)
-    return { by, direction: descending ? 'desc' : 'asc' }
-  })
+  const order = (typeof input === 'string' ? [input] : parseList(input, 'order')).map(
+    (item, i): OrderNode => {
+      const place = at('order', i)
+      if (typeof item !== 'string')
+        return fail(place, `${show(item)} is not a name such as "bucket" or "-requests"`)
+      const descending = item.startsWith('-') && !types.has(item)
+      const by = descending ? item.slice(1) : item
+      if (!types.has(by)) fail(place, `the query has no output "${by}"${suggest(by, [...types.keys()])}`)
+      return { by, direction: descending ? 'desc' : 'asc' }
+    },
+  )
   assertDistinct(
     order.map((item) => item.by),
     'order',

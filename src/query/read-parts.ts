@@ -6,7 +6,14 @@ import type { QueryLimits } from './limits.ts'
 import type { FilterNode } from './nodes.ts'
 import { type PartSource, type PlannedPart, planParts } from './plan-parts.ts'
 import { fail } from './problem.ts'
-import { type Coverage, everything, type ReadSnapshot, type ScanContext, type ScanRequest, type Tier } from './tier.ts'
+import {
+  type Coverage,
+  everything,
+  type ReadSnapshot,
+  type ScanContext,
+  type ScanRequest,
+  type Tier,
+} from './tier.ts'
 
 /** What a query is run with. */
 export interface QueryContext {
@@ -31,7 +38,8 @@ export interface Reading {
 }
 
 export function assertNotAborted(signal: AbortSignal | null): void {
-  if (signal?.aborted) throw new TidemarkError('TM_CANCELLED', { what: 'the query' }, { cause: signal.reason })
+  if (signal?.aborted)
+    throw new TidemarkError('TM_CANCELLED', { what: 'the query' }, { cause: signal.reason })
 }
 
 /** Asks every tier once what it holds of the range. */
@@ -63,7 +71,10 @@ export function partsOf(
   const first = unanswered[0]
   if (first) {
     const { from, to } = showRange(first.range)
-    fail('query', `rows from ${from ?? 'the beginning'} to ${to ?? 'the end'} cannot be read for it: ${first.reasons.join('; ')}`)
+    fail(
+      'query',
+      `rows from ${from ?? 'the beginning'} to ${to ?? 'the end'} cannot be read for it: ${first.reasons.join('; ')}`,
+    )
   }
   return parts
 }
@@ -82,7 +93,11 @@ export async function readPart<R>(
   reading: Reading,
   part: PlannedPart,
   read: (tier: Tier) => Promise<R>,
-  measure: (result: R) => { readonly rows: number | null; readonly bytes: number | null; readonly cells: number },
+  measure: (result: R) => {
+    readonly rows: number | null
+    readonly bytes: number | null
+    readonly cells: number
+  },
 ): Promise<R> {
   assertNotAborted(reading.context.signal)
   const tier = tierOf(reading, part)
@@ -111,7 +126,11 @@ export async function boundsOf(
     hulls.set(tier, known ? { from: known.from, to: part.range.to } : part.range)
   }
   const found = await settleAll(
-    [...hulls].map(([tier, range]) => () => tier.bounds(reading.dataset, range, where, reading.scan)),
+    [...hulls].map(
+      ([tier, range]) =>
+        () =>
+          tier.bounds(reading.dataset, range, where, reading.scan),
+    ),
   )
   let bounds: TimeRange | null = null
   for (const range of found)

@@ -50,7 +50,8 @@ export function readRange(from: unknown, to: unknown, clock: Clock): TimeRange {
 
 export function readBucket(bucket: unknown, zone: unknown): BucketSpec {
   if (typeof bucket !== 'string') return fail('bucket', `${show(bucket)} is not a length such as "1 hour"`)
-  if (zone != null && typeof zone !== 'string') return fail('zone', `${show(zone)} is not the name of a time zone`)
+  if (zone != null && typeof zone !== 'string')
+    return fail('zone', `${show(zone)} is not the name of a time zone`)
   const every = placed('bucket', () => parseInterval(bucket))
   const spec: BucketSpec = { every, zone: zone == null ? null : zone }
   placed(zone == null ? 'bucket' : 'zone', () => assertBucketSpec(spec))

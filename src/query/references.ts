@@ -35,10 +35,16 @@ export function parseRef(dataset: DatasetDefinition, text: string, path: string)
   const [column = '', ...inner] = splitPath(text, path)
   const definition = columnOf(dataset, column)
   if (!definition)
-    return fail(path, `${dataset.name} has no column "${column}"${suggest(column, Object.keys(dataset.columns))}`)
+    return fail(
+      path,
+      `${dataset.name} has no column "${column}"${suggest(column, Object.keys(dataset.columns))}`,
+    )
   if (inner.length === 0) return { column, path: [] }
   if (definition.type !== 'jsonb')
-    fail(path, `"${column}" is ${definition.type}; only a jsonb column has paths (a dot in a name is written \\.)`)
+    fail(
+      path,
+      `"${column}" is ${definition.type}; only a jsonb column has paths (a dot in a name is written \\.)`,
+    )
   if (inner.includes('')) fail(path, `the path "${text}" has an empty key`)
   if (inner.some((key) => key.includes('\0'))) fail(path, 'a key cannot hold the character U+0000')
   return { column, path: inner }

@@ -1,26 +1,9 @@
-import type { ResultType } from '../aggregate/index.ts'
+import { compareText, type ResultType } from '../aggregate/index.ts'
 
 /**
  * Values inside the query engine, by type: how they compare, when two are the same group. Their forms are those of
  * tier.ts (`KeyValue`, `RowValue`) and of the algebra (`FinishedValue`).
  */
-
-/** Order of text by its UTF-8 bytes, which is the order of code points; JavaScript's own `<` compares UTF-16 units. */
-export function compareText(a: string, b: string): number {
-  if (a === b) return 0
-  const length = Math.min(a.length, b.length)
-  for (let i = 0; i < length; i++) {
-    const x = a.charCodeAt(i)
-    const y = b.charCodeAt(i)
-    if (x === y) continue
-    // Surrogates stand for code points above every other unit, U+E000 to U+FFFF included.
-    const xHigh = x >= 0xd800 && x <= 0xdfff
-    const yHigh = y >= 0xd800 && y <= 0xdfff
-    if (xHigh !== yHigh) return xHigh ? 1 : -1
-    return x < y ? -1 : 1
-  }
-  return a.length < b.length ? -1 : 1
-}
 
 /** PostgreSQL's order of floats: NaN is equal to itself and above everything; -0 is 0. */
 export function compareNumbers(a: number, b: number): number {
@@ -144,8 +127,7 @@ function compareLists(a: readonly unknown[], b: readonly unknown[]): number {
       if (x === y) continue
       return x === null ? 1 : -1
     }
-    const order =
-      typeof x === 'string' ? compareText(x, y as string) : compareNumbers(Number(x), Number(y))
+    const order = typeof x === 'string' ? compareText(x, y as string) : compareNumbers(Number(x), Number(y))
     if (order !== 0) return order
   }
   return a.length - b.length

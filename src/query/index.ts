@@ -1,0 +1,34 @@
+export type { AggregateOptions } from './aggregates.ts'
+export {
+  avg,
+  count,
+  countDistinct,
+  first,
+  histogram,
+  last,
+  max,
+  min,
+  percentile,
+  stddev,
+  sum,
+  uniques,
+  variance,
+} from './aggregates.ts'
+export type { Answer, AnswerPlan, OutputRow, OutputValue, PlanPart } from './answer.ts'
+export { canonicalFilter, canonicalQuery } from './canonical.ts'
+export { evaluateFilter, type Operand, type Truth } from './evaluate.ts'
+export { executeQuery } from './execute.ts'
+export { defaultQueryLimits, type QueryLimits, queryLimits } from './limits.ts'
+export type * from './nodes.ts'
+export { type ParseContext, parseQuery } from './parse.ts'
+export {
+  type PartPlan,
+  type PartSource,
+  type PlannedPart,
+  planParts,
+  type UnansweredStretch,
+} from './plan-parts.ts'
+export type { QueryContext } from './read-parts.ts'
+export { inputTypeOf, type OutputColumn, outputColumns, typeOfOutput } from './references.ts'
+export type * from './tier.ts'
+export { everything } from './tier.ts'
