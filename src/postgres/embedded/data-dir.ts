@@ -130,13 +130,16 @@ function diskFull(path: string, free: number, cause?: unknown): Error {
   )
 }
 
-/** Whoever owns an existing directory goes on running it; one that root took over is given back. */
+/** Whoever owns an existing directory goes on running it; one of ours that root took over is given back. */
 async function ownerOfDirectory(path: string, account: Account | null): Promise<Account | null> {
   if (account === null) return null
   const found = await stat(path).catch(() => null)
-  if (!found) return account
+  if (!found?.isDirectory()) return account
   if (found.uid !== 0) return { name: `uid ${found.uid}`, uid: found.uid, gid: found.gid }
-  await chownAll(path, account)
+  const names = await readdir(path)
+  if (names.length === 0) await chown(path, account.uid, account.gid)
+  // Nothing but a directory that tidemark made may be chowned: the path may be a mistake.
+  else if (names.includes('PG_VERSION') && names.includes(passwordFileName)) await chownAll(path, account)
   return account
 }
 
