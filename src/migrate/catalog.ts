@@ -1,9 +1,14 @@
 import { createHash } from 'node:crypto'
 import { readdir, readFile } from 'node:fs/promises'
-import type { Connection, Database, Queryable } from '../postgres/contract.ts'
+import {
+  assertSupportedVersion,
+  type Connection,
+  type Database,
+  type Queryable,
+  sqlstateOf,
+} from '../postgres/index.ts'
 import { TidemarkError } from '../util/errors.ts'
 import { quoteIdentifier, sql } from '../util/sql.ts'
-import { sqlState } from './sql-state.ts'
 
 /** One file of `sql/`. */
 export interface CatalogMigration {
@@ -22,9 +27,9 @@ export interface CatalogReport {
 
 export interface CatalogOptions {
   /** Folder of the numbered files; the tests give their own. Default: `sql/` of this package. */
-  readonly folder?: URL
+  readonly folder?: URL | undefined
   /** How long to wait for another process that migrates, in ms. Default 60,000. */
-  readonly waitMs?: number
+  readonly waitMs?: number | undefined
 }
 
 interface AppliedMigration {
@@ -53,7 +58,7 @@ const lockKey = 0x74696465
  * const { applied } = await migrateCatalog(db) // ['000000_migration', '000001_catalog', …], later []
  */
 export async function migrateCatalog(db: Database, options: CatalogOptions = {}): Promise<CatalogReport> {
-  await assertServerVersion(db)
+  await assertSupportedVersion(db)
   const known = await readCatalogMigrations(options.folder)
   const applied: string[] = []
   try {
@@ -66,14 +71,6 @@ export async function migrateCatalog(db: Database, options: CatalogOptions = {})
     throw await describeRefusal(db, error)
   }
   return { applied }
-}
-
-/** Majors 15 to 18. 15 is the first with what the catalog needs (security_invoker views, pg_snapshot on xid8). */
-async function assertServerVersion(db: Database): Promise<void> {
-  const version = await db.serverVersion()
-  const major = Math.floor(version / 10_000)
-  if (major < 15 || major > 18)
-    throw new TidemarkError('TM_POSTGRES_VERSION', { found: `${major}.${version % 10_000}` })
 }
 
 /** The numbered files in order. */
@@ -104,7 +101,14 @@ export async function readCatalogMigrations(
 }
 
 async function readAppliedMigrations(from: Queryable): Promise<readonly AppliedMigration[]> {
-  const exists = await from.query(sql`select to_regclass('tidemark.migration') is not null`)
+  // Not to_regclass: it answers from a cache that is only renewed when a relation is locked, so after waiting for
+  // another process it would still say that there is none.
+  const exists = await from.query(sql`
+    select exists (
+      select from pg_class as c
+      join pg_namespace as n on n.oid = c.relnamespace
+      where n.nspname = 'tidemark' and c.relname = 'migration'
+    )`)
   if (exists.rows[0]![0] !== true) return []
   const answer = await from.query(sql`
     select id, name, checksum, breaking, applied_by
@@ -175,7 +179,7 @@ async function takeCatalogLock(connection: Connection, waitMs: number): Promise<
   try {
     await connection.query(sql`select pg_advisory_xact_lock(${lockKey}::int8)`)
   } catch (error) {
-    if (sqlState(error) !== '55P03') throw error
+    if (sqlstateOf(error) !== '55P03') throw error
     throw new TidemarkError(
       'TM_BUSY',
       {
@@ -190,7 +194,7 @@ async function takeCatalogLock(connection: Connection, waitMs: number): Promise<
 
 /** Missing rights and read-only servers get one clear error; everything else stays what it is. */
 async function describeRefusal(db: Database, error: unknown): Promise<unknown> {
-  const state = sqlState(error)
+  const state = sqlstateOf(error)
   if (state !== '42501' && state !== '25006') return error
   const answer = await db.query(sql`select current_user::text, current_database()::text`)
   const [role, database] = answer.rows[0] as [string, string]
