@@ -39,7 +39,10 @@ type Equality = Extract<FilterNode, { kind: 'compare' }>
 function pinnedByIndex(dataset: HypertableDefinition, where: FilterNode | null): readonly Equality[] | null {
   const equalities = new Map(equalitiesOf(where).map((filter) => [filter.ref.column, filter]))
   const declared = dataset.indexes.filter((index) => index.method === 'btree' && index.where === null)
-  const candidates = [dataset.primaryKey ?? [], ...declared.map(({ columns }) => columns.map((c) => c.column))]
+  const candidates = [
+    dataset.primaryKey ?? [],
+    ...declared.map(({ columns }) => columns.map((c) => c.column)),
+  ]
   let best: readonly Equality[] | null = null
   for (const columns of candidates) {
     const at = columns.indexOf(dataset.time)

@@ -1,5 +1,6 @@
 import type { InputType } from '../aggregate/index.ts'
 import type { ColumnRef } from '../query/index.ts'
+import type { ColumnType } from '../schema/index.ts'
 import { identifier, type Sql, sql } from '../util/sql.ts'
 import { type FilterScope, jsonPath, jsonPathText, typeOf } from './filter-sql.ts'
 
@@ -23,4 +24,9 @@ export function aggregateInput(ref: ColumnRef, input: InputType | null, scope: F
 /** What rows are grouped by; a path inside JSON is its text. */
 export function groupKey(ref: ColumnRef, scope: FilterScope): Sql {
   return typeOf(ref, scope) === 'jsonb' ? jsonPathText(ref) : identifier(ref.column)
+}
+
+export function groupType(ref: ColumnRef, scope: FilterScope): ColumnType {
+  const type = typeOf(ref, scope)
+  return type === 'jsonb' ? 'text' : type
 }

@@ -1,4 +1,4 @@
-import { type Coverage, everything } from '../query/index.ts'
+import { type Coverage, everything, intersect } from '../query/index.ts'
 import type { DatasetDefinition } from '../schema/index.ts'
 import type { TimeRange } from '../time/index.ts'
 import { sql } from '../util/sql.ts'
@@ -34,11 +34,10 @@ export function coverageOf(catalog: ChunkCatalog, whole: TimeRange): Coverage {
   let rows = catalog.defaultRows
   let pieces = catalog.defaultRows > 0 ? 1 : 0
   for (const { range, estimatedRows } of catalog.chunks) {
-    const from = range.from > whole.from ? range.from : whole.from
-    const to = range.to < whole.to ? range.to : whole.to
-    if (from >= to) continue
+    const common = intersect(range, whole)
+    if (!common) continue
     pieces += 1
-    rows += estimatedRows * (Number(to - from) / Number(range.to - range.from))
+    rows += estimatedRows * (Number(common.to - common.from) / Number(range.to - range.from))
   }
   return { range: whole, estimatedRows: Math.round(rows), pieces }
 }

@@ -1,4 +1,11 @@
-import { civilFromDays, floorDivide, formatInstant, type Instant, microsPerDay, type TimeRange } from '../time/index.ts'
+import {
+  civilFromDays,
+  floorDivide,
+  formatInstant,
+  type Instant,
+  microsPerDay,
+  type TimeRange,
+} from '../time/index.ts'
 import { identifier, join, raw, type Sql, sql } from '../util/sql.ts'
 
 /**

@@ -264,10 +264,7 @@ function byGrouping(query: LatestSql, extra: readonly Sql[]): Sql {
     ...(hasNulls ? [sql`${hash('t')} = ${hash('m')}`] : []),
     ...same,
   ]
-  const order = [
-    ...request.by.map((name) => sql`t.${identifier(name)}`),
-    ...tieOrder(dataset, request.by),
-  ]
+  const order = [...request.by.map((name) => sql`t.${identifier(name)}`), ...tieOrder(dataset, request.by)]
   const columns = request.columns.map((name) => sql`t.${identifier(name)}`)
   return sql`select distinct on (${join(
     request.by.map((name) => sql`t.${identifier(name)}`),

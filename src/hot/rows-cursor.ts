@@ -21,7 +21,8 @@ export function encodeCursor(cursor: RowCursor): string {
  * @throws TidemarkError TM_QUERY when it is none that this order makes.
  */
 export function decodeCursor(text: string, keys: readonly { readonly type: ColumnType }[]): RowCursor {
-  const problem = 'is not a cursor of this query; use the one of the answer before, and the same columns and order'
+  const problem =
+    'is not a cursor of this query; use the one of the answer before, and the same columns and order'
   const refused = () => new TidemarkError('TM_QUERY', { path: 'cursor', problem })
   let parts: unknown
   try {
@@ -54,7 +55,9 @@ function readKey(type: ColumnType, text: string): unknown {
 function readList(text: string): unknown {
   try {
     const list: unknown = JSON.parse(text)
-    return Array.isArray(list) && list.every((item) => item === null || typeof item === 'string') ? list : null
+    return Array.isArray(list) && list.every((item) => item === null || typeof item === 'string')
+      ? list
+      : null
   } catch {
     return null
   }

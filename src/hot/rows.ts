@@ -76,8 +76,14 @@ function rowOrder(dataset: DatasetDefinition): RowOrder {
     })
     return { keys: [...time, ...keys], lastResort: null }
   }
-  const row = sql`row(${join(Object.keys(dataset.columns).map((name) => identifier(name)), ', ')})`
-  return { keys: [...time, { expression: sql`hash_record_extended(${row}, 0)`, type: 'int8' }], lastResort: row }
+  const row = sql`row(${join(
+    Object.keys(dataset.columns).map((name) => identifier(name)),
+    ', ',
+  )})`
+  return {
+    keys: [...time, { expression: sql`hash_record_extended(${row}, 0)`, type: 'int8' }],
+    lastResort: row,
+  }
 }
 
 function pageSql(request: RowsRequest, order: RowOrder, after: RowCursor | null, limit: number): Sql {

@@ -9,7 +9,7 @@ import {
 import {
   type BucketPlan,
   type Cell,
-  canonicalNumeric,
+  canonicalKey,
   everything,
   type KeyValue,
   keyText,
@@ -20,8 +20,8 @@ import type { DatasetDefinition } from '../schema/index.ts'
 import { floorDivide, type Instant, type TimeRange } from '../time/index.ts'
 import { TidemarkError } from '../util/errors.ts'
 import { identifier, join, raw, type Sql, sql } from '../util/sql.ts'
-import { aggregateInput, groupKey } from './column-sql.ts'
-import { filterToSql, typeOf } from './filter-sql.ts'
+import { aggregateInput, groupKey, groupType } from './column-sql.ts'
+import { filterToSql } from './filter-sql.ts'
 import { instantSql, instantText, microsSql, rangeConditions, relationSql, whereSql } from './instant-sql.ts'
 import type { PostgresSnapshot } from './read-snapshot.ts'
 
@@ -74,7 +74,9 @@ export async function scanRows(
     let at = cells.length + 1
     const stateValues = planned.map(({ spec, shape }, i) => {
       if (shape.shape === 'keyed') return states[spec.kind].create(spec)
-      return shape.read(row.slice(at, (at += columns[i]!.length)))
+      const from = at
+      at += columns[i]!.length
+      return shape.read(row.slice(from, at))
     })
     result.push({ ...cellOf(row), states: stateValues })
   }
@@ -154,14 +156,13 @@ function groupBy(width: number): Sql {
 function cellReader(request: ScanRequest): (row: readonly unknown[]) => Pick<Cell, 'bucket' | 'keys'> {
   const readBucket = request.bucket ? bucketReader(request.bucket) : null
   const first = readBucket ? 1 : 0
-  const isNumeric = request.by.map((group) => typeOf(group.ref, request.dataset) === 'numeric')
+  const groups = request.by.map(({ ref }) => ({
+    type: groupType(ref, request.dataset),
+    scale: request.dataset.columns[ref.column]?.scale ?? null,
+  }))
   return (row) => ({
     bucket: readBucket ? readBucket(row[0]) : null,
-    keys: isNumeric.map((numeric, i) => {
-      const value = row[first + i] as KeyValue
-      if (numeric && value !== null) return canonicalNumeric(value as string)
-      return value === 0 ? 0 : value
-    }),
+    keys: groups.map(({ type, scale }, i) => canonicalKey(type, row[first + i], scale) as KeyValue),
   })
 }
 

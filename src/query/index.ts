@@ -22,6 +22,7 @@ export { defaultQueryLimits, type QueryLimits, queryLimits } from './limits.ts'
 export type * from './nodes.ts'
 export { type ParseContext, parseQuery } from './parse.ts'
 export {
+  intersect,
   type PartPlan,
   type PartSource,
   type PlannedPart,
@@ -32,3 +33,4 @@ export type { QueryContext } from './read-parts.ts'
 export { inputTypeOf, type OutputColumn, outputColumns, typeOfOutput } from './references.ts'
 export type * from './tier.ts'
 export { everything } from './tier.ts'
+export { canonicalKey, keyText } from './values.ts'
