@@ -60,6 +60,10 @@ export class AccessLogReader {
     this.#lines = new LineSplitter(maxRecordBytes, sink, (...line) => this.#readLine(...line))
   }
 
+  get isBytes(): boolean {
+    return this.#lines.isBytes
+  }
+
   push(block: TextBlock): void {
     this.#lines.push(block)
   }

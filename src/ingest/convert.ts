@@ -4,6 +4,7 @@ import { civilFromDays } from '../time/index.ts'
 import { ExactNumber, parseExactJson, toJsonText } from './ndjson-reader.ts'
 import type { DeadReason } from './reasons.ts'
 import type { TimeReader } from './time-format.ts'
+import { isWellFormed } from './well-formed.ts'
 
 /** What a converter returns for a value that does not fit; `problem` of its context says why. */
 export const refused: unique symbol = Symbol('refused')
@@ -108,6 +109,18 @@ export function createConvert(
 
   function convertTyped(value: unknown): CanonicalValue | typeof refused {
     switch (column.type) {
+      case 'float8':
+        if (typeof value === 'number') return value
+        break
+      case 'int8':
+        if (typeof value === 'bigint' && value >= intRanges.int8[0] && value <= intRanges.int8[1])
+          return value
+        break
+      case 'int4':
+        if (typeof value === 'number' && (value | 0) === value) return value === 0 ? 0 : value
+        if (typeof value === 'bigint' && value >= intRanges.int4[0] && value <= intRanges.int4[1])
+          return Number(value)
+        break
       case 'jsonb':
         return toStoredJson(value, context)
       case 'text':
@@ -139,7 +152,7 @@ function createTextConvert(
       return (text) => {
         if (text.includes('\0')) return refuseNul(context)
         // only JSON can bring one: its escapes can say what UTF-8 cannot
-        if (!text.isWellFormed()) return refuse(context, 'encoding', 'it holds half of a surrogate pair')
+        if (!isWellFormed(text)) return refuse(context, 'encoding', 'it holds half of a surrogate pair')
         return text
       }
     case 'float8':
@@ -369,7 +382,7 @@ function convertArray(
     else {
       const text = item instanceof ExactNumber ? item.text : String(item)
       if (text.includes('\0')) return refuseNul(context)
-      if (!text.isWellFormed()) return refuse(context, 'encoding', 'it holds half of a surrogate pair')
+      if (!isWellFormed(text)) return refuse(context, 'encoding', 'it holds half of a surrogate pair')
       out.push(text)
     }
   }

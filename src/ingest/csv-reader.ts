@@ -27,18 +27,31 @@ const cr = 13
 export class CsvReader {
   readonly #dialect: CsvDialect
   readonly #separatorCode: number
-  readonly #sink: RecordSink
-  #line: number
+  #sink: RecordSink
+  #line = 1
   #rest = ''
   #form: TextBlock['form'] = 'text'
   /** Inside a row over the limit: everything up to the next line end is dropped. */
   #skipping = false
 
-  constructor(dialect: CsvDialect, sink: RecordSink, firstLine = 1) {
+  constructor(dialect: CsvDialect, sink: RecordSink) {
     this.#dialect = dialect
     this.#separatorCode = dialect.separator.charCodeAt(0)
     this.#sink = sink
-    this.#line = firstLine
+  }
+
+  /** Whether what is read now is bytes (see TextBlock). */
+  get isBytes(): boolean {
+    return this.#form === 'bytes'
+  }
+
+  /** The first row holds names: it is read and left out. */
+  skipFirst(): void {
+    const sink = this.#sink
+    const skip = (): void => {
+      this.#sink = sink
+    }
+    this.#sink = { record: skip, bad: skip }
   }
 
   push(block: TextBlock): void {
@@ -66,7 +79,6 @@ export class CsvReader {
     const length = text.length
     const separator = this.#dialect.separator
     const maxLength = this.#dialect.maxRecordBytes
-    const sink = this.#sink
     const asBytes = this.#form === 'bytes'
     let position = 0
     // positions of the next quote and separator are kept over rows: in a block without any they are looked for once
@@ -115,7 +127,7 @@ export class CsvReader {
         }
         fields.push(text.slice(from, end))
         if (asBytes) this.#emitBytes(fields, line, text, position, end)
-        else sink.record(fields, line, text, position, end)
+        else this.#sink.record(fields, line, text, position, end)
       }
       position = lineEnd + 1
     }

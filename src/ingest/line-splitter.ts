@@ -21,6 +21,11 @@ export class LineSplitter {
     this.#onLine = onLine
   }
 
+  /** Whether what is read now is bytes (see TextBlock). */
+  get isBytes(): boolean {
+    return this.#form === 'bytes'
+  }
+
   push(block: TextBlock): void {
     let text = block.text
     let form = block.form

@@ -51,6 +51,7 @@ export type JsonField =
   | { readonly kind: 'prefix' }
   /** The whole object. */
   | { readonly kind: 'document' }
+  | { readonly kind: 'unused' }
 
 export interface NdjsonDialect {
   readonly fields: readonly JsonField[]
@@ -69,6 +70,10 @@ export class NdjsonReader {
     this.#dialect = dialect
     this.#sink = sink
     this.#lines = new LineSplitter(dialect.maxRecordBytes, sink, (...line) => this.#readLine(...line))
+  }
+
+  get isBytes(): boolean {
+    return this.#lines.isBytes
   }
 
   push(block: TextBlock): void {
@@ -107,7 +112,14 @@ export class NdjsonReader {
     const fields: unknown[] = new Array(wanted.length)
     for (let i = 0; i < wanted.length; i++) {
       const field = wanted[i]!
-      fields[i] = field.kind === 'path' ? atPath(value, field.path) : field.kind === 'prefix' ? prefix : value
+      fields[i] =
+        field.kind === 'path'
+          ? atPath(value, field.path)
+          : field.kind === 'prefix'
+            ? prefix
+            : field.kind === 'document'
+              ? value
+              : undefined
     }
     this.#sink.record(fields, line, text, from, to)
   }

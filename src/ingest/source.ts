@@ -136,7 +136,7 @@ export async function* readSource(
   counter: ReadCounter,
   signal?: AbortSignal | null,
 ): AsyncGenerator<Buffer> {
-  const file = createReadStream(source.path, { highWaterMark: readBytes })
+  const file = createReadStream(source.path, { highWaterMark: readBytes, end: source.sizeBytes - 1 })
   const unpack = createUnpacker(source)
   const out = unpack ? pipeline(file, unpack, () => {}) : file
   try {

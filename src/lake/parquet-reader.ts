@@ -60,7 +60,9 @@ export interface ParquetFile {
  */
 export async function openParquet(path: string): Promise<ParquetFile> {
   // 70 MB of native code: loaded when a Parquet file is there, not with the library
-  const { DuckDBInstance } = createRequire(import.meta.url)('@duckdb/node-api') as typeof import('@duckdb/node-api')
+  const { DuckDBInstance } = createRequire(import.meta.url)(
+    '@duckdb/node-api',
+  ) as typeof import('@duckdb/node-api')
   const instance: DuckDBInstance = await DuckDBInstance.create(':memory:', {
     threads: '1',
     memory_limit: '512MB',
@@ -106,8 +108,12 @@ async function* read(
     if (!column || column.kind === 'bytes')
       throw new TidemarkError('TM_IMPORT', {
         file: path,
-        problem: column ? `column "${name}" is of type ${column.type}, which is not read` : `it has no column "${name}"`,
-        todo: column ? 'leave it out of the mapping' : `its columns are ${columns.map((c) => c.name).join(', ')}`,
+        problem: column
+          ? `column "${name}" is of type ${column.type}, which is not read`
+          : `it has no column "${name}"`,
+        todo: column
+          ? 'leave it out of the mapping'
+          : `its columns are ${columns.map((c) => c.name).join(', ')}`,
       })
     return project(column)
   })
@@ -140,7 +146,8 @@ function toValues(values: readonly unknown[]): readonly unknown[] {
 
 function kindOf(type: string): ParquetKind {
   if (type === 'VARCHAR[]') return 'texts'
-  if (type.endsWith(']') || type.startsWith('STRUCT') || type.startsWith('MAP') || type === 'JSON') return 'json'
+  if (type.endsWith(']') || type.startsWith('STRUCT') || type.startsWith('MAP') || type === 'JSON')
+    return 'json'
   if (type.startsWith('DECIMAL')) return 'decimal'
   switch (type) {
     case 'TIMESTAMP WITH TIME ZONE':

@@ -1,0 +1,294 @@
+import { randomUUID } from 'node:crypto'
+import type { Connection, Database, Queryable } from '../postgres/index.ts'
+import { TidemarkError } from '../util/errors.ts'
+import { sql } from '../util/sql.ts'
+import { hashPlan, type ImportPlan } from './plan.ts'
+import type { DeadReason } from './reasons.ts'
+import type { SourceFile } from './source.ts'
+import { toWellFormed } from './well-formed.ts'
+
+/** A row that did not fit, as it is stored. */
+export interface DeadLetter {
+  readonly line: number
+  readonly column: string | null
+  readonly value: string | null
+  readonly reason: DeadReason
+  readonly message: string
+  readonly raw: string | null
+}
+
+/** Characters of a dead letter's value and raw row that are kept. */
+export const maxDeadValue = 200
+export const maxDeadRaw = 2000
+
+/** What a start of an import finds: nothing of the file, a part of it, or all. */
+export interface ImportClaim {
+  readonly id: bigint
+  readonly owner: string
+  readonly batchRows: number
+  readonly isResumed: boolean
+  /** Numbers of batches that are committed. */
+  readonly committed: ReadonlySet<number>
+  readonly rows: number
+  readonly dead: number
+}
+
+/** What to do when the same file was imported into the same dataset before. */
+export interface ClaimOptions {
+  readonly batchRows: number
+  readonly again: boolean
+}
+
+/**
+ * Holds the file for one process while `use` runs: a second process that imports the same content into the same
+ * dataset is refused at once. The lock belongs to a transaction that writes nothing and keeps no snapshot, so it
+ * neither holds vacuum back nor breaks behind PgBouncer, and it goes when the process does.
+ *
+ * The lock is politeness; that no row is written twice does not rest on it but on `commitBatch`.
+ */
+export async function withFileLock<T>(
+  db: Database,
+  dataset: string,
+  source: SourceFile,
+  use: () => Promise<T>,
+): Promise<T> {
+  return db.transaction({ mode: 'read committed' }, async (connection) => {
+    await connection.execute('set local idle_in_transaction_session_timeout = 0')
+    const answer = await connection.query(sql`
+      select pg_try_advisory_xact_lock(
+        hashtextextended(${`tidemark import ${dataset} ${source.fingerprint}`}::text, 0)
+      )`)
+    if (answer.rows[0]?.[0] !== true)
+      throw new TidemarkError('TM_IMPORT', {
+        file: source.path,
+        problem: `another process is importing the same file into ${dataset}`,
+        todo: 'wait for it',
+      })
+    return use()
+  })
+}
+
+/**
+ * Finds out how far the file is and takes it over: from here on batches of an earlier process are refused, also one
+ * whose COMMIT is under way.
+ * @throws TidemarkError TM_IMPORT when the file is in already, or was begun in another way.
+ */
+export async function claimImport(
+  db: Database,
+  dataset: string,
+  source: SourceFile,
+  plan: ImportPlan,
+  options: ClaimOptions,
+): Promise<ImportClaim> {
+  const owner = randomUUID()
+  const hash = hashPlan(plan)
+  return db.transaction({ mode: 'read committed' }, async (connection) => {
+    // FOR UPDATE waits for batches in flight, which hold the row FOR SHARE until they are committed
+    const known = await connection.query(sql`
+      select id, state, plan_hash, batch_rows, rows, finished_at::text, file
+      from tidemark.import
+      where dataset = ${dataset}::text and fingerprint = ${source.fingerprint}::text
+      order by id desc
+      limit 1
+      for update`)
+    const [last] = known.rows
+    if (last && !options.again) {
+      const [id, state, planHash, batchRows, rows, finishedAt, file] = last
+      if (state === 'done')
+        throw new TidemarkError('TM_IMPORT', {
+          file: source.path,
+          problem: `this file was imported into ${dataset} already (${rows} rows, ${finishedAt}, as ${file})`,
+          todo: 'say again: true (--again) to import it once more',
+        })
+      if (planHash !== hash)
+        throw new TidemarkError('TM_IMPORT', {
+          file: source.path,
+          problem: `its import into ${dataset} was begun with other options (import ${id})`,
+          todo:
+            'use the same options to go on, or say again: true (--again) to begin anew: ' +
+            'rows that are in stay in, so delete them first',
+        })
+      await connection.query(sql`
+        update tidemark.import
+        set owner = ${owner}::uuid, state = 'running', file = ${source.path}::text
+        where id = ${id}::int8`)
+      const batches = await connection.query(sql`
+        select batch, rows, dead from tidemark.import_batch where import_id = ${id}::int8`)
+      return {
+        id: id as bigint,
+        owner,
+        batchRows: Number(batchRows),
+        isResumed: true,
+        committed: new Set(batches.rows.map(([batch]) => Number(batch))),
+        rows: batches.rows.reduce((sum, [, count]) => sum + Number(count), 0),
+        dead: batches.rows.reduce((sum, [, , count]) => sum + Number(count), 0),
+      }
+    }
+    const made = await connection.query(sql`
+      insert into tidemark.import (
+        dataset, file, fingerprint, size_bytes, plan, plan_hash, batch_rows, owner
+      ) values (
+        ${dataset}::text, ${source.path}::text, ${source.fingerprint}::text, ${source.sizeBytes}::int8,
+        ${JSON.stringify(plan)}::jsonb, ${hash}::text, ${options.batchRows}::int4, ${owner}::uuid
+      )
+      returning id`)
+    return {
+      id: made.rows[0]![0] as bigint,
+      owner,
+      batchRows: options.batchRows,
+      isResumed: false,
+      committed: new Set<number>(),
+      rows: 0,
+      dead: 0,
+    }
+  })
+}
+
+/**
+ * The last statements of a batch's transaction: its number, and its dead letters. Two things make a second commit of
+ * the same batch impossible: the owner must still be this process (a share lock, against which taking over waits),
+ * and the number is a key.
+ */
+export async function commitBatch(
+  connection: Connection,
+  dataset: string,
+  file: string,
+  claim: ImportClaim,
+  batch: number,
+  rows: number,
+  dead: readonly DeadLetter[],
+): Promise<void> {
+  if (dead.length > 0) await insertDeadLetters(connection, dataset, file, claim.id, dead)
+  const answer = await connection.query(sql`
+    with own as (
+      select id from tidemark.import
+      where id = ${claim.id}::int8 and owner = ${claim.owner}::uuid and state = 'running'
+      for share
+    )
+    insert into tidemark.import_batch (import_id, batch, rows, dead)
+    select id, ${batch}::int8, ${rows}::int4, ${dead.length}::int4 from own
+    returning batch`)
+  if (answer.rows.length === 0)
+    throw new TidemarkError('TM_IMPORT', {
+      file,
+      problem: 'another process has taken over this import',
+      todo: 'nothing: it goes on there, and this batch was not written here',
+    })
+}
+
+async function insertDeadLetters(
+  connection: Connection,
+  dataset: string,
+  file: string,
+  importId: bigint,
+  dead: readonly DeadLetter[],
+): Promise<void> {
+  const rows = dead.map((letter) => ({
+    line: letter.line,
+    column_name: letter.column,
+    value: storable(letter.value, maxDeadValue),
+    reason: letter.reason,
+    message: storable(letter.message, 1000),
+    raw: storable(letter.raw, maxDeadRaw),
+  }))
+  await connection.query(sql`
+    insert into tidemark.dead_letter (dataset, import_id, file, line, column_name, value, reason, message, raw)
+    select ${dataset}::text, ${importId}::int8, ${file}::text, line, column_name, value, reason, message, raw
+    from json_to_recordset(${JSON.stringify(rows)}::json) as letter(
+      line int8, column_name text, value text, reason text, message text, raw text
+    )`)
+}
+
+/** What PostgreSQL can store of a text that may be what it refused: no NUL, no half pairs, not too long. */
+function storable(text: string | null, limit: number): string | null {
+  if (text === null) return null
+  let kept = text
+  if (kept.length > limit) kept = `${kept.slice(0, limit - 1)}…`
+  return toWellFormed(kept.replaceAll('\0', '\u2400'))
+}
+
+/** Ends an import. Done: all records are in or refused; its batch numbers are not needed any more. */
+export async function finishImport(
+  db: Database,
+  claim: ImportClaim,
+  state: 'done' | 'stopped',
+): Promise<{ rows: number; dead: number }> {
+  return db.transaction({ mode: 'read committed' }, async (connection) => {
+    const own = await connection.query(sql`
+      select id from tidemark.import
+      where id = ${claim.id}::int8 and owner = ${claim.owner}::uuid
+      for update`)
+    // taken over by another process: its state is not ours to set
+    if (own.rows.length === 0) return { rows: 0, dead: 0 }
+    const answer = await connection.query(sql`
+      update tidemark.import
+      set state = ${state}::text, finished_at = now(),
+        (rows, dead) = (
+          select coalesce(sum(rows), 0), coalesce(sum(dead), 0)
+          from tidemark.import_batch where import_id = ${claim.id}::int8
+        )
+      where id = ${claim.id}::int8
+      returning rows, dead`)
+    if (state === 'done')
+      await connection.query(sql`delete from tidemark.import_batch where import_id = ${claim.id}::int8`)
+    const [rows, dead] = answer.rows[0]!
+    return { rows: Number(rows), dead: Number(dead) }
+  })
+}
+
+/** Dead letters of an import by reason, the most frequent first. */
+export async function countDeadLetters(
+  db: Queryable,
+  filter: { readonly importId?: bigint; readonly dataset?: string },
+): Promise<Record<string, number>> {
+  const answer = await db.query(sql`
+    select reason, count(*)
+    from tidemark.dead_letter
+    where (${filter.importId ?? null}::int8 is null or import_id = ${filter.importId ?? null}::int8)
+      and (${filter.dataset ?? null}::text is null or dataset = ${filter.dataset ?? null}::text)
+    group by reason
+    order by 2 desc, 1`)
+  return Object.fromEntries(answer.rows.map(([reason, count]) => [String(reason), Number(count)]))
+}
+
+export interface StoredDeadLetter extends DeadLetter {
+  readonly id: bigint
+  readonly dataset: string
+  readonly importId: bigint | null
+  readonly file: string
+}
+
+/** Dead letters in the order in which they came, after `afterId`, at most `limit` (1,000 by default, 10,000 at most). */
+export async function listDeadLetters(
+  db: Queryable,
+  filter: {
+    readonly importId?: bigint
+    readonly dataset?: string
+    readonly reason?: DeadReason
+    readonly afterId?: bigint
+    readonly limit?: number
+  },
+): Promise<StoredDeadLetter[]> {
+  const limit = Math.min(filter.limit ?? 1000, 10_000)
+  const answer = await db.query(sql`
+    select id, dataset, import_id, file, line, column_name, value, reason, message, raw
+    from tidemark.dead_letter
+    where id > ${filter.afterId ?? 0n}::int8
+      and (${filter.importId ?? null}::int8 is null or import_id = ${filter.importId ?? null}::int8)
+      and (${filter.dataset ?? null}::text is null or dataset = ${filter.dataset ?? null}::text)
+      and (${filter.reason ?? null}::text is null or reason = ${filter.reason ?? null}::text)
+    order by id
+    limit ${limit}::int4`)
+  return answer.rows.map(([id, dataset, importId, file, line, column, value, reason, message, raw]) => ({
+    id: id as bigint,
+    dataset: dataset as string,
+    importId: importId as bigint | null,
+    file: file as string,
+    line: Number(line),
+    column: column as string | null,
+    value: value as string | null,
+    reason: reason as DeadReason,
+    message: message as string,
+    raw: raw as string | null,
+  }))
+}
