@@ -41,7 +41,7 @@ export async function defaultPartitionStatus(
   const { schema, table } = await findDefaultPartition(db, definition)
   const time = identifier(definition.time)
   const { rows } = await db.query(sql`
-    select count(*), min(d.${time}), max(d.${time}), pg_table_size(${`${identifierText(schema, table)}`}::regclass)
+    select count(*), min(d.${time}), max(d.${time}), pg_relation_size(${identifierText(schema, table)}::regclass)
     from only ${identifier(schema, table)} as d`)
   const [count, first, last, bytes] = rows[0] as [bigint, Instant | null, Instant | null, bigint]
   const range = first === null || last === null ? null : { from: first, to: last + 1n }

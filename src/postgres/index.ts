@@ -8,8 +8,10 @@ export type {
   TransactionMode,
   TransactionOptions,
 } from './contract.ts'
+export { type CopyEncoder, type CopyEncoderOptions, type CopyType, createCopyEncoder } from './copy-binary.ts'
 export type { DatabaseOptions } from './database.ts'
 export { createDatabase, databaseDefaults } from './database.ts'
+export { createKysely, type KyselyOptions } from './kysely.ts'
 export type { RetryOptions } from './retry.ts'
 export { isRetryable, retry, retryableStates, retryDefaults } from './retry.ts'
 export { sqlstateOf } from './translate-error.ts'
