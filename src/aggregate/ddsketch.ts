@@ -266,7 +266,8 @@ export const sketchState: StateDefinition<SketchState> = {
       },
       width: 4,
       outer({ select, cells, key, inner }) {
-        const finite = sql`filter (where ${key} between -${raw(String(keyOffset * 2))} and ${raw(String(keyOffset * 2))})`
+        const beyond = raw(String(infinityKey))
+        const finite = sql`filter (where ${key} > -${beyond} and ${key} < ${beyond})`
         const columns = [
           ...cells,
           sql`array_agg(${key})`,
