@@ -1,12 +1,5 @@
 import type { Column, ColumnSpec, columnSpec } from './column.ts'
-import type {
-  ColumnDefinition,
-  ColumnType,
-  HypertableDefinition,
-  JsonValue,
-  StoredDefinition,
-  TableDefinition,
-} from './definition.ts'
+import type { ColumnDefinition, ColumnType, HypertableDefinition, TableDefinition } from './definition.ts'
 import type { InputForm, OutputForm } from './forms.ts'
 
 /** Columns as declared, by name. */

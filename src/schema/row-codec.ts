@@ -48,12 +48,12 @@ export function createRowCodec(definition: StoredDefinition): RowCodec {
     let seen = 0
     for (let i = 0; i < count; i++) {
       const field = fields[i] as Field
-      const value = (row as Record<string, unknown>)[field.name]
+      const value = givenValue(row, field)
       if (value === undefined) {
         if (field.missing === required) return null
         values[i] = field.missing as CanonicalValue
         // A key that is there with undefined counts as a key below.
-        if (field.name in row) seen++
+        if (Object.hasOwn(row, field.name)) seen++
         continue
       }
       seen++
@@ -88,7 +88,7 @@ export function createRowCodec(definition: StoredDefinition): RowCodec {
     }
     const found: RowProblem[] = []
     for (const field of fields) {
-      const value = (row as Record<string, unknown>)[field.name]
+      const value = givenValue(row, field)
       const add = (problem: string): void => {
         found.push({ column: field.name, value: showValue(value), problem })
       }
@@ -115,11 +115,18 @@ export function createRowCodec(definition: StoredDefinition): RowCodec {
   return Object.freeze({ columns, encode, problems })
 }
 
+/** Every object inherits some keys (`constructor`, `valueOf`); a column of that name is only given when it is the row's own. */
+function givenValue(row: object, field: Field): unknown {
+  if (field.isInherited && !Object.hasOwn(row, field.name)) return undefined
+  return (row as Record<string, unknown>)[field.name]
+}
+
 const required = Symbol('required')
 
 interface Field {
   readonly name: string
   readonly nullable: boolean
+  readonly isInherited: boolean
   readonly coerce: Coercer
   /** Value of a row that leaves the column out; undefined: the database's default. */
   readonly missing: CanonicalValue | typeof required
@@ -129,6 +136,7 @@ function fieldOf(name: string, column: ColumnDefinition, isTime: boolean): Field
   return {
     name,
     nullable: column.nullable,
+    isInherited: name in Object.prototype,
     coerce: createCoercer(column, { isTime }),
     missing: missingValue(column),
   }

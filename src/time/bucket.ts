@@ -177,9 +177,9 @@ export function bucketBorders(spec: BucketSpec, range: TimeRange, options: Bucke
     push(next)
     // Inside one stretch the rest is addition.
     const stretch = stretchAt(zone, secondOf(next))
-    const end = stretch.to === Number.POSITIVE_INFINITY ? null : BigInt(stretch.to) * microsPerSecond
+    const end = BigInt(stretch.to) * microsPerSecond
     if ((next + BigInt(stretch.offset) * microsPerSecond) % width !== 0n) continue
-    while (border < to && (end === null || border + width < end)) push(border + width)
+    while (border < to && border + width < end) push(border + width)
   }
   return borders
 }
@@ -209,16 +209,17 @@ export function fixedBucket(spec: BucketSpec, range?: TimeRange): FixedBucket | 
   if (spec.every.kind !== 'fixed' || range === undefined || range.from >= range.to) return null
   const first = bucketStart(spec, range.from)
   const last = nextBucket(spec, range.to - 1n)
-  const stretch = stretchAt(plan.zone, secondOf(first))
-  // A change exactly at the end of the last bucket does no harm, so `last` may equal `to`.
-  if (first < secondToInstant(stretch.from) || secondToInstant(stretch.to) < last) return null
-  return { width: spec.every.micros, origin: bucketOrigin - BigInt(stretch.offset) * microsPerSecond }
-}
-
-function secondToInstant(second: number): Instant {
-  if (second === Number.POSITIVE_INFINITY) return 2n ** 63n
-  if (second === Number.NEGATIVE_INFINITY) return -(2n ** 63n)
-  return BigInt(second) * microsPerSecond
+  const { zone } = plan
+  const width = spec.every.micros
+  const { offset } = stretchAt(zone, secondOf(first))
+  for (let stretch = stretchAt(zone, secondOf(first)); ; stretch = stretchAt(zone, stretch.to)) {
+    if (stretch.offset !== offset) return null
+    if (BigInt(stretch.to) * microsPerSecond >= last) break
+  }
+  const origin = bucketOrigin - BigInt(offset) * microsPerSecond
+  // Where clocks skipped midnight a bucket begins late, and one that ends at a change may end early.
+  if ((first - origin) % width !== 0n || (last - origin) % width !== 0n) return null
+  return { width, origin }
 }
 
 // Local dates
@@ -234,7 +235,7 @@ function firstReach(zone: Zone, local: bigint): Instant {
   let stretch = stretchAt(zone, Number(floorDivide(local, microsPerSecond)) - reachSeconds)
   for (;;) {
     const at = local - BigInt(stretch.offset) * microsPerSecond
-    if (stretch.to === Number.POSITIVE_INFINITY || at < BigInt(stretch.to) * microsPerSecond) {
+    if (at < BigInt(stretch.to) * microsPerSecond) {
       if (stretch.from === Number.NEGATIVE_INFINITY) return at
       const from = BigInt(stretch.from) * microsPerSecond
       return at > from ? at : from
@@ -270,6 +271,7 @@ function nextDateStart(plan: DatePlan, index: number, after: Instant): Instant {
 /** Whether the change at the beginning of a stretch is a border: the clock comes to stand on a multiple, or passes one. */
 function changeIsBorder(zone: Zone, width: bigint, stretch: Stretch): boolean {
   const at = BigInt(stretch.from) * microsPerSecond
+  // Stretches are also cut where nothing changes; then the two offsets are the same and only the first rule speaks.
   const after = at + BigInt(stretch.offset) * microsPerSecond
   if (floorMod(after, width) === 0n) return true
   const before = at + BigInt(stretchAt(zone, stretch.from - 1).offset) * microsPerSecond
@@ -301,7 +303,6 @@ function clockBorderAfter(zone: Zone, width: bigint, instant: Instant): Instant 
     const stretch = stretchAt(zone, secondOf(at))
     // The first multiple after `at`; when `at` is a change that is no border itself this still holds.
     const border = at + width - floorMod(at + BigInt(stretch.offset) * microsPerSecond, width)
-    if (stretch.to === Number.POSITIVE_INFINITY) return border
     const to = BigInt(stretch.to) * microsPerSecond
     if (border < to) return border
     if (changeIsBorder(zone, width, stretchAt(zone, stretch.to))) return to

@@ -4,8 +4,8 @@ import type { Instant } from './types.ts'
 
 /**
  * Time zones as tables of offsets. The data is ICU's (Intl.DateTimeFormat), asked once for each stretch of time that
- * is looked at and then kept: 27 µs of Intl for each question would be slower than everything built on it.
- * All tables together are bounded: there are some 600 zones, and a table never reaches beyond the years 1800..2500.
+ * is looked at and then kept: some 3 µs of Intl for each question would cost more than everything built on it.
+ * All tables together are bounded: there are some 600 zones, and no table reaches beyond the years 1800..2500.
  */
 export interface Zone {
   readonly name: string
@@ -119,14 +119,13 @@ const firstSecond = daysFromCivil(1800, 1, 1) * daySeconds
 const repeatSecond = daysFromCivil(2500, 1, 1) * daySeconds
 /** 400 Gregorian years are a whole number of weeks, so yearly rules repeat exactly. */
 const cycleSeconds = 146_097 * daySeconds
-/** Stretches are looked for in blocks of about 11 years. */
-const blockSeconds = 4096 * daySeconds
-const blockCount = Math.ceil((repeatSecond - firstSecond) / blockSeconds)
+/** Changes are looked for in blocks of about 3 years, when a time in them is first asked for: some 1.5 ms each. */
+const blockSeconds = 1024 * daySeconds
 /**
- * The step of the search. Offsets that come and go within one step would be missed; the shortest stretch since 1900
- * that changes an offset and back lasts longer than this (docs/design/buckets.md, checked by a test).
+ * The step of the search. An offset that comes and goes within one step would be missed; the shortest that tzdata
+ * knows lasted just under 4 days (Africa/Freetown, September 1939; test/time/zones.test.ts looks at the short ones).
  */
-const stepSeconds = 4 * daySeconds
+const stepSeconds = 3 * daySeconds
 
 export class OffsetTable {
   readonly #format: Intl.DateTimeFormat
@@ -145,47 +144,28 @@ export class OffsetTable {
     return block.offsets[lastAtOrBefore(block.starts, at)] as number
   }
 
-  /** The stretch around a second. Stretches that go on over a block's border are joined. */
+  /**
+   * The stretch around a second. It is cut at the borders of blocks and cycles, so two neighbours may have the same
+   * offset: joining them would mean searching centuries for zones that never change.
+   */
   stretchAt(seconds: number): Stretch {
-    const shift =
-      seconds >= repeatSecond ? Math.floor((seconds - repeatSecond) / cycleSeconds + 1) * cycleSeconds : 0
+    const shift = cycleShift(seconds)
     const at = Math.max(seconds - shift, firstSecond)
     const index = Math.floor((at - firstSecond) / blockSeconds)
     const block = this.#block(index)
     const i = lastAtOrBefore(block.starts, at)
-    const offset = block.offsets[i] as number
-    let from = block.starts[i] as number
-    let to = block.starts[i + 1] ?? Number.POSITIVE_INFINITY
-    if (i === 0) {
-      for (let b = index - 1; ; b--) {
-        if (b < 0) {
-          // Before the first block there is local mean time for ever, except for times that were shifted into it.
-          from = Number.NEGATIVE_INFINITY
-          break
-        }
-        const before = this.#block(b)
-        if (before.offsets.at(-1) !== offset) break
-        from = before.starts.at(-1) as number
-        if (before.starts.length > 1) break
-      }
+    const start = block.starts[i] as number
+    const end = block.starts[i + 1] ?? firstSecond + (index + 1) * blockSeconds
+    return {
+      from:
+        start === firstSecond
+          ? Number.NEGATIVE_INFINITY
+          : shift === 0
+            ? start
+            : Math.max(start, repeatSecond - cycleSeconds) + shift,
+      to: Math.min(end, repeatSecond) + shift,
+      offset: block.offsets[i] as number,
     }
-    if (to === Number.POSITIVE_INFINITY) {
-      for (let b = index + 1; b < blockCount; b++) {
-        const after = this.#block(b)
-        if (after.offsets[0] !== offset) {
-          to = after.starts[0] as number
-          break
-        }
-        if (after.starts.length > 1) {
-          to = after.starts[1] as number
-          break
-        }
-      }
-    }
-    if (shift === 0) return { from, to, offset }
-    // A shifted stretch must not reach over the seam between two cycles: cutting it is harmless, joining may not be.
-    const low = repeatSecond - cycleSeconds
-    return { from: Math.max(from, low) + shift, to: Math.min(to, repeatSecond) + shift, offset }
   }
 
   #block(index: number): { readonly starts: number[]; readonly offsets: number[] } {
@@ -237,6 +217,11 @@ export class OffsetTable {
       seconds
     )
   }
+}
+
+/** What to take off a second to come into the 400 years before `repeatSecond`; 0 before it. */
+function cycleShift(seconds: number): number {
+  return seconds < repeatSecond ? 0 : Math.floor((seconds - repeatSecond) / cycleSeconds + 1) * cycleSeconds
 }
 
 function lastAtOrBefore(starts: readonly number[], at: number): number {
@@ -292,7 +277,7 @@ export function instantOfLocal(zone: Zone, local: bigint): Instant {
       // skipped by the change at stretch.from
       found = before
     }
-    if (stretch.to === Number.POSITIVE_INFINITY || stretch.to > second + 2 * daySeconds) break
+    if (stretch.to > second + 2 * daySeconds) break
     before = stretch.offset
     stretch = zone.table.stretchAt(stretch.to)
   }
