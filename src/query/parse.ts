@@ -373,6 +373,7 @@ function parseOrder(input: unknown, types: ReadonlyMap<string, ResultType>): rea
       const descending = item.startsWith('-') && !types.has(item)
       const by = descending ? item.slice(1) : item
       if (!types.has(by)) fail(place, `the query has no output "${by}"${suggest(by, [...types.keys()])}`)
+      if (types.get(by) === 'histogram') fail(place, `"${by}" is a histogram, which has no order`)
       return { by, direction: descending ? 'desc' : 'asc' }
     },
   )

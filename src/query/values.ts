@@ -111,23 +111,20 @@ export function compareValues(type: ResultType, a: unknown, b: unknown): number 
     case 'bool':
       return Number(a) - Number(b)
     case 'text[]':
+      return compareLists(a as readonly (string | null)[], b as readonly (string | null)[])
     case 'histogram':
-      return compareLists(a as readonly unknown[], b as readonly unknown[])
     case 'jsonb':
-      return compareText(JSON.stringify(a), JSON.stringify(b))
+      // parse.ts lets neither be compared, ordered by or grouped by.
+      throw new Error(`${type} has no order`)
   }
 }
 
 /** Element by element, null after every value, the shorter list first: as PostgreSQL compares arrays. */
-function compareLists(a: readonly unknown[], b: readonly unknown[]): number {
+function compareLists(a: readonly (string | null)[], b: readonly (string | null)[]): number {
   for (let i = 0; i < Math.min(a.length, b.length); i++) {
-    const x = a[i]
-    const y = b[i]
-    if (x === null || y === null) {
-      if (x === y) continue
-      return x === null ? 1 : -1
-    }
-    const order = typeof x === 'string' ? compareText(x, y as string) : compareNumbers(Number(x), Number(y))
+    const x = a[i] ?? null
+    const y = b[i] ?? null
+    const order = x === null || y === null ? Number(x === null) - Number(y === null) : compareText(x, y)
     if (order !== 0) return order
   }
   return a.length - b.length

@@ -15,7 +15,7 @@ export function normalValue(type: ColumnType, value: unknown): unknown {
     case 'int8':
       return BigInt(value as string)
     case 'numeric':
-      return String(value)
+      return plainDecimal(String(value))
     case 'float4':
       return Math.fround(Number(value))
     case 'int2':
@@ -27,6 +27,17 @@ export function normalValue(type: ColumnType, value: unknown): unknown {
     default:
       return value
   }
+}
+
+/** Without an exponent, as PostgreSQL keeps it. */
+function plainDecimal(text: string): string {
+  const decimal = /e/i.test(text) ? decimalOf(text) : null
+  if (!decimal) return text
+  const digits = (decimal.units < 0n ? -decimal.units : decimal.units)
+    .toString()
+    .padStart(decimal.scale + 1, '0')
+  const whole = digits.slice(0, digits.length - decimal.scale)
+  return `${decimal.units < 0n ? '-' : ''}${whole}${decimal.scale > 0 ? `.${digits.slice(-decimal.scale)}` : ''}`
 }
 
 export function normalRow(dataset: DatasetDefinition, row: Readonly<Record<string, unknown>>): NaiveRow {

@@ -140,7 +140,7 @@ function likePattern(pattern: string, caseInsensitive: boolean): RegExp {
     if (character === '%') source += '[^]*'
     else if (character === '_') source += '[^]'
     else
-      source += (character === '\\' ? characters[++i]! : character).replace(/[\\^$.*+?()[\]{}|/-]/gu, '\\$&')
+      source += (character === '\\' ? characters[++i]! : character).replace(/[\\^$.*+?()[\]{}|/]/gu, '\\$&')
   }
   return new RegExp(`^${source}$`, caseInsensitive ? 'ui' : 'u')
 }
@@ -576,12 +576,12 @@ function spreadOf(fn: 'variance' | 'stddev', type: NaiveType, values: readonly u
   const variance = squares / (n - 1)
   // Each value's place relative to the mean is known to n * eps of the largest value.
   const slack = 8 * n * eps * (variance + Math.sqrt(variance) + n * eps)
-  if (fn === 'variance') return { value: variance * largest * largest, tolerance: slack * largest * largest }
+  // The squares of the smallest deviations are below the smallest double.
+  if (fn === 'variance')
+    return { value: variance * largest * largest, tolerance: slack * largest * largest + n * 2 ** -1022 }
   const deviation = Math.sqrt(variance)
-  return {
-    value: deviation * largest,
-    tolerance: (Math.sqrt(variance + slack) - Math.sqrt(Math.max(0, variance - slack))) * largest,
-  }
+  const spread = Math.sqrt(variance + slack) - Math.sqrt(Math.max(0, variance - slack))
+  return { value: deviation * largest, tolerance: spread * largest + n * 2 ** -511 }
 }
 
 /** The exact order statistic by the algebra's rank convention, and what lies between its neighbours. */
@@ -595,7 +595,7 @@ function percentileOf(type: NaiveType, values: readonly unknown[], quantile: num
     sorted[Math.min(sorted.length - 1, Math.max(0, Math.floor(rank + shift)))]!
   // The sketch has zero for what is subnormal, and one bucket for what is 2^80 times smaller than the largest.
   const largest = Math.max(0, ...sorted.filter(Number.isFinite).map(Math.abs))
-  const tolerance = Math.abs(exact) * 0.0101 + largest * 2 ** -80 + 2 ** -1022
+  const tolerance = Number.isFinite(exact) ? Math.abs(exact) * 0.0101 + largest * 2 ** -80 + 2 ** -1022 : 0
   return { value: exact, tolerance, between: [near(-1e-9), near(1e-9)] }
 }
 
