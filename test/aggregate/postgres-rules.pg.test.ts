@@ -1,0 +1,307 @@
+import { beforeAll, describe, expect, it } from 'vitest'
+import { bucketBorder, bucketIndex } from '../../src/aggregate/ddsketch.ts'
+import { type AggregateFunction, aggregates, type InputType, states } from '../../src/aggregate/index.ts'
+import { identifier, type Sql, sql } from '../../src/util/sql.ts'
+import { createTestDatabase, type TestDatabase } from '../helpers/database.ts'
+import { doublesAround } from './doubles.ts'
+import { buildState, bytesOf, postgresState, postgresStates, rowsOf, type ValueText } from './harness.ts'
+import { allSpecs, expectSame } from './same.ts'
+
+let test: TestDatabase
+beforeAll(async () => {
+  test = await createTestDatabase()
+})
+
+async function ask(
+  fn: AggregateFunction,
+  input: InputType,
+  values: readonly ValueText[],
+  quantile: number | null = null,
+): Promise<unknown> {
+  const spec = aggregates[fn].state(input, { borders: null })
+  return aggregates[fn].finish(await postgresState(test.db, spec, values), spec, { quantile })
+}
+
+async function oneValue(statement: Sql): Promise<unknown> {
+  return (await test.db.query(statement)).rows[0]![0]
+}
+
+describe('overflow and special values', () => {
+  const huge = Array.from({ length: 10 }, () => '1e308')
+
+  it('a sum of doubles that overflows is Infinity, and its average is not', async () => {
+    expect(await ask('sum', 'float8', huge)).toBe(Number.POSITIVE_INFINITY)
+    expect(await ask('avg', 'float8', huge)).toBe(1e308)
+    expect(await ask('sum', 'float8', [...huge.map((x) => `-${x}`), '1'])).toBe(Number.NEGATIVE_INFINITY)
+    // PostgreSQL's own sum fails here
+    await expect(test.db.query(sql`select sum(x) from unnest(${huge}::float8[]) x`)).rejects.toThrow(/22003/)
+  })
+
+  it('huge values that cancel do not overflow, whatever their order', async () => {
+    const cancelling = [...huge, ...huge.map((x) => `-${x}`), '5e307']
+    expect(await ask('sum', 'float8', cancelling)).toBe(5e307)
+    expect(await ask('sum', 'float8', [...cancelling].reverse())).toBe(5e307)
+  })
+
+  it('Infinity and -Infinity together sum to NaN, alone to themselves', async () => {
+    expect(await ask('sum', 'float8', ['Infinity', '1', '-Infinity'])).toBeNaN()
+    expect(await ask('sum', 'float8', ['Infinity', '1', ...huge])).toBe(Number.POSITIVE_INFINITY)
+    expect(await ask('avg', 'float8', ['-Infinity', '1'])).toBe(Number.NEGATIVE_INFINITY)
+    expect(await ask('sum', 'float8', ['NaN', 'Infinity'])).toBeNaN()
+    expect(await ask('sum', 'numeric', ['Infinity', '-Infinity', '1'])).toBe('NaN')
+    expect(await ask('sum', 'numeric', ['-Infinity', '1.5'])).toBe('-Infinity')
+  })
+
+  it('the deviation of huge values is finite where their variance is not', async () => {
+    const values = ['1e200', '3e200', '5e200']
+    expect(await ask('variance', 'float8', values)).toBe(Number.POSITIVE_INFINITY)
+    expect((await ask('stddev', 'float8', values)) as number).toBeCloseTo(2e200, -186)
+    expect(await ask('stddev', 'float8', ['1', 'Infinity'])).toBeNaN()
+    expect(await ask('variance', 'float8', ['1', 'NaN', '2'])).toBeNaN()
+    expect(await ask('variance', 'float8', ['1'])).toBeNull()
+  })
+
+  it('sums of integers pass the range of int8', async () => {
+    const most = '9223372036854775807'
+    expect(await ask('sum', 'int8', [most, most, most])).toBe('27670116110564327421')
+    expect(await ask('sum', 'int4', ['2147483647', '2147483647'])).toBe(4294967294n)
+  })
+
+  it('nulls are left out, and no values give null', async () => {
+    for (const fn of ['sum', 'avg', 'min', 'max', 'first', 'last', 'stddev', 'variance'] as const)
+      expect(await ask(fn, 'float8', [null, null]), fn).toBeNull()
+    expect(await ask('percentile', 'float8', [null], 0.5)).toBeNull()
+    expect(await ask('count', 'float8', [null, '1'])).toBe(1)
+    expect(await ask('uniques', 'text', [null, 'a'])).toBe(1)
+    expect(await ask('countDistinct', 'text', [null])).toBe(0)
+  })
+})
+
+describe('conversion to double', () => {
+  it('int8 and numeric round to the nearest double in PostgreSQL as in TypeScript', async () => {
+    const whole: string[] = []
+    for (let power = 53; power < 63; power += 1)
+      for (let step = -3; step <= 3; step += 1) {
+        const gap = 2n ** BigInt(power - 53)
+        whole.push(String(2n ** BigInt(power) + (BigInt(step) * gap) / 2n))
+        whole.push(String(-(2n ** BigInt(power)) - BigInt(step) * gap))
+      }
+    const overflow = 2n ** 1024n - 2n ** 970n
+    const decimal = [
+      ...whole.map((x) => `${x}.5`),
+      '0.1',
+      '-123456789.123456789123456789',
+      String(overflow),
+      String(overflow - 1n),
+      String(-overflow),
+      `0.${'0'.repeat(319)}1`,
+      `0.${'0'.repeat(319)}09`,
+      `-0.${'0'.repeat(307)}22250738585072014`,
+      'NaN',
+      '-Infinity',
+    ]
+    // equal extremes and equal buckets of each value alone: the doubles were the same
+    for (const [input, values] of [
+      ['int8', whole],
+      ['numeric', decimal],
+    ] as const) {
+      const spec = aggregates.percentile.state(input, { borders: null })
+      const cells = values.map((_, i) => i)
+      const found = await postgresStates(test.db, spec, rowsOf(input, values, null, cells), {
+        cell: identifier('cell'),
+      })
+      values.forEach((value, i) => {
+        expect(bytesOf(spec, found.get(i)!), value).toBe(bytesOf(spec, buildState(spec, [value])))
+      })
+    }
+  })
+})
+
+describe('percentile', () => {
+  it('PostgreSQL puts every border of every power of two, and 4 doubles to either side, where TypeScript does', async () => {
+    const spec = aggregates.percentile.state('float8', { borders: null })
+    const shape = states.ddsketch.postgres(spec)
+    if (shape.shape !== 'keyed') throw new Error('a sketch is keyed')
+    const key = shape.key({ value: identifier('x'), time: null, filter: null })
+    let checked = 0
+    for (let exponent = -1022; exponent <= 1023; exponent += 93) {
+      // ten powers of two at a time, so that each stretch crosses a boundary of PostgreSQL's groups of eight
+      const values: number[] = []
+      for (let e = Math.max(exponent - 1, -1022); e <= Math.min(exponent + 8, 1023); e += 1)
+        for (let s = 0; s < 50; s += 1)
+          values.push(...doublesAround(bucketBorder(e * 50 + s), 4).filter((x) => Number.isFinite(x)))
+      const signed = values.map((x, i) => (i % 2 ? -x : x))
+      const keys = (await oneValue(
+        sql`select array_agg(${key} order by id) from unnest(${signed}::float8[]) with ordinality as v (x, id)`,
+      )) as number[]
+      signed.forEach((x, i) => {
+        const magnitude = Math.abs(x)
+        const expected = magnitude < 2 ** -1022 ? 0 : (bucketIndex(magnitude) + 1022 * 50 + 1) * Math.sign(x)
+        if (keys[i] !== expected) throw new Error(`${x}: PostgreSQL ${keys[i]}, TypeScript ${expected}`)
+        checked += 1
+      })
+    }
+    expect(checked).toBeGreaterThan(90_000)
+  })
+})
+
+describe("beside PostgreSQL's own functions", () => {
+  beforeAll(async () => {
+    await test.db.execute(`
+      create table rows as
+      select g as id, nullif(g % 7, 0)::int4 as cell,
+        timestamptz '2026-01-01 00:00:00Z' + (g * 7919 % 5000) * interval '1 second' as time,
+        ((g * 7919 % 100003) / 7.0)::float8 as value,
+        (g * 104729 % 20011)::int4 as whole,
+        ((g * 7919 % 100003)::numeric / 8)::numeric(12, 3) as exact,
+        (g * 104729 % 20011)::text || case when g % 3 = 0 then 'é' else '' end as name
+      from generate_series(1, 40000::int8) g`)
+  })
+
+  const column = (name: string): Sql =>
+    sql`(select cell, time, ${identifier(name)} as value from rows) source`
+
+  async function byCell(
+    fn: AggregateFunction,
+    input: InputType,
+    name: string,
+    quantile: number | null = null,
+  ) {
+    const spec = aggregates[fn].state(input, { borders: null })
+    const found = await postgresStates(test.db, spec, column(name), { cell: identifier('cell') })
+    return new Map(
+      [...found].map(([cell, state]) => [cell, aggregates[fn].finish(state, spec, { quantile })]),
+    )
+  }
+
+  async function native(expression: string): Promise<Map<unknown, unknown>> {
+    const { rows } = await test.db.query({
+      kind: 'sql',
+      parts: [{ kind: 'text', text: `select cell, ${expression} from rows group by cell` }],
+    })
+    return new Map(rows.map((row) => [row[0], row[1]]))
+  }
+
+  it.each([
+    ['count', 'float8', 'value', 'count(value)::float8'],
+    ['sum', 'int4', 'whole', 'sum(whole)'],
+    ['sum', 'numeric', 'exact', 'sum(exact)'],
+    ['avg', 'numeric', 'exact', 'avg(exact)'],
+    ['avg', 'int4', 'whole', 'avg(whole)::float8'],
+    ['min', 'text', 'name', 'min(name collate "C")'],
+    ['max', 'text', 'name', 'max(name collate "C")'],
+    ['first', 'float8', 'value', '(array_agg(value order by time, value))[1]'],
+    ['last', 'float8', 'value', '(array_agg(value order by time desc, value desc))[1]'],
+    ['first', 'text', 'name', '(array_agg(name order by time, name collate "C"))[1]'],
+    ['countDistinct', 'text', 'name', 'count(distinct name)::float8'],
+    ['countDistinct', 'numeric', 'exact', 'count(distinct exact)::float8'],
+  ] as const)('%s of %s equals it', async (fn, input, name, expression) => {
+    const expected = await native(expression)
+    expect(await byCell(fn, input, name)).toEqual(expected)
+    expect(expected.size).toBe(7)
+  })
+
+  it.each([
+    ['sum', 'value', 'sum(value)', 1e-12],
+    ['avg', 'value', 'avg(value)', 1e-12],
+    ['variance', 'value', 'var_samp(value)', 1e-10],
+    ['stddev', 'value', 'stddev_samp(value)', 1e-10],
+  ] as const)('%s of doubles agrees with it', async (fn, name, expression, tolerance) => {
+    const expected = await native(expression)
+    for (const [cell, answer] of await byCell(fn, 'float8', name))
+      expect(Math.abs((answer as number) / (expected.get(cell) as number) - 1)).toBeLessThan(tolerance)
+  })
+
+  it('percentile is within 1 % of the exact order statistic', async () => {
+    for (const quantile of [0.01, 0.5, 0.9, 0.99]) {
+      const expected = await native(
+        `(array_agg(value order by value))[1 + floor(${quantile} * (count(*) - 1))::int]`,
+      )
+      for (const [cell, answer] of await byCell('percentile', 'float8', 'value', quantile))
+        expect(Math.abs((answer as number) / (expected.get(cell) as number) - 1)).toBeLessThan(0.01)
+    }
+  })
+
+  it('uniques of many values in null and other cells is what TypeScript computes', async () => {
+    const spec = aggregates.uniques.state('text', { borders: null })
+    const found = await postgresStates(test.db, spec, column('name'), { cell: identifier('cell') })
+    const values = await test.db.query(sql`select cell, array_agg(name) from rows group by cell`)
+    for (const [cell, names] of values.rows)
+      expect(bytesOf(spec, found.get(cell)!)).toBe(bytesOf(spec, buildState(spec, names as string[])))
+    const exact = await native('count(distinct name)::float8')
+    for (const [cell, state] of found) {
+      const estimate = aggregates.uniques.finish(state, spec, { quantile: null }) as number
+      expect(Math.abs(estimate / (exact.get(cell) as number) - 1)).toBeLessThan(0.07)
+    }
+  })
+
+  it('uniques of 512 values keep their hashes, of 513 registers, in one statement', async () => {
+    const spec = aggregates.uniques.state('int4', { borders: null })
+    const from = sql`(select (g > 512)::int4 as cell, (g * 3)::int4 as value, now() as time
+      from generate_series(1, 1025) g) source`
+    const found = await postgresStates(test.db, spec, from, { cell: identifier('cell') })
+    const range = (low: number, high: number): string[] =>
+      Array.from({ length: high - low + 1 }, (_, i) => String((low + i) * 3))
+    expect(bytesOf(spec, found.get(0)!)).toBe(bytesOf(spec, buildState(spec, range(1, 512))))
+    expect(bytesOf(spec, found.get(1)!)).toBe(bytesOf(spec, buildState(spec, range(513, 1025))))
+  })
+
+  it('countDistinct over its limit is an error that names uniques, and no array is built', async () => {
+    const spec = aggregates.countDistinct.state('text', { borders: null })
+    const from = sql`(select repeat('x', 1000) || g as value, now() as time from generate_series(1, 17000) g) source`
+    await expect(postgresStates(test.db, spec, from)).rejects.toMatchObject({ code: 'TM_LIMIT' })
+    await expect(postgresStates(test.db, spec, from)).rejects.toThrow(/16777216 bytes.*uniques/)
+  })
+})
+
+describe('settings of the connection', () => {
+  it('DateStyle, TimeZone and extra_float_digits change no state', async () => {
+    const connection = await test.connect()
+    const values: Partial<Record<InputType, string[]>> = {
+      float8: ['0.1', '1e-5', '-0', 'NaN', '123456.789012345'],
+      numeric: ['0.10', '5', '-1.250'],
+      date: ['2026-03-04', '0044-03-15 BC', 'infinity'],
+      timestamptz: ['1767225600123456', '-1', '9223372036854775807'],
+      text: ['ä', 'z', 'Z', '\u{1f600}'],
+      bool: ['true', 'false'],
+    }
+    for (const [, spec] of allSpecs()) {
+      const texts = values[spec.input as InputType]
+      if (texts === undefined) continue
+      const times = texts.map((_, i) => String(i % 2))
+      const plain = await postgresState(test.db, spec, texts, times)
+      await connection.execute(`
+        set datestyle = 'SQL, DMY'; set timezone = 'Europe/Berlin'; set extra_float_digits = 0;
+        set bytea_output = 'escape'; set intervalstyle = 'iso_8601'`)
+      const from = rowsOf(spec.input, texts, times)
+      expectSame(spec, (await postgresStates(connection, spec, from)).get(null)!, plain, [])
+    }
+    await connection.close()
+  })
+
+  it('parallel workers give the same states', async () => {
+    const connection = await test.connect()
+    await connection.execute(`
+      create table many as
+      select (g % 3)::int4 as cell, timestamptz '2026-01-01Z' + (g % 1000) * interval '1 s' as time,
+        (g * 7919 % 30011)::int8 as value
+      from generate_series(1, 30000) g`)
+    await connection.execute('analyze many')
+    const from = sql`many`
+    for (const fn of Object.values(aggregates)) {
+      const spec = fn.state('int8', { borders: [1, 100, 10000] })
+      await connection.execute('set max_parallel_workers_per_gather = 0')
+      const alone = await postgresStates(connection, spec, from, { cell: identifier('cell') })
+      await connection.execute(`
+        set max_parallel_workers_per_gather = 4; set parallel_setup_cost = 0; set parallel_tuple_cost = 0;
+        set min_parallel_table_scan_size = 0`)
+      const together = await postgresStates(connection, spec, from, { cell: identifier('cell') })
+      expect(together.size).toBe(3)
+      for (const [cell, state] of alone) {
+        if (states[spec.kind].exactness === 'bounded') continue
+        expect(bytesOf(spec, together.get(cell)!), fn.fn).toBe(bytesOf(spec, state))
+      }
+    }
+    await connection.close()
+  })
+})
