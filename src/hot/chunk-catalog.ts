@@ -1,6 +1,8 @@
+import type { Database } from '../postgres/index.ts'
 import type { HypertableDefinition } from '../schema/index.ts'
 import type { Instant, TimeRange } from '../time/index.ts'
 import { raw, type Sql, sql } from '../util/sql.ts'
+import type { PostgresSnapshot } from './read-snapshot.ts'
 
 /** A chunk as the planner of a read needs it. */
 export interface CatalogChunk {
@@ -16,9 +18,6 @@ export interface ChunkCatalog {
   readonly defaultRows: number
 }
 
-/** What `catalogFrom` gives, in the order that `readCatalogRow` wants. */
-export const catalogColumns: Sql = raw('cat.froms, cat.tos, cat.estimates, cat.default_rows')
-
 /**
  * Index: hypertable (schema_name, table_name), chunk (hypertable_id, range_from), pg_class (relname, relnamespace).
  * reltuples is -1 before the first ANALYZE and may be 0 after one of an empty table that has since been filled: only
@@ -31,9 +30,8 @@ const estimate = `
     else ceil(pg_relation_size(c.oid) / 100.0)::float8
   end`
 
-/** One row: the chunks of a hypertable as arrays. */
-export function catalogFrom(dataset: HypertableDefinition): Sql {
-  return sql`(
+function catalogSql(dataset: HypertableDefinition): Sql {
+  return sql`
     select
       array_agg(k.range_from order by k.range_from) filter (where k.range_from is not null) as froms,
       array_agg(k.range_to order by k.range_from) filter (where k.range_from is not null) as tos,
@@ -53,20 +51,61 @@ export function catalogFrom(dataset: HypertableDefinition): Sql {
       join pg_partitioned_table p on p.partrelid = t.oid
       join pg_class c on c.oid = p.partdefid
       where n.nspname = ${dataset.schema}::text and t.relname = ${dataset.table}::text
-    ) k
-  ) cat`
+    ) k`
 }
 
-export function readCatalogRow(row: readonly unknown[]): ChunkCatalog {
-  const [froms, tos, estimates, defaultRows] = row as [
-    readonly Instant[] | null,
-    readonly Instant[] | null,
-    readonly number[] | null,
-    number | null,
-  ]
+type CatalogRow = readonly [
+  froms: readonly Instant[] | null,
+  tos: readonly Instant[] | null,
+  estimates: readonly number[] | null,
+  defaultRows: number | null,
+]
+
+function toCatalog([froms, tos, estimates, defaultRows]: CatalogRow): ChunkCatalog {
   const chunks = (froms ?? []).map((from, i) => ({
     range: { from, to: tos![i]! },
     estimatedRows: estimates![i]!,
   }))
   return { chunks, defaultRows: defaultRows ?? 0 }
+}
+
+/** How long estimates of rows are believed. Ranges need no age: their version says whether they still hold. */
+const estimatesForMicros = 30_000_000n
+
+/** By name of the hypertable. */
+type Remembered = Map<
+  string,
+  { readonly version: string; readonly readAt: Instant; readonly catalog: ChunkCatalog }
+>
+
+/** The chunks of hypertables, as any snapshot sees them. */
+export interface ChunkCatalogs {
+  read(
+    snapshot: PostgresSnapshot,
+    dataset: HypertableDefinition,
+    signal: AbortSignal | null,
+  ): Promise<ChunkCatalog>
+}
+
+/**
+ * Remembers one catalog for each hypertable, because reading it costs 0.5 ms with 6 chunks and more with 200, as much
+ * as a small query. It is used again only by a snapshot that sees the same version (id and epoch of the hypertable,
+ * which grows in the transaction that changes which chunk is where).
+ */
+export function createChunkCatalogs(): ChunkCatalogs {
+  const known = new WeakMap<Database, Remembered>()
+  return {
+    async read(snapshot, dataset, signal) {
+      const version = await snapshot.catalogVersion(dataset)
+      const ofDatabase: Remembered = known.get(snapshot.database) ?? new Map()
+      known.set(snapshot.database, ofDatabase)
+      const held = ofDatabase.get(dataset.name)
+      if (held && held.version === version && snapshot.takenAt - held.readAt < estimatesForMicros)
+        return held.catalog
+      const { rows } = await snapshot.query(catalogSql(dataset), signal)
+      const catalog = toCatalog(rows[0] as unknown as CatalogRow)
+      if (version !== null) ofDatabase.set(dataset.name, { version, readAt: snapshot.takenAt, catalog })
+      return catalog
+    },
+  }
 }

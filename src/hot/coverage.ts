@@ -2,7 +2,7 @@ import { type Coverage, everything, intersect } from '../query/index.ts'
 import type { DatasetDefinition } from '../schema/index.ts'
 import type { TimeRange } from '../time/index.ts'
 import { sql } from '../util/sql.ts'
-import type { ChunkCatalog } from './chunk-catalog.ts'
+import type { ChunkCatalog, ChunkCatalogs } from './chunk-catalog.ts'
 import type { PostgresSnapshot } from './read-snapshot.ts'
 
 /**
@@ -14,9 +14,11 @@ export async function readCoverage(
   range: TimeRange | null,
   snapshot: PostgresSnapshot,
   signal: AbortSignal | null,
+  catalogs: ChunkCatalogs,
 ): Promise<readonly Coverage[]> {
   const whole = range ?? everything
-  if (dataset.kind === 'hypertable') return [coverageOf(await snapshot.chunks(dataset), whole)]
+  if (dataset.kind === 'hypertable')
+    return [coverageOf(await catalogs.read(snapshot, dataset, signal), whole)]
   // Index: pg_namespace (nspname), pg_class (relname, relnamespace). -1: never analysed.
   const { rows } = await snapshot.query(
     sql`

@@ -3,6 +3,7 @@ import type { HypertableDefinition } from '../schema/index.ts'
 import type { TimeRange } from '../time/index.ts'
 import { TidemarkError } from '../util/errors.ts'
 import { identifier, join, raw, type Sql, sql } from '../util/sql.ts'
+import type { ChunkCatalogs } from './chunk-catalog.ts'
 import { filterToSql } from './filter-sql.ts'
 import { rangeConditions, relationSql, whereSql } from './instant-sql.ts'
 import type { PostgresSnapshot } from './read-snapshot.ts'
@@ -30,6 +31,7 @@ export async function readLatest(
   snapshot: PostgresSnapshot,
   signal: AbortSignal | null,
   maxRows: number,
+  catalogs: ChunkCatalogs,
 ): Promise<LatestResult> {
   const { dataset } = request
   if (dataset.kind !== 'hypertable')
@@ -42,7 +44,7 @@ export async function readLatest(
   let statement: Sql
   if (request.by.length === 0) statement = newestOfAll(query)
   else if (index) {
-    const catalog = await snapshot.chunks(dataset)
+    const catalog = await catalogs.read(snapshot, dataset, signal)
     const newest = catalog.chunks.findLast(
       (chunk) => chunk.estimatedRows > 0 && (!request.range || chunk.range.from < request.range.to),
     )

@@ -1,5 +1,6 @@
 import type { ScanRequest, Tier } from '../query/index.ts'
 import { readBounds } from './bounds.ts'
+import { createChunkCatalogs } from './chunk-catalog.ts'
 import { readCoverage } from './coverage.ts'
 import { readLatest } from './latest.ts'
 import { postgresSnapshot } from './read-snapshot.ts'
@@ -19,8 +20,8 @@ export const hotTierDefaults = Object.freeze({
 }) satisfies Readonly<Required<HotTierOptions>>
 
 /**
- * The rows in PostgreSQL: tables and attached chunks. It needs a snapshot that `withReadSnapshot` lent and keeps
- * nothing itself.
+ * The rows in PostgreSQL: tables and attached chunks. It needs a snapshot that `withReadSnapshot` lent, and
+ * keeps nothing itself but what it knows about chunks.
  *
  * Which row is the newest of a series when several have its newest time is one rule for every tier: the greatest by
  * the remaining columns in declared order, compared as PostgreSQL does (NaN above every number, text by bytes, JSON by
@@ -33,10 +34,11 @@ export const hotTierDefaults = Object.freeze({
  */
 export function createHotTier(options: HotTierOptions = {}): Tier {
   const { maxPageBytes, maxSeries } = { ...hotTierDefaults, ...options }
+  const catalogs = createChunkCatalogs()
   return Object.freeze<Tier>({
     name: 'hot',
     coverage: (dataset, range, context) =>
-      readCoverage(dataset, range, postgresSnapshot(context.snapshot), context.signal),
+      readCoverage(dataset, range, postgresSnapshot(context.snapshot), context.signal, catalogs),
     cannot: (request: ScanRequest) =>
       request.bucket !== null && request.dataset.kind === 'table'
         ? `${request.dataset.name} is a plain table and has no time column to put into buckets`
@@ -47,6 +49,6 @@ export function createHotTier(options: HotTierOptions = {}): Tier {
     rows: async (request, context) =>
       readRows(request, postgresSnapshot(context.snapshot), context.signal, maxPageBytes),
     latest: async (request, context) =>
-      readLatest(request, postgresSnapshot(context.snapshot), context.signal, maxSeries),
+      readLatest(request, postgresSnapshot(context.snapshot), context.signal, maxSeries, catalogs),
   })
 }

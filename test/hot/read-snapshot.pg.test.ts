@@ -258,9 +258,10 @@ describe('a read snapshot', () => {
 
   test('knows how much the hot tier holds of a range', async () => {
     await base.db.execute('analyze read.cpu; analyze read.hosts')
+    const fresh = createHotTier()
     const ask = (range: { from: bigint; to: bigint } | null, prefetch = false) =>
       withReadSnapshot(base.db, { timeoutMs: 10_000, dataset: prefetch ? cpu : null }, (snapshot) =>
-        tier.coverage(cpu, range, { snapshot, signal: null }),
+        fresh.coverage(cpu, range, { snapshot, signal: null }),
       )
     expect(await ask(null)).toEqual([{ range: everything, estimatedRows: 432, pieces: 3 }])
     expect(await ask(null, true)).toEqual(await ask(null))
@@ -268,6 +269,12 @@ describe('a read snapshot', () => {
     expect(await ask(half)).toEqual([{ range: half, estimatedRows: 72, pieces: 1 }])
     const outside = { from: 0n, to: 5n }
     expect(await ask(outside)).toEqual([{ range: outside, estimatedRows: 0, pieces: 0 }])
+    await base.db.execute(`
+      create table tidemark_chunks.cpu_c3 partition of read.cpu for values from ('2026-01-04Z') to ('2026-01-05Z');
+      insert into tidemark.chunk (hypertable_id, range_from, range_to, relation_name)
+      select id, '2026-01-04Z', '2026-01-05Z', 'cpu_c3' from tidemark.hypertable where table_name = 'cpu';
+      update tidemark.hypertable set epoch = epoch + 1 where table_name = 'cpu'`)
+    expect(await ask(null)).toMatchObject([{ pieces: 4 }])
     const [plain] = await withReadSnapshot(base.db, { timeoutMs: 10_000 }, (snapshot) =>
       tier.coverage(hosts, null, { snapshot, signal: null }),
     )
