@@ -1,6 +1,11 @@
 import type { ColumnDefault, ColumnType } from './definition.ts'
 import type { InputForm } from './forms.ts'
 
+/** Any column at all. What tables take: `Column` itself is invariant in its types because of `default`. */
+export interface AnyColumn {
+  readonly [columnSpec]: ColumnSpec
+}
+
 /**
  * A column as it is declared, not yet checked: `hypertable()` and `table()` check it where its name is known. Immutable:
  * every method gives a new one.
@@ -72,7 +77,7 @@ function column<T extends ColumnType, J = unknown>(
   return makeColumn({ type, isNullable: false, default: null, precision, scale, comment: null })
 }
 
-export function isColumn(value: unknown): value is Column {
+export function isColumn(value: unknown): value is AnyColumn {
   return typeof value === 'object' && value !== null && columnSpec in value
 }
 

@@ -36,7 +36,8 @@ type JsonForm<Json> = unknown extends Json ? JsonValue : Json
 
 export type InputForm<Type extends ColumnType, Json = unknown> = Type extends keyof InputForms
   ? InputForms[Type]
-  : JsonForm<Json>
+  : // null in a row is SQL's null; JSON's own null can stand inside a document, not be one
+    Exclude<JsonForm<Json>, null>
 
 export type OutputForm<Type extends ColumnType, Json = unknown> = Type extends keyof OutputForms
   ? OutputForms[Type]

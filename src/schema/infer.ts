@@ -1,9 +1,9 @@
-import type { Column, ColumnSpec, columnSpec } from './column.ts'
+import type { AnyColumn, ColumnSpec, columnSpec } from './column.ts'
 import type { ColumnDefinition, ColumnType, HypertableDefinition, TableDefinition } from './definition.ts'
 import type { InputForm, OutputForm } from './forms.ts'
 
 /** Columns as declared, by name. */
-export type Columns = Readonly<Record<string, Column>>
+export type Columns = Readonly<Record<string, AnyColumn>>
 
 declare const shapeOf: unique symbol
 

@@ -1,5 +1,5 @@
 import { createCoercer, ValueProblem } from './coerce.ts'
-import { type Column, type ColumnSpec, columnSpec, isColumn } from './column.ts'
+import { type AnyColumn, type ColumnSpec, columnSpec, isColumn } from './column.ts'
 import type { ColumnDefault, ColumnDefinition, ColumnType, IndexDefinition } from './definition.ts'
 import {
   boundedName,
@@ -68,7 +68,7 @@ export function readColumns(
   return Object.freeze(columns)
 }
 
-function readColumn(problems: ProblemList, path: string, column: Column): ColumnDefinition {
+function readColumn(problems: ProblemList, path: string, column: AnyColumn): ColumnDefinition {
   const spec = column[columnSpec]
   const { type, precision, scale } = spec
   if (type === 'numeric') {
