@@ -1,6 +1,5 @@
 import type { Connection } from '../postgres/index.ts'
-import type { StoredDefinition } from '../schema/index.ts'
-import type { CanonicalValue } from '../schema/coerce.ts'
+import type { CanonicalValue, StoredDefinition } from '../schema/index.ts'
 
 /**
  * What file import needs of the writer: rows that are validated already, and work of its own in the transaction that
@@ -18,5 +17,7 @@ export interface BatchInsert {
 
 export interface BatchWriter {
   /** One transaction. May run `inTransaction` again when the whole transaction is tried again. Rows may be empty. */
-  insertBatch(batch: BatchInsert): Promise<{ readonly inserted: number; readonly updated: number; readonly ignored: number }>
+  insertBatch(
+    batch: BatchInsert,
+  ): Promise<{ readonly inserted: number; readonly updated: number; readonly ignored: number }>
 }

@@ -1,3 +1,4 @@
+export type { BatchInsert, BatchWriter } from './batch-contract.ts'
 export type { PostgresSnapshot, ReadSnapshotOptions } from './read-snapshot.ts'
 export { withReadSnapshot } from './read-snapshot.ts'
 export type { HotTierOptions } from './tier.ts'

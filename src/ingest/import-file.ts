@@ -1,4 +1,4 @@
-import type { BatchWriter } from '../hot/batch-contract.ts'
+import type { BatchWriter } from '../hot/index.ts'
 import { openParquet } from '../lake/index.ts'
 import type { Database } from '../postgres/index.ts'
 import type { CanonicalValue, StoredDefinition } from '../schema/index.ts'
