@@ -153,7 +153,7 @@ function decodeArray(bytes: Buffer, start: number): unknown {
 
 const decoders: ReadonlyMap<number, Decode> = new Map<number, Decode>([
   [16, (bytes, start) => bytes[start] === 1],
-  [17, (bytes, start, end) => Uint8Array.prototype.slice.call(bytes, start, end)],
+  [17, (bytes, start, end) => new Uint8Array(bytes.subarray(start, end))],
   [18, decodeText],
   [19, decodeText],
   [20, (bytes, start) => bytes.readBigInt64BE(start)],

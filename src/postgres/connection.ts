@@ -176,6 +176,17 @@ export class ServerConnection implements Connection {
     this.#lose(new Error('the connection was closed'))
   }
 
+  /** Closes the socket; a statement that still runs is stopped, which the server would not notice otherwise. */
+  async abandon(): Promise<void> {
+    if (this.#running && !this.#lost) {
+      const problem = 'the connection was given back while this statement ran; await it before that'
+      this.#running.settle(new TidemarkError('TM_DATABASE', { sqlstate: '08003', problem }))
+      // Where the request fails the server finds out when it next writes.
+      await sendCancel(this.#client, this.#settings).catch(() => {})
+    }
+    this.destroy()
+  }
+
   /** Says good-bye. */
   async end(): Promise<void> {
     await this.#client.end()

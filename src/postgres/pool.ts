@@ -24,6 +24,7 @@ export class Pool {
   readonly #settings: PoolSettings
   readonly #idle: Idle[] = []
   readonly #lent = new Set<ServerConnection>()
+  readonly #leaving = new Set<Promise<void>>()
   readonly #waiters = new Set<Waiter>()
   #opening = 0
   #isClosed = false
@@ -33,9 +34,9 @@ export class Pool {
     this.#settings = settings
   }
 
-  /** Connections that are lent or being opened. */
+  /** Connections that are lent, being opened or being closed. */
   get inUse(): number {
-    return this.#lent.size + this.#opening
+    return this.#lent.size + this.#opening + this.#leaving.size
   }
 
   async acquire(signal: AbortSignal | null): Promise<ServerConnection> {
@@ -94,10 +95,7 @@ export class Pool {
   }
 
   #openForWaiters(): void {
-    while (
-      this.#waiters.size > this.#opening &&
-      this.#lent.size + this.#idle.length + this.#opening < this.#settings.max
-    ) {
+    while (this.#waiters.size > this.#opening && this.#idle.length + this.inUse < this.#settings.max) {
       this.#opening += 1
       ServerConnection.open(this.#settings).then(
         (connection) => {
@@ -147,9 +145,15 @@ export class Pool {
     connection.ambientSignal = null
     if (connection.isClean && !this.#isClosed) this.#hand(connection)
     else {
-      if (connection.isClean) connection.end().catch(() => connection.destroy())
-      else connection.destroy()
-      this.#openForWaiters()
+      const leaving = connection.isClean
+        ? connection.end().catch(() => connection.destroy())
+        : connection.abandon()
+      this.#leaving.add(leaving)
+      leaving.finally(() => {
+        this.#leaving.delete(leaving)
+        this.#openForWaiters()
+        this.#checkEmpty()
+      })
     }
     this.#checkEmpty()
   }

@@ -1,5 +1,6 @@
 import type { EventEmitter } from 'node:events'
 import type { Socket } from 'node:net'
+import { TidemarkError } from '../util/errors.ts'
 import { type Decode, decoderFor } from './binary.ts'
 import type { WireValue } from './parameters.ts'
 
@@ -176,8 +177,13 @@ export class BinaryStatement extends Statement {
 
   submit(connection: WireConnection): Error | null {
     const known = this.name !== '' ? connection.parsedStatements[this.name] : undefined
-    if (known !== undefined && known !== this.text)
-      return new Error(`the statement name "${this.name}" is in use for another text`)
+    if (known !== undefined && known !== this.text) {
+      const problem = `the statement name "${this.name}" is in use for another text`
+      const error = new TidemarkError('TM_DATABASE', { sqlstate: '42P05', problem })
+      // Nothing was sent, so the server will not say that it is ready.
+      queueMicrotask(() => this.settle(error))
+      return error
+    }
     connection.stream.cork()
     try {
       if (known === undefined) connection.parse({ text: this.text, name: this.name })

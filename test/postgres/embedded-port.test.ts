@@ -1,0 +1,36 @@
+import { mkdtemp, rm } from 'node:fs/promises'
+import { createServer } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, expect, it, vi } from 'vitest'
+import { startEmbedded } from '../../src/postgres/embedded/index.ts'
+
+const handOut = vi.hoisted(() => ({ ports: [] as number[] }))
+vi.mock('../../src/postgres/embedded/port.ts', async (original) => {
+  const real = await original<typeof import('../../src/postgres/embedded/port.ts')>()
+  return { ...real, anyFreePort: async () => handOut.ports.shift() ?? (await real.anyFreePort()) }
+})
+
+const folders: string[] = []
+afterEach(async () => {
+  for (const folder of folders.splice(0)) await rm(folder, { recursive: true, force: true })
+})
+
+it('a port that another program takes between choice and start is replaced by another one', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'tidemark-embedded-port-'))
+  folders.push(folder)
+  const thief = createServer()
+  await new Promise<void>((resolve) => thief.listen(0, '127.0.0.1', resolve))
+  const { port } = thief.address() as { port: number }
+  handOut.ports.push(port, port)
+  try {
+    await using server = await startEmbedded({
+      dataDir: join(folder, 'data'),
+      settings: { shared_buffers: '16MB' },
+    })
+    expect(handOut.ports).toEqual([])
+    expect(server.port).not.toBe(port)
+  } finally {
+    thief.close()
+  }
+})
