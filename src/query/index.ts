@@ -34,3 +34,21 @@ export { inputTypeOf, type OutputColumn, outputColumns, typeOfOutput } from './r
 export type * from './tier.ts'
 export { everything } from './tier.ts'
 export { canonicalKey, keyText } from './values.ts'
+export type {
+  AggregateInput,
+  AggregateQueryInput,
+  AggregateValue,
+  CheckedQuery,
+  ConditionOf,
+  FillInput,
+  FilterRef,
+  GroupRef,
+  JsonCondition,
+  JsonPath,
+  LatestInput,
+  OutputNames,
+  QueryInput,
+  QueryRow,
+  RowsInput,
+  WhereInput,
+} from './types.ts'

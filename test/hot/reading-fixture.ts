@@ -1,5 +1,6 @@
+import { instantText } from '../../src/hot/instant-sql.ts'
 import type { Queryable } from '../../src/postgres/index.ts'
-import { encodeDefinition, type StoredDefinition } from '../../src/schema/index.ts'
+import { createRowCodec, encodeDefinition, type StoredDefinition } from '../../src/schema/index.ts'
 import { formatInstant, type TimeRange } from '../../src/time/index.ts'
 import { identifier, join, raw, sql } from '../../src/util/sql.ts'
 
@@ -14,7 +15,8 @@ export async function createForReading(
 ): Promise<void> {
   const relation = identifier(definition.schema, definition.table)
   const columns = Object.entries(definition.columns).map(
-    ([name, { type, nullable }]) => sql`${identifier(name)} ${raw(type)}${raw(nullable ? '' : ' not null')}`,
+    ([name, { type, nullable, precision, scale }]) =>
+      sql`${identifier(name)} ${raw(type)}${raw(precision === null ? '' : `(${precision}, ${scale ?? 0})`)}${raw(nullable ? '' : ' not null')}`,
   )
   const names = (list: readonly string[]) =>
     join(
@@ -65,3 +67,32 @@ export const hour = 3_600_000_000n
 export const day = 24n * hour
 /** 2026-01-01T00:00:00Z */
 export const start = 1_767_225_600_000_000n
+
+/** Row by row, by INSERT: slow, and nothing of the code that writes for people takes part. */
+export async function insertForReading(
+  db: Queryable,
+  definition: StoredDefinition,
+  rows: readonly Readonly<Record<string, unknown>>[],
+): Promise<void> {
+  const codec = createRowCodec(definition)
+  const columns = join(
+    codec.columns.map((name) => identifier(name)),
+    ', ',
+  )
+  const types = codec.columns.map((name) => definition.columns[name]!.type)
+  for (let at = 0; at < rows.length; at += 50) {
+    const tuples = rows.slice(at, at + 50).map((row) => {
+      const values = codec.encode(row)
+      if (!values) throw new Error(JSON.stringify(codec.problems(row)))
+      const list = values.map((value, i) => {
+        const type = types[i]!
+        const given = type === 'timestamptz' && typeof value === 'bigint' ? instantText(value) : value
+        return sql`${given}::${raw(type)}`
+      })
+      return sql`(${join(list, ', ')})`
+    })
+    await db.query(
+      sql`insert into ${identifier(definition.schema, definition.table)} (${columns}) values ${join(tuples, ', ')}`,
+    )
+  }
+}
