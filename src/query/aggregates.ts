@@ -4,11 +4,8 @@
  */
 type Where = object
 
-export interface CountInput {
-  readonly fn: 'count'
-  readonly column?: string
-  readonly where?: Where
-}
+/** Whether there is a filter is part of the type, so that its names can be checked against the dataset's. */
+type WhereOf<W> = [W] extends [never] ? unknown : { readonly where: W }
 
 export type ColumnFunction =
   | 'sum'
@@ -22,42 +19,42 @@ export type ColumnFunction =
   | 'uniques'
   | 'countDistinct'
 
-export interface ColumnInput<F extends ColumnFunction, C extends string, W extends Where = Where> {
+export interface ColumnAggregate<F extends ColumnFunction, C extends string> {
   readonly fn: F
   readonly column: C
-  readonly where?: W
 }
 
-export interface PercentileInput<C extends string, W extends Where = Where> {
+export interface PercentileAggregate<C extends string> {
   readonly fn: 'percentile'
   readonly column: C
   readonly q: number
-  readonly where?: W
 }
 
-export interface HistogramInput<C extends string, W extends Where = Where> {
+export interface HistogramAggregate<C extends string> {
   readonly fn: 'histogram'
   readonly column: C
   readonly borders: readonly number[]
-  readonly where?: W
 }
 
-export interface AggregateOptions<W extends Where = Where> {
+export interface AggregateOptions<W extends Where> {
   /** Only rows that match are aggregated; the others still make their group appear. */
   readonly where?: W
 }
 
 function column<const F extends ColumnFunction>(
   fn: F,
-): <const C extends string, const W extends Where = Where>(
+): <const C extends string, const W extends Where = never>(
   column: C,
   options?: AggregateOptions<W>,
-) => ColumnInput<F, C, W> {
-  return (column, options) => Object.freeze({ fn, column, ...given(options) })
+) => ColumnAggregate<F, C> & WhereOf<W> {
+  return <C extends string, W extends Where>(column: C, options?: AggregateOptions<W>) =>
+    build<ColumnAggregate<F, C> & WhereOf<W>>({ fn, column }, options)
 }
 
-function given<W extends Where>(options: AggregateOptions<W> | undefined): { readonly where?: W } {
-  return options?.where === undefined ? {} : { where: options.where }
+/** The one place where the filter's type and its presence are matched by hand. */
+function build<A>(aggregate: object, options: AggregateOptions<Where> | undefined): A {
+  const where = options?.where === undefined ? {} : { where: options.where }
+  return Object.freeze({ ...aggregate, ...where }) as A
 }
 
 /**
@@ -72,14 +69,14 @@ function given<W extends Where>(options: AggregateOptions<W> | undefined): { rea
 export function count(): { readonly fn: 'count' }
 export function count<const W extends Where>(
   options: AggregateOptions<W>,
-): { readonly fn: 'count'; readonly where?: W }
-export function count<const C extends string, const W extends Where = Where>(
+): { readonly fn: 'count'; readonly where: W }
+export function count<const C extends string, const W extends Where = never>(
   column: C,
   options?: AggregateOptions<W>,
-): { readonly fn: 'count'; readonly column: C; readonly where?: W }
-export function count(first?: string | AggregateOptions, second?: AggregateOptions): CountInput {
-  if (typeof first === 'string') return Object.freeze({ fn: 'count', column: first, ...given(second) })
-  return Object.freeze({ fn: 'count', ...given(first) })
+): { readonly fn: 'count'; readonly column: C } & WhereOf<W>
+export function count(first?: string | AggregateOptions<Where>, second?: AggregateOptions<Where>): object {
+  if (typeof first === 'string') return build({ fn: 'count', column: first }, second)
+  return build({ fn: 'count' }, first)
 }
 
 /** The sum; null without values. Exact for integers (bigint) and numeric (decimal string). `sum('promptTokens')` */
@@ -109,12 +106,12 @@ export const countDistinct = column('countDistinct')
  * @example
  * percentile('latencyMs', 0.95)
  */
-export function percentile<const C extends string, const W extends Where = Where>(
+export function percentile<const C extends string, const W extends Where = never>(
   column: C,
   q: number,
   options?: AggregateOptions<W>,
-): PercentileInput<C, W> {
-  return Object.freeze({ fn: 'percentile', column, q, ...given(options) })
+): PercentileAggregate<C> & WhereOf<W> {
+  return build({ fn: 'percentile', column, q }, options)
 }
 
 /**
@@ -123,10 +120,10 @@ export function percentile<const C extends string, const W extends Where = Where
  * @example
  * histogram('latencyMs', [10, 100, 1000])
  */
-export function histogram<const C extends string, const W extends Where = Where>(
+export function histogram<const C extends string, const W extends Where = never>(
   column: C,
   borders: readonly number[],
   options?: AggregateOptions<W>,
-): HistogramInput<C, W> {
-  return Object.freeze({ fn: 'histogram', column, borders: Object.freeze([...borders]), ...given(options) })
+): HistogramAggregate<C> & WhereOf<W> {
+  return build({ fn: 'histogram', column, borders: Object.freeze([...borders]) }, options)
 }
