@@ -1,5 +1,13 @@
 import pc from 'picocolors'
-import { bar, formatBytes, formatDuration, formatNumber, sparkline, type TextColumn, textTable } from './draw.ts'
+import {
+  bar,
+  formatBytes,
+  formatDuration,
+  formatNumber,
+  sparkline,
+  type TextColumn,
+  textTable,
+} from './draw.ts'
 
 /** What the drawing needs of an answer; see docs/reference/query.md. */
 export interface DrawableAnswer {
@@ -26,9 +34,14 @@ const maxTableRows = 60
 /** A sparkline for each series when time goes along, else a table with bars for its first number. */
 export function drawAnswer(answer: DrawableAnswer, groups: readonly string[], width: number): string[] {
   if (answer.rows.length === 0) return [pc.dim('no rows')]
-  const numbers = answer.columns.filter((column) => !groups.includes(column.name) && isNumeric(answer, column.name))
+  const numbers = answer.columns.filter(
+    (column) => !groups.includes(column.name) && isNumeric(answer, column.name),
+  )
   const hasBuckets = answer.columns.some((column) => column.name === 'bucket')
-  const lines = hasBuckets && numbers.length > 0 && answer.rows.length > 1 ? drawSeries(answer, groups, numbers, width) : []
+  const lines =
+    hasBuckets && numbers.length > 0 && answer.rows.length > 1
+      ? drawSeries(answer, groups, numbers, width)
+      : []
   return [...lines, ...drawTable(answer, groups, numbers, hasBuckets)]
 }
 
@@ -71,16 +84,21 @@ function drawSeries(
   }
   const labelled = [...series].flatMap(([key, rows]) => {
     const ordered = [...rows].sort((a, b) => (String(a['bucket']) < String(b['bucket']) ? -1 : 1))
-    return numbers.map(({ name }) => ({ label: [key, name].filter(Boolean).join(' · '), values: ordered.map((row) => toNumber(row[name])) }))
+    return numbers.map(({ name }) => ({
+      label: [key, name].filter(Boolean).join(' · '),
+      values: ordered.map((row) => toNumber(row[name])),
+    }))
   })
   const shown = labelled.slice(0, 40)
   const labelWidth = Math.min(36, Math.max(...shown.map(({ label }) => label.length)))
   const lines = shown.map(({ label, values }) => {
     const known = values.filter((value): value is number => value !== null)
-    const span = known.length === 0 ? '' : `${formatNumber(Math.min(...known))} … ${formatNumber(Math.max(...known))}`
+    const span =
+      known.length === 0 ? '' : `${formatNumber(Math.min(...known))} … ${formatNumber(Math.max(...known))}`
     return `${label.slice(0, labelWidth).padEnd(labelWidth)}  ${pc.cyan(sparkline(values, Math.max(20, width - labelWidth - 28)))}  ${pc.dim(span)}`
   })
-  if (labelled.length > shown.length) lines.push(pc.dim(`… and ${labelled.length - shown.length} more series`))
+  if (labelled.length > shown.length)
+    lines.push(pc.dim(`… and ${labelled.length - shown.length} more series`))
   return [...lines, '']
 }
 
@@ -106,12 +124,16 @@ function drawTable(
   }
   const [header = '', ...lines] = textTable(columns, cells)
   const table = [pc.bold(header), ...lines]
-  if (answer.rows.length > shown.length) table.push(pc.dim(`… and ${answer.rows.length - shown.length} more rows (--json prints all)`))
+  if (answer.rows.length > shown.length)
+    table.push(pc.dim(`… and ${answer.rows.length - shown.length} more rows (--json prints all)`))
   return table
 }
 
 function isNumeric(answer: DrawableAnswer, name: string): boolean {
-  return name !== 'bucket' && answer.rows.some((row) => toNumber(row[name]) !== null && typeof row[name] !== 'string')
+  return (
+    name !== 'bucket' &&
+    answer.rows.some((row) => toNumber(row[name]) !== null && typeof row[name] !== 'string')
+  )
 }
 
 function toNumber(value: unknown): number | null {
@@ -123,6 +145,7 @@ function toNumber(value: unknown): number | null {
 function cell(value: unknown): string {
   if (value === null || value === undefined) return '·'
   if (typeof value === 'number' || typeof value === 'bigint') return formatNumber(value)
-  if (typeof value === 'object') return JSON.stringify(value, (_key, entry) => (typeof entry === 'bigint' ? entry.toString() : entry))
+  if (typeof value === 'object')
+    return JSON.stringify(value, (_key, entry) => (typeof entry === 'bigint' ? entry.toString() : entry))
   return String(value).replaceAll('\n', '⏎')
 }

@@ -51,7 +51,9 @@ export function textTable(
   const line = (row: readonly string[]): string =>
     columns
       .map((column, i) =>
-        column.align === 'right' ? (row[i] ?? '').padStart(widths[i] ?? 0) : (row[i] ?? '').padEnd(widths[i] ?? 0),
+        column.align === 'right'
+          ? (row[i] ?? '').padStart(widths[i] ?? 0)
+          : (row[i] ?? '').padEnd(widths[i] ?? 0),
       )
       .join('  ')
       .trimEnd()

@@ -11,7 +11,9 @@ import { statusCommand } from './commands/status.ts'
 import { workerCommand } from './commands/worker.ts'
 import { reportError } from './output.ts'
 
-const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as { version: string }
+const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {
+  version: string
+}
 
 const program = new Command('tidemark')
   .description('Time-series analytics on PostgreSQL: declare tables in TypeScript, import, query.')

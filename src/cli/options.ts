@@ -2,7 +2,8 @@ import { InvalidArgumentError } from 'commander'
 
 export function parsePort(text: string): number {
   const port = Number(text)
-  if (!Number.isInteger(port) || port < 0 || port > 65_535) throw new InvalidArgumentError('a port is 0 to 65535; 0 picks a free one')
+  if (!Number.isInteger(port) || port < 0 || port > 65_535)
+    throw new InvalidArgumentError('a port is 0 to 65535; 0 picks a free one')
   return port
 }
 
@@ -18,5 +19,11 @@ export function collect(text: string, before: readonly string[] = []): string[] 
 }
 
 export function splitList(text: string, before: readonly string[] = []): string[] {
-  return [...before, ...text.split(',').map((part) => part.trim()).filter((part) => part !== '')]
+  return [
+    ...before,
+    ...text
+      .split(',')
+      .map((part) => part.trim())
+      .filter((part) => part !== ''),
+  ]
 }

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import pc from 'picocolors'
-import { isTidemarkError, TidemarkError } from '../util/errors.ts'
 import { toJsonText } from '../api/contract/index.ts'
+import { isTidemarkError, TidemarkError } from '../util/errors.ts'
 
 /** Where a command writes: answers on stdout, everything else on stderr, so that pipes get the answer alone. */
 export interface Output {
@@ -25,7 +25,9 @@ export function createOutput(isJson: boolean): Output {
 
 /** Prints an error as people or programs need it and returns the exit code: 2 for the caller's mistakes, else 1. */
 export function reportError(error: unknown, isJson: boolean): number {
-  const known = isTidemarkError(error) ? error : new TidemarkError('TM_INTERNAL', { id: randomUUID() }, { cause: error })
+  const known = isTidemarkError(error)
+    ? error
+    : new TidemarkError('TM_INTERNAL', { id: randomUUID() }, { cause: error })
   if (isJson) {
     process.stdout.write(
       `${toJsonText({

@@ -24,7 +24,8 @@ export function createProgressBar(stream: NodeJS.WriteStream, label: string): Pr
       const now = performance.now()
       if (now - drawnAt < everyMs) return
       drawnAt = now
-      const share = state.share === null ? '' : ` ${gauge(state.share)} ${(state.share * 100).toFixed(0).padStart(3)} %`
+      const share =
+        state.share === null ? '' : ` ${gauge(state.share)} ${(state.share * 100).toFixed(0).padStart(3)} %`
       const eta = state.etaMs === null ? '' : `, ${formatDuration(state.etaMs)} left`
       const line = `${label}${share} ${state.text}${eta}`
       if (isTerminal) stream.write(`\r\x1b[2K${line.slice(0, (stream.columns || 100) - 1)}`)

@@ -12,7 +12,10 @@ export function parseSelect(items: readonly string[]): Record<string, Record<str
   for (const item of items) {
     const match = /^\s*(?:([^=()]+?)\s*=\s*)?([A-Za-z]\w*)\s*\(\s*([^()]*?)\s*\)\s*$/.exec(item)
     if (!match) {
-      throw problem(`--select "${item}"`, 'write name=function(column), e.g. p95=percentile(latency_ms,0.95) or count()')
+      throw problem(
+        `--select "${item}"`,
+        'write name=function(column), e.g. p95=percentile(latency_ms,0.95) or count()',
+      )
     }
     const fn = match[2] as string
     const [column, ...extra] = (match[3] as string).split(',').map((part) => part.trim())
@@ -22,7 +25,8 @@ export function parseSelect(items: readonly string[]): Record<string, Record<str
     else if (fn === 'histogram') node['borders'] = extra.map((border) => numberOf(border, item))
     else if (extra.length > 0) throw problem(`--select "${item}"`, `${fn} takes one column and nothing else`)
     const name = match[1] ?? [fn, column, ...extra].filter(Boolean).join('_')
-    if (name in select) throw problem(`--select "${item}"`, `there are two outputs called "${name}"; name one with name=…`)
+    if (name in select)
+      throw problem(`--select "${item}"`, `there are two outputs called "${name}"; name one with name=…`)
     select[name] = node
   }
   return select
@@ -44,16 +48,24 @@ const operators: Readonly<Record<string, string>> = {
 }
 
 /** `status=ok`, `latency_ms>=10`, `model~gpt%`, `user_id=null`, or a whole condition as JSON. All must hold. */
-export function parseWhere(items: readonly string[], dataset: DatasetDefinition): Record<string, unknown> | undefined {
+export function parseWhere(
+  items: readonly string[],
+  dataset: DatasetDefinition,
+): Record<string, unknown> | undefined {
   if (items.length === 0) return undefined
-  const conditions = items.map((item) => (item.trimStart().startsWith('{') ? parseJson(item, '--where') : parseCondition(item, dataset)))
+  const conditions = items.map((item) =>
+    item.trimStart().startsWith('{') ? parseJson(item, '--where') : parseCondition(item, dataset),
+  )
   return conditions.length === 1 ? (conditions[0] as Record<string, unknown>) : { $and: conditions }
 }
 
 function parseCondition(item: string, dataset: DatasetDefinition): Record<string, unknown> {
   const match = /^\s*([^=!<>~]+?)\s*(!=|<=|>=|=|<|>|~)\s*(.*)$/s.exec(item)
   if (!match) {
-    throw problem(`--where "${item}"`, 'write column, operator (= != < <= > >= ~) and value, or a condition as JSON')
+    throw problem(
+      `--where "${item}"`,
+      'write column, operator (= != < <= > >= ~) and value, or a condition as JSON',
+    )
   }
   const column = match[1] as string
   const operator = match[2] as string
@@ -70,7 +82,8 @@ function toValue(text: string, type: string | undefined): unknown {
     return /^(-?\d+(\.\d+)?([eE][+-]?\d+)?|true|false)$/.test(text) ? JSON.parse(text) : text
   }
   if (type === 'bool' && (text === 'true' || text === 'false')) return text === 'true'
-  if (/^(int2|int4|float4|float8)$/.test(type) && text.trim() !== '' && !Number.isNaN(Number(text))) return Number(text)
+  if (/^(int2|int4|float4|float8)$/.test(type) && text.trim() !== '' && !Number.isNaN(Number(text)))
+    return Number(text)
   return text
 }
 
@@ -81,14 +94,18 @@ export function parseJson(text: string, option: string): Record<string, unknown>
   } catch (error) {
     throw problem(option, `is not JSON: ${(error as Error).message}`)
   }
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) throw problem(option, 'must be a JSON object')
+  if (typeof value !== 'object' || value === null || Array.isArray(value))
+    throw problem(option, 'must be a JSON object')
   return value as Record<string, unknown>
 }
 
 function numberOf(text: string | undefined, item: string): number {
   const value = Number(text)
   if (text === undefined || text === '' || Number.isNaN(value)) {
-    throw problem(`--select "${item}"`, `${text === undefined ? 'a number is missing' : `"${text}" is not a number`}`)
+    throw problem(
+      `--select "${item}"`,
+      `${text === undefined ? 'a number is missing' : `"${text}" is not a number`}`,
+    )
   }
   return value
 }

@@ -15,6 +15,7 @@ export interface Finding {
 }
 
 interface CheckContext {
+  readonly db: Database
   readonly connection: Queryable
   readonly definitions: readonly StoredDefinition[]
   readonly clock: Clock
@@ -34,7 +35,7 @@ export async function runDoctor(
   const findings: Finding[] = []
   for (const [check, run] of Object.entries(checks)) {
     try {
-      const found = await db.withConnection((connection) => run({ connection, definitions, clock }))
+      const found = await db.withConnection((connection) => run({ db, connection, definitions, clock }))
       for (const finding of [found].flat()) findings.push({ check, ...finding })
     } catch (error) {
       if (!isTidemarkError(error)) throw error
@@ -48,18 +49,19 @@ export async function runDoctor(
 const ok = (message: string): Omit<Finding, 'check'> => ({ level: 'ok', message, todo: null })
 
 const checks: Readonly<Record<string, Check>> = {
-  server: async ({ connection }) => {
-    const { rows } = await connection.query(sql`
-      select current_setting('server_version_num')::int4, current_setting('server_version')`)
-    const [number, version] = rows[0] as [number, string]
-    assertSupportedVersion(number)
-    return ok(`PostgreSQL ${version}`)
+  server: async ({ db, connection }) => {
+    await assertSupportedVersion(db)
+    return ok(`PostgreSQL ${await setting(connection, 'server_version')}`)
   },
 
   encoding: async ({ connection }) => {
     const encoding = await setting(connection, 'server_encoding')
     if (encoding === 'UTF8') return ok('the database is UTF8')
-    return { level: 'fail', message: `the database is ${encoding}`, todo: 'create a database with encoding UTF8' }
+    return {
+      level: 'fail',
+      message: `the database is ${encoding}`,
+      todo: 'create a database with encoding UTF8',
+    }
   },
 
   clock: async ({ connection, clock }) => {
@@ -68,7 +70,8 @@ const checks: Readonly<Record<string, Check>> = {
     const after = clock.now()
     const server = rows[0]?.[0] as bigint
     const skewMs = Number(server < before ? before - server : server > after ? server - after : 0n) / 1000
-    if (skewMs < 1000) return ok(`this machine and the server agree on the time within ${Math.ceil(skewMs)} ms`)
+    if (skewMs < 1000)
+      return ok(`this machine and the server agree on the time within ${Math.ceil(skewMs)} ms`)
     return {
       level: 'warn',
       message: `this machine and the server disagree on the time by ${Math.round(skewMs)} ms`,
@@ -81,8 +84,13 @@ const checks: Readonly<Record<string, Check>> = {
     for (const name of ['fsync', 'full_page_writes', 'synchronous_commit']) {
       if ((await setting(connection, name)) === 'off') wrong.push(name)
     }
-    if (wrong.length === 0) return ok('acknowledged means durable: fsync, full_page_writes, synchronous_commit are on')
-    return { level: 'fail', message: `${wrong.join(', ')} off: acknowledged rows can be lost`, todo: 'turn them on' }
+    if (wrong.length === 0)
+      return ok('acknowledged means durable: fsync, full_page_writes, synchronous_commit are on')
+    return {
+      level: 'fail',
+      message: `${wrong.join(', ')} off: acknowledged rows can be lost`,
+      todo: 'turn them on',
+    }
   },
 
   'wal level': async ({ connection }) => {
@@ -224,7 +232,11 @@ const checks: Readonly<Record<string, Check>> = {
       from tidemark.job
       order by name`)
     if (rows.length === 0) {
-      return { level: 'note', message: 'no background job has run yet', todo: 'run "tidemark worker" or "tidemark dev"' }
+      return {
+        level: 'note',
+        message: 'no background job has run yet',
+        todo: 'run "tidemark worker" or "tidemark dev"',
+      }
     }
     const failing = rows.filter((row) => (row[2] as number) > 0)
     if (failing.length === 0) return ok(`${rows.length} background jobs, none failing`)

@@ -38,7 +38,11 @@ export interface Status {
   readonly postgres: { readonly version: string; readonly target: string; readonly databaseBytes: number }
   readonly datasets: readonly DatasetStatus[]
   readonly changeLog: { readonly entries: number; readonly bytes: number }
-  readonly deadLetters: readonly { readonly dataset: string; readonly reason: string; readonly rows: number }[]
+  readonly deadLetters: readonly {
+    readonly dataset: string
+    readonly reason: string
+    readonly rows: number
+  }[]
   readonly jobs: readonly JobStatus[]
 }
 

@@ -16,7 +16,10 @@ const Where = Type.Record(Type.String(), Type.Unknown(), {
 
 const Aggregate = Type.Object(
   {
-    fn: Type.String({ description: 'count, sum, avg, min, max, first, last, stddev, variance, percentile, uniques, countDistinct, histogram' }),
+    fn: Type.String({
+      description:
+        'count, sum, avg, min, max, first, last, stddev, variance, percentile, uniques, countDistinct, histogram',
+    }),
     column: Type.Optional(Type.String()),
     q: Type.Optional(Type.Number({ minimum: 0, maximum: 1, description: 'percentile only' })),
     borders: Type.Optional(Type.Array(Type.Number(), { description: 'histogram only' })),
@@ -32,14 +35,18 @@ export const QueryBody = Type.Object(
     to: Type.Optional(Instant),
     where: Type.Optional(Where),
     select: Type.Optional(
-      Type.Record(Type.String(), Aggregate, { description: 'Aggregates by output name; makes this an aggregate query.' }),
+      Type.Record(Type.String(), Aggregate, {
+        description: 'Aggregates by output name; makes this an aggregate query.',
+      }),
     ),
     bucket: Type.Optional(Type.String({ examples: ['1 hour', '15m', '1 month'] })),
     zone: Type.Optional(Type.String({ examples: ['Europe/Berlin'] })),
     by: Type.Optional(Type.Array(Type.String())),
     having: Type.Optional(Where),
     order: Type.Optional(Type.Array(Type.String(), { examples: [['-requests', 'model']] })),
-    fill: Type.Optional(Type.Unknown({ description: "'none', 'null', 'previous', 'linear' or {constant: 0}" })),
+    fill: Type.Optional(
+      Type.Unknown({ description: "'none', 'null', 'previous', 'linear' or {constant: 0}" }),
+    ),
     latestBy: Type.Optional(
       Type.Array(Type.String(), { description: 'The newest row of each series of these columns.' }),
     ),
@@ -57,7 +64,9 @@ export const QueryAnswer = Type.Object(
     rows: Type.Array(Type.Record(Type.String(), Type.Unknown())),
     columns: Type.Array(Type.Object({ name: Type.String(), type: Type.String() })),
     cursor: Type.Optional(Type.Union([Type.String(), Type.Null()])),
-    plan: Type.Unknown({ description: 'Which part of the range came from where, rows, bytes, ms, freshness, error bounds.' }),
+    plan: Type.Unknown({
+      description: 'Which part of the range came from where, rows, bytes, ms, freshness, error bounds.',
+    }),
   },
   { $id: 'QueryAnswer', title: 'QueryAnswer' },
 )

@@ -12,7 +12,10 @@ export function installBodies(app: FastifyInstance): void {
     const encoding = request.headers['content-encoding']
     if (encoding === undefined || encoding === 'identity') return payload
     if (encoding !== 'gzip') {
-      throw new TidemarkError('TM_MEDIA_TYPE', { found: `content-encoding ${encoding}`, allowed: ['gzip', 'identity'] })
+      throw new TidemarkError('TM_MEDIA_TYPE', {
+        found: `content-encoding ${encoding}`,
+        allowed: ['gzip', 'identity'],
+      })
     }
     delete request.headers['content-length']
     const gunzip = createGunzip()
@@ -21,7 +24,11 @@ export function installBodies(app: FastifyInstance): void {
     return unpacked
   })
   app.removeAllContentTypeParsers()
-  app.addContentTypeParser('application/json', { parseAs: 'string' }, app.getDefaultJsonParser('error', 'error'))
+  app.addContentTypeParser(
+    'application/json',
+    { parseAs: 'string' },
+    app.getDefaultJsonParser('error', 'error'),
+  )
   app.addContentTypeParser<string>(
     ['application/x-ndjson', 'application/ndjson', 'application/jsonl'],
     { parseAs: 'string' },
@@ -33,7 +40,9 @@ export function installBodies(app: FastifyInstance): void {
       }
     },
   )
-  app.addContentTypeParser<string>('text/csv', { parseAs: 'string' }, (_request, body, done) => done(null, body))
+  app.addContentTypeParser<string>('text/csv', { parseAs: 'string' }, (_request, body, done) =>
+    done(null, body),
+  )
 }
 
 async function* unpack(stream: Readable): AsyncGenerator<Buffer> {
@@ -42,7 +51,10 @@ async function* unpack(stream: Readable): AsyncGenerator<Buffer> {
   } catch (error) {
     throw new TidemarkError(
       'TM_BODY',
-      { problem: 'the body is not whole gzip data', todo: 'send it again, or without content-encoding: gzip' },
+      {
+        problem: 'the body is not whole gzip data',
+        todo: 'send it again, or without content-encoding: gzip',
+      },
       { cause: error },
     )
   }
@@ -59,7 +71,10 @@ function parseNdjson(body: string): unknown[] {
     } catch (error) {
       throw new TidemarkError(
         'TM_BODY',
-        { problem: `line ${line} is not JSON: ${(error as Error).message}`, todo: 'send one JSON object a line' },
+        {
+          problem: `line ${line} is not JSON: ${(error as Error).message}`,
+          todo: 'send one JSON object a line',
+        },
         { cause: error },
       )
     }

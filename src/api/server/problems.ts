@@ -37,7 +37,9 @@ function sendProblem(reply: FastifyReply, request: FastifyRequest, error: Tidema
 function toKnownError(error: FastifyError, request: FastifyRequest, bodyLimitBytes: number): TidemarkError {
   if (isTidemarkError(error)) {
     // what PostgreSQL said of an unforeseen error can hold rows: it goes to the log only
-    return error.code === 'TM_DATABASE' ? new TidemarkError('TM_INTERNAL', { id: request.id }, { cause: error }) : error
+    return error.code === 'TM_DATABASE'
+      ? new TidemarkError('TM_INTERNAL', { id: request.id }, { cause: error })
+      : error
   }
   switch (error.code) {
     case 'FST_ERR_CTP_BODY_TOO_LARGE':
@@ -51,9 +53,15 @@ function toKnownError(error: FastifyError, request: FastifyRequest, bodyLimitByt
       return new TidemarkError('TM_BODY', { problem: 'the body is empty', todo: 'send JSON' })
     case 'FST_ERR_CTP_INVALID_JSON_BODY':
     case 'FST_ERR_CTP_INVALID_CONTENT_LENGTH':
-      return new TidemarkError('TM_BODY', { problem: error.message, todo: 'send valid JSON with its true length' })
+      return new TidemarkError('TM_BODY', {
+        problem: error.message,
+        todo: 'send valid JSON with its true length',
+      })
     case 'FST_ERR_VALIDATION':
-      return new TidemarkError('TM_QUERY', { path: error.validationContext ?? 'request', problem: error.message })
+      return new TidemarkError('TM_QUERY', {
+        path: error.validationContext ?? 'request',
+        problem: error.message,
+      })
     default:
       return new TidemarkError('TM_INTERNAL', { id: request.id }, { cause: error })
   }

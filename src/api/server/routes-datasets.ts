@@ -8,7 +8,11 @@ export function installDatasetRoutes(app: FastifyInstance, tm: Tidemark): void {
   app.get(
     '/api/v1/datasets',
     {
-      schema: { summary: 'Everything that can be queried', tags: ['datasets'], response: { 200: Type.Array(Dataset) } },
+      schema: {
+        summary: 'Everything that can be queried',
+        tags: ['datasets'],
+        response: { 200: Type.Array(Dataset) },
+      },
       serializerCompiler: () => (data) => JSON.stringify(data),
     },
     async () => tm.datasets.map(describeDataset),

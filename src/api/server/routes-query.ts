@@ -9,8 +9,10 @@ export function installQueryRoute(app: FastifyInstance, tm: Tidemark): void {
     '/api/v1/query',
     {
       schema: {
-        summary: 'Ask: aggregates per bucket and group, raw rows page by page, or the newest row of each series',
-        description: 'docs/reference/query.md explains every part. Answers hold the plan: what came from where.',
+        summary:
+          'Ask: aggregates per bucket and group, raw rows page by page, or the newest row of each series',
+        description:
+          'docs/reference/query.md explains every part. Answers hold the plan: what came from where.',
         tags: ['query'],
         body: QueryBody,
         response: { 200: QueryAnswer, '4xx': Problem, '5xx': Problem },
@@ -20,10 +22,16 @@ export function installQueryRoute(app: FastifyInstance, tm: Tidemark): void {
     async (request, reply) => {
       const { dataset, timeoutMs, ...query } = asObject(request.body)
       if (typeof dataset !== 'string') {
-        throw new TidemarkError('TM_QUERY', { path: 'dataset', problem: 'give the name of a dataset, e.g. "metrics.cpu"' })
+        throw new TidemarkError('TM_QUERY', {
+          path: 'dataset',
+          problem: 'give the name of a dataset, e.g. "metrics.cpu"',
+        })
       }
       if (timeoutMs !== undefined && (!Number.isInteger(timeoutMs) || (timeoutMs as number) < 1)) {
-        throw new TidemarkError('TM_QUERY', { path: 'timeoutMs', problem: 'must be a positive whole number of milliseconds' })
+        throw new TidemarkError('TM_QUERY', {
+          path: 'timeoutMs',
+          problem: 'must be a positive whole number of milliseconds',
+        })
       }
       const answer = await tm.queryUnknown(dataset, query, {
         signal: requestSignal(reply),
@@ -36,7 +44,10 @@ export function installQueryRoute(app: FastifyInstance, tm: Tidemark): void {
 
 function asObject(body: unknown): Record<string, unknown> {
   if (typeof body !== 'object' || body === null || Array.isArray(body)) {
-    throw new TidemarkError('TM_BODY', { problem: 'the body is not a JSON object', todo: 'send one query as JSON' })
+    throw new TidemarkError('TM_BODY', {
+      problem: 'the body is not a JSON object',
+      todo: 'send one query as JSON',
+    })
   }
   return body as Record<string, unknown>
 }

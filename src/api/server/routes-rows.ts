@@ -31,7 +31,10 @@ export function installRowRoutes(app: FastifyInstance, tm: Tidemark): void {
       const definition = tm.dataset(request.params.dataset)
       const rule = request.query.onConflict ?? 'error'
       if (!conflictRules.includes(rule as (typeof conflictRules)[number])) {
-        throw new TidemarkError('TM_QUERY', { path: 'onConflict', problem: `"${rule}" is not one of ${conflictRules.join(', ')}` })
+        throw new TidemarkError('TM_QUERY', {
+          path: 'onConflict',
+          problem: `"${rule}" is not one of ${conflictRules.join(', ')}`,
+        })
       }
       const rows =
         typeof request.body === 'string' ? tm.parseCsv(definition, request.body) : asRows(request.body)
@@ -47,11 +50,17 @@ export function installRowRoutes(app: FastifyInstance, tm: Tidemark): void {
 
 function asRows(body: unknown): Record<string, unknown>[] {
   if (!Array.isArray(body)) {
-    throw new TidemarkError('TM_BODY', { problem: 'the body is not a JSON array', todo: 'send an array of row objects' })
+    throw new TidemarkError('TM_BODY', {
+      problem: 'the body is not a JSON array',
+      todo: 'send an array of row objects',
+    })
   }
   const wrong = body.findIndex((row) => typeof row !== 'object' || row === null || Array.isArray(row))
   if (wrong >= 0) {
-    throw new TidemarkError('TM_BODY', { problem: `row ${wrong} is not an object`, todo: 'send an array of row objects' })
+    throw new TidemarkError('TM_BODY', {
+      problem: `row ${wrong} is not an object`,
+      todo: 'send an array of row objects',
+    })
   }
   return body as Record<string, unknown>[]
 }

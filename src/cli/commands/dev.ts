@@ -1,7 +1,7 @@
 import { Command } from 'commander'
 import pc from 'picocolors'
 import { createServer } from '../../api/index.ts'
-import { withContext, untilAborted } from '../context.ts'
+import { untilAborted, withContext } from '../context.ts'
 import { parsePort } from '../options.ts'
 import { printMigration } from './migrate.ts'
 
@@ -18,13 +18,16 @@ export function devCommand(): Command {
         const app = await createServer(tm)
         try {
           const address = await app.listen({ host: '127.0.0.1', port: options.port })
-          output.answer({ address, database: tm.target, datasets: tm.datasets.map((d) => d.name), migration: report }, () => [
-            `${pc.bold('tidemark')} answers at ${pc.cyan(address)}`,
-            `  datasets   ${address}/api/v1/datasets`,
-            `  OpenAPI    ${address}/openapi.json`,
-            `  database   ${tm.target}`,
-            'Ctrl-C stops it.',
-          ])
+          output.answer(
+            { address, database: tm.target, datasets: tm.datasets.map((d) => d.name), migration: report },
+            () => [
+              `${pc.bold('tidemark')} answers at ${pc.cyan(address)}`,
+              `  datasets   ${address}/api/v1/datasets`,
+              `  OpenAPI    ${address}/openapi.json`,
+              `  database   ${tm.target}`,
+              'Ctrl-C stops it.',
+            ],
+          )
           await untilAborted(signal)
         } finally {
           await app.close()

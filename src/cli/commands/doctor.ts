@@ -6,7 +6,9 @@ const marks = { ok: pc.green('✓'), note: pc.blue('i'), warn: pc.yellow('!'), f
 
 export function doctorCommand(): Command {
   return new Command('doctor')
-    .description('look for everything that is known to go wrong; changes nothing; exit code 1 when something is')
+    .description(
+      'look for everything that is known to go wrong; changes nothing; exit code 1 when something is',
+    )
     .action(async (_options, command: Command) => {
       await withContext(command.optsWithGlobals(), async ({ tm, output }) => {
         const findings = await tm.doctor()

@@ -31,7 +31,10 @@ export function initCommand(): Command {
       const output = createOutput(command.optsWithGlobals()['json'] === true)
       const path = resolve('tidemark.config.ts')
       if (existsSync(path)) {
-        throw new TidemarkError('TM_CONFIG', { path: 'tidemark.config.ts', problem: 'exists already; nothing was written' })
+        throw new TidemarkError('TM_CONFIG', {
+          path: 'tidemark.config.ts',
+          problem: 'exists already; nothing was written',
+        })
       }
       await writeFile(path, template, { flag: 'wx' })
       const ignored = await ignoreDataFolder(resolve('.gitignore'))

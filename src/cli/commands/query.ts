@@ -30,11 +30,21 @@ export function queryCommand(): Command {
   return new Command('query')
     .description('ask a dataset; draws the answer, or prints it whole with --json')
     .argument('<dataset>', 'name as declared, e.g. metrics.cpu')
-    .option('-s, --select <outputs>', 'aggregates: name=fn(column), … e.g. n=count(),p95=percentile(latency_ms,0.95)', splitSelect, [])
+    .option(
+      '-s, --select <outputs>',
+      'aggregates: name=fn(column), … e.g. n=count(),p95=percentile(latency_ms,0.95)',
+      splitSelect,
+      [],
+    )
     .option('-b, --bucket <interval>', 'one answer per bucket: 15m, "1 hour", "1 month"')
     .option('-z, --zone <zone>', 'time zone of calendar buckets, e.g. Europe/Berlin')
     .option('-g, --by <columns>', 'groups; properties.plan reaches into jsonb', splitList, [])
-    .option('-w, --where <condition>', 'e.g. status=ok, "latency_ms>=10", model~gpt%, or JSON; repeat for and', collect, [])
+    .option(
+      '-w, --where <condition>',
+      'e.g. status=ok, "latency_ms>=10", model~gpt%, or JSON; repeat for and',
+      collect,
+      [],
+    )
     .option('--having <json>', 'condition on the outputs, as JSON')
     .option('--from <time>', 'ISO 8601, or relative: "-30 days"')
     .option('--to <time>', 'ISO 8601, or relative; not included')
@@ -51,7 +61,8 @@ export function queryCommand(): Command {
     .action(async (name: string, options: QueryOptions, command: Command) => {
       await withContext(command.optsWithGlobals(), async ({ tm, output, signal }) => {
         const dataset = tm.dataset(name)
-        const query = options.query === undefined ? toQuery(options, tm, name) : await readQuery(options.query)
+        const query =
+          options.query === undefined ? toQuery(options, tm, name) : await readQuery(options.query)
         const answer = (await tm.queryUnknown(dataset.name, query, {
           signal,
           ...(options.timeout === undefined ? {} : { timeoutMs: options.timeout }),
@@ -66,7 +77,11 @@ export function queryCommand(): Command {
     })
 }
 
-function toQuery(options: QueryOptions, tm: { dataset(name: string): Parameters<typeof parseWhere>[1] }, name: string): Record<string, unknown> {
+function toQuery(
+  options: QueryOptions,
+  tm: { dataset(name: string): Parameters<typeof parseWhere>[1] },
+  name: string,
+): Record<string, unknown> {
   const query: Record<string, unknown> = {}
   const set = (key: string, value: unknown): void => {
     if (value !== undefined && !(Array.isArray(value) && value.length === 0)) query[key] = value

@@ -20,7 +20,16 @@ function drawStatus(status: Status, withChunks: boolean): string[] {
   const right = (title: string) => ({ title, align: 'right' as const })
   const left = (title: string) => ({ title, align: 'left' as const })
   const [header = '', ...rows] = textTable(
-    [left('dataset'), left('kind'), right('rows ~'), right('data'), right('indexes'), right('chunks'), left('range'), left('')],
+    [
+      left('dataset'),
+      left('kind'),
+      right('rows ~'),
+      right('data'),
+      right('indexes'),
+      right('chunks'),
+      left('range'),
+      left(''),
+    ],
     status.datasets.map((dataset) => [
       dataset.name,
       dataset.kind,
@@ -28,7 +37,9 @@ function drawStatus(status: Status, withChunks: boolean): string[] {
       dataset.exists ? formatBytes(dataset.bytes.rows) : '-',
       dataset.exists ? formatBytes(dataset.bytes.indexes) : '-',
       dataset.kind === 'hypertable' ? String(dataset.chunks.length) : '-',
-      dataset.chunks.length === 0 ? '-' : `${dataset.chunks[0]?.from.slice(0, 10)} … ${dataset.chunks.at(-1)?.to.slice(0, 10)}`,
+      dataset.chunks.length === 0
+        ? '-'
+        : `${dataset.chunks[0]?.from.slice(0, 10)} … ${dataset.chunks.at(-1)?.to.slice(0, 10)}`,
       !dataset.exists ? 'not migrated' : dataset.defaultPartitionHasRows ? 'rows outside chunks' : '',
     ]),
   )

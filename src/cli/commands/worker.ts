@@ -5,13 +5,20 @@ import { formatDuration } from '../draw.ts'
 
 export function workerCommand(): Command {
   return new Command('worker')
-    .description('run the background jobs: make chunks ahead, drain default partitions, trim and audit the change log')
+    .description(
+      'run the background jobs: make chunks ahead, drain default partitions, trim and audit the change log',
+    )
     .option('--once', 'run every job once and exit; exit code 1 when one failed')
     .action(async (options: { once?: boolean }, command: Command) => {
       await withContext(command.optsWithGlobals(), async ({ tm, output, signal }) => {
         if (options.once) {
           const runs = await tm.createWorker().runOnce({ force: true })
-          const plain = runs.map(({ name, ms, result, error }) => ({ name, ms, result, error: error?.message ?? null }))
+          const plain = runs.map(({ name, ms, result, error }) => ({
+            name,
+            ms,
+            result,
+            error: error?.message ?? null,
+          }))
           output.answer({ runs: plain }, () =>
             plain.map((run) =>
               run.error === null
@@ -24,8 +31,18 @@ export function workerCommand(): Command {
         }
         await using worker = tm.createWorker({
           onRun: ({ name, ms, result, error }) => {
-            const line = { at: new Date().toISOString(), job: name, ms: Math.round(ms), result, error: error?.message ?? null }
-            process.stdout.write(output.isJson ? `${JSON.stringify(line)}\n` : `${line.at} ${name} ${formatDuration(ms)} ${error ? pc.red(error.message) : JSON.stringify(result)}\n`)
+            const line = {
+              at: new Date().toISOString(),
+              job: name,
+              ms: Math.round(ms),
+              result,
+              error: error?.message ?? null,
+            }
+            process.stdout.write(
+              output.isJson
+                ? `${JSON.stringify(line)}\n`
+                : `${line.at} ${name} ${formatDuration(ms)} ${error ? pc.red(error.message) : JSON.stringify(result)}\n`,
+            )
           },
         })
         worker.start()

@@ -1,0 +1,440 @@
+import { readFileSync } from 'node:fs'
+import type { Kysely } from 'kysely'
+import {
+  type ChunkManager,
+  createChunkManager,
+  createHotTier,
+  createHotWriter,
+  type HotWriter,
+  withReadSnapshot,
+} from './hot/index.ts'
+import {
+  type ImportOptions,
+  type ImportPlan,
+  type ImportProgress,
+  type ImportReport,
+  importFile,
+  parseCsvRows,
+} from './ingest/index.ts'
+import {
+  applyPartitionPolicies,
+  type MigrateOptions,
+  type MigrationReport,
+  migrate,
+} from './migrate/index.ts'
+import { type Finding, readStatus, runDoctor, type Status } from './ops/index.ts'
+import { createDatabase, createKysely, type Database } from './postgres/index.ts'
+import {
+  type Answer,
+  executeQuery,
+  type FilterNode,
+  parseQuery,
+  type QueryInput,
+  type QueryLimits,
+  type QueryRow,
+  queryLimits,
+  type Tier,
+  type WhereInput,
+} from './query/index.ts'
+import type {
+  InsertRow,
+  Database as KyselyDatabase,
+  StoredDefinition,
+  TidemarkConfig,
+  UpdateRow,
+} from './schema/index.ts'
+import {
+  type Clock,
+  formatInstant,
+  parseInstant,
+  type RangePoint,
+  systemClock,
+  type TimeRange,
+} from './time/index.ts'
+import { isTidemarkError, TidemarkError } from './util/errors.ts'
+import { sql } from './util/sql.ts'
+import {
+  auditJob,
+  createChunksJob,
+  drainDefaultJob,
+  type Job,
+  trimChangeLogJob,
+  Worker,
+  type WorkerOptions,
+} from './worker/index.ts'
+
+export interface TidemarkOptions {
+  /** `postgres://user:password@host:5432/database`, PostgreSQL 15 to 18. Default: `database.url` of the configuration. */
+  readonly connectionString?: string | undefined
+  /** What "now" is; tests give their own. */
+  readonly clock?: Clock
+}
+
+export interface CallOptions {
+  /** Aborting it stops the work in PostgreSQL too. */
+  readonly signal?: AbortSignal | null
+}
+
+export interface QueryOptions extends CallOptions {
+  /** Default: `limits.queryTimeout` of the configuration, which is also the most. */
+  readonly timeoutMs?: number
+}
+
+export interface InsertOptions extends CallOptions {
+  /** What to do with a row whose key exists. Default 'error': nothing of the call is written. */
+  readonly onConflict?: 'error' | 'ignore'
+}
+
+/** Which rows an update or delete is for; as in a query. */
+export interface Selection<D> {
+  readonly where?: WhereInput<D>
+  readonly from?: RangePoint
+  readonly to?: RangePoint
+  /** Needed when there is neither `where` nor a range: then every row is meant. */
+  readonly all?: true
+}
+
+export interface ImportCallOptions extends ImportOptions, CallOptions {
+  /** Called once with what was guessed, before the first row is written. */
+  readonly onPlan?: (plan: ImportPlan) => void
+  readonly onProgress?: (progress: ImportProgress) => void
+}
+
+export interface Ping {
+  readonly reachable: boolean
+  readonly version: string | null
+  readonly ms: number | null
+}
+
+type Rows<R> = Iterable<R> | AsyncIterable<R>
+type UnknownRow = Readonly<Record<string, unknown>>
+
+/**
+ * Connects a configuration with its database. Nothing is read or written yet; `migrate` makes the tables.
+ *
+ * @example
+ * import { createTidemark } from 'tidemark'
+ * const tm = await createTidemark(config, { connectionString: process.env.DATABASE_URL })
+ * await tm.migrate()
+ * await tm.close()
+ *
+ * @throws TidemarkError TM_CONFIG without a connection string.
+ */
+export async function createTidemark<Config extends TidemarkConfig>(
+  config: Config,
+  options: TidemarkOptions = {},
+): Promise<Tidemark<Config>> {
+  const connectionString = options.connectionString ?? config.database.url
+  if (!connectionString) {
+    throw new TidemarkError('TM_CONFIG', {
+      path: 'connectionString',
+      problem:
+        'is missing; give one, or set database.url in the configuration (startEmbedded() of tidemark/embedded gives a server)',
+    })
+  }
+  return new Tidemark(config, connectionString, options.clock ?? systemClock)
+}
+
+/** The engine's face: everything that people do with their data. Knows every tier; made by `createTidemark`. */
+export class Tidemark<Config extends TidemarkConfig = TidemarkConfig> {
+  readonly config: Config
+  readonly version: string = packageVersion
+  /** Host, port and database; never the password. */
+  readonly target: string
+  readonly #db: Database
+  readonly #clock: Clock
+  readonly #chunks: ChunkManager
+  readonly #writer: HotWriter
+  readonly #tiers: readonly Tier[]
+  readonly #limits: QueryLimits
+  readonly #datasets: ReadonlyMap<string, StoredDefinition>
+  readonly #connectionString: string
+  #kysely: Kysely<KyselyDatabase<Config>> | null = null
+
+  /** @internal */
+  constructor(config: Config, connectionString: string, clock: Clock) {
+    this.config = config
+    this.target = describeTarget(connectionString)
+    this.#connectionString = connectionString
+    this.#clock = clock
+    this.#db = createDatabase({ connectionString, max: config.database.maxConnections })
+    this.#chunks = createChunkManager({ db: this.#db, applyPolicies: applyPartitionPolicies })
+    this.#writer = createHotWriter({ db: this.#db, clock, chunks: this.#chunks })
+    this.#tiers = [createHotTier()]
+    const { maxRows, maxCells, maxBuckets, maxRangeMs } = config.limits
+    this.#limits = queryLimits({ maxRows, maxCells, maxBuckets, maxRangeMs })
+    this.#datasets = new Map(
+      config.datasets.flatMap((d) => [[d.name, d] as const, [`${d.schema}.${d.table}`, d] as const]),
+    )
+  }
+
+  get datasets(): readonly StoredDefinition[] {
+    return this.config.datasets
+  }
+
+  /** @throws TidemarkError TM_UNKNOWN_DATASET */
+  dataset(name: string): StoredDefinition {
+    const found = this.#datasets.get(name)
+    if (found) return found
+    throw new TidemarkError('TM_UNKNOWN_DATASET', { name, known: this.config.datasets.map((d) => d.name) })
+  }
+
+  /**
+   * Asks for aggregates per bucket and group, raw rows, or the newest row of each series; docs/reference/query.md.
+   * The type of a row follows from the query.
+   *
+   * @example
+   * const { rows, plan } = await tm.query(requests, {
+   *   from: '-1 day', bucket: '1 hour', by: ['model'], select: { n: count(), p95: percentile('latency_ms', 0.95) },
+   * })
+   *
+   * @throws TidemarkError TM_QUERY, TM_LIMIT, TM_TIMEOUT, TM_CANCELLED
+   */
+  async query<D extends Config['datasets'][number], const Q extends QueryInput<D>>(
+    dataset: D,
+    query: Q,
+    options: QueryOptions = {},
+  ): Promise<Answer<QueryRow<D, Q>>> {
+    return (await this.queryUnknown(dataset.name, query, options)) as Answer<QueryRow<D, Q>>
+  }
+
+  /** The same for queries whose type is not known here: JSON from HTTP, the command line, a file. */
+  async queryUnknown(name: string, query: unknown, options: QueryOptions = {}): Promise<Answer> {
+    const dataset = this.dataset(name)
+    const node = parseQuery(query, { dataset, clock: this.#clock, limits: this.#limits })
+    const most = this.config.limits.queryTimeoutMs
+    const timeoutMs = Math.min(options.timeoutMs ?? most, most)
+    const signal = options.signal ?? null
+    return withReadSnapshot(
+      this.#db,
+      { timeoutMs, signal, dataset: dataset.kind === 'hypertable' ? dataset : null },
+      (snapshot) =>
+        executeQuery(node, {
+          tiers: this.#tiers,
+          snapshot,
+          clock: this.#clock,
+          signal,
+          limits: this.#limits,
+        }),
+    )
+  }
+
+  /**
+   * Inserts rows; resolves after they are committed. A list is written whole or not at all; an async iterable is
+   * committed batch by batch.
+   *
+   * @example
+   * await tm.insert(requests, [{ time: new Date(), model: 'small', latency_ms: 12.5 }]) // 1
+   *
+   * @returns how many rows were written (with onConflict 'ignore' fewer than were given).
+   * @throws TidemarkError TM_ROW, TM_DUPLICATE_KEY, TM_CONSTRAINT, TM_CHUNK_CAP
+   */
+  insert<D extends Config['datasets'][number]>(
+    table: D,
+    rows: Rows<InsertRow<D>>,
+    options: InsertOptions = {},
+  ): Promise<number> {
+    return this.insertUnknown(table.name, rows as Rows<UnknownRow>, options)
+  }
+
+  async insertUnknown(name: string, rows: Rows<UnknownRow>, options: InsertOptions = {}): Promise<number> {
+    const { inserted } = await this.#writer.insert(this.dataset(name), rows, options)
+    return inserted
+  }
+
+  /** Inserts rows, or overwrites those whose primary key exists; of rows with one key the last wins. */
+  upsert<D extends Config['datasets'][number]>(
+    table: D,
+    rows: Rows<InsertRow<D>>,
+    options: CallOptions = {},
+  ): Promise<number> {
+    return this.upsertUnknown(table.name, rows as Rows<UnknownRow>, options)
+  }
+
+  async upsertUnknown(name: string, rows: Rows<UnknownRow>, options: CallOptions = {}): Promise<number> {
+    const { inserted, updated } = await this.#writer.upsert(this.dataset(name), rows, options)
+    return inserted + updated
+  }
+
+  /**
+   * Changes the rows that match. In one transaction; also the time may be set, a row then moves to its chunk.
+   *
+   * @example
+   * await tm.update(requests, { where: { model: 'smal' }, set: { model: 'small' } }) // how many were changed
+   *
+   * @throws TidemarkError TM_QUERY, TM_ROW, TM_APPEND_ONLY, TM_CONSTRAINT
+   */
+  async update<D extends Config['datasets'][number]>(
+    table: D,
+    change: Selection<D> & { readonly set: UpdateRow<D> },
+    options: CallOptions = {},
+  ): Promise<number> {
+    const definition = this.dataset(table.name)
+    const { set, ...selection } = change
+    const { updated } = await this.#writer.update(
+      definition,
+      { ...this.#select(definition, selection), set: set as Readonly<Record<string, unknown>> },
+      options,
+    )
+    return updated
+  }
+
+  /**
+   * Deletes the rows that match, in one transaction.
+   *
+   * @example
+   * await tm.delete(requests, { where: { status: 'test' }, from: '-1 day' }) // how many were deleted
+   *
+   * @throws TidemarkError TM_QUERY, TM_APPEND_ONLY, TM_CONSTRAINT
+   */
+  async delete<D extends Config['datasets'][number]>(
+    table: D,
+    selection: Selection<D>,
+    options: CallOptions = {},
+  ): Promise<number> {
+    const definition = this.dataset(table.name)
+    const { deleted } = await this.#writer.delete(definition, this.#select(definition, selection), options)
+    return deleted
+  }
+
+  /**
+   * Imports a file; docs/guide/import.md. Called again after a kill it goes on where it stopped.
+   *
+   * @example
+   * const { rows, deadByReason } = await tm.import('metrics.requests', 'requests.csv.gz', { timeZone: 'UTC' })
+   */
+  import(dataset: string, file: string, options: ImportCallOptions = {}): Promise<ImportReport> {
+    const { signal, onPlan, onProgress, ...rest } = options
+    return importFile({
+      db: this.#db,
+      writer: this.#writer,
+      definition: this.dataset(dataset),
+      file,
+      options: rest,
+      signal: signal ?? null,
+      ...(onPlan ? { onPlan } : {}),
+      ...(onProgress ? { onProgress } : {}),
+    })
+  }
+
+  /** Rows of a CSV text, ready for `insert`. */
+  parseCsv(definition: StoredDefinition, text: string): Record<string, unknown>[] {
+    return parseCsvRows(definition, text)
+  }
+
+  /** Makes and alters the declared tables and views; never loses a row. docs/guide/migrating.md */
+  migrate(options: MigrateOptions = {}): Promise<MigrationReport> {
+    return migrate(this.#db, [...this.config.datasets, ...this.config.views], options)
+  }
+
+  /**
+   * The background jobs of every hypertable. `start()` runs them until `stop()`; any number of processes may.
+   *
+   * @example
+   * await using worker = tm.createWorker()
+   * worker.start()
+   */
+  createWorker(options: Partial<WorkerOptions> = {}): Worker {
+    const jobs: Job[] = []
+    for (const definition of this.config.datasets) {
+      if (definition.kind !== 'hypertable') continue
+      jobs.push(
+        createChunksJob(definition, this.#chunks, this.#clock),
+        drainDefaultJob(definition, this.#chunks),
+        auditJob(definition, this.#db),
+        trimChangeLogJob(definition, this.#db),
+      )
+    }
+    return new Worker(this.#db, jobs, { pollMs: this.config.worker.everyMs, ...options })
+  }
+
+  /** Sizes, chunks, jobs, dead letters; scans no table. */
+  status(): Promise<Status> {
+    return readStatus(this.#db, this.target, this.config.datasets)
+  }
+
+  /** Everything that is known to go wrong, looked for; changes nothing. */
+  doctor(): Promise<Finding[]> {
+    return runDoctor(this.#db, this.config.datasets, this.#clock)
+  }
+
+  /** Whether PostgreSQL answers. */
+  async ping(): Promise<Ping> {
+    const startedAt = performance.now()
+    try {
+      const { rows } = await this.#db.query(sql`select current_setting('server_version')`)
+      return {
+        reachable: true,
+        version: rows[0]?.[0] as string,
+        ms: Math.round(performance.now() - startedAt),
+      }
+    } catch (error) {
+      if (!isTidemarkError(error)) throw error
+      return { reachable: false, version: null, ms: null }
+    }
+  }
+
+  /**
+   * Kysely over the same database, typed by the configuration. It sees the tables as psql does. Its connections (at
+   * most 4) are made when first used and closed with the engine.
+   *
+   * @example
+   * await tm.kysely().selectFrom('metrics.requests').select(['time', 'model']).limit(10).execute()
+   */
+  kysely(): Kysely<KyselyDatabase<Config>> {
+    this.#kysely ??= createKysely<KyselyDatabase<Config>>({
+      connectionString: this.#connectionString,
+      max: 4,
+      formatTimestamp: (text) => (text.endsWith('infinity') ? text : formatInstant(parseInstant(text))),
+    })
+    return this.#kysely
+  }
+
+  /** Waits for what runs (bounded) and closes every connection. */
+  async close(): Promise<void> {
+    await this.#kysely?.destroy()
+    await this.#db.close()
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close()
+  }
+
+  #select(
+    definition: StoredDefinition,
+    selection: Selection<never>,
+  ): { where: FilterNode | null; range: TimeRange | null } {
+    const { all, ...query } = selection as Record<string, unknown>
+    const { where, range } = parseQuery(query, {
+      dataset: definition,
+      clock: this.#clock,
+      limits: this.#limits,
+    })
+    if (where === null && range === null && all !== true) {
+      throw new TidemarkError('TM_QUERY', {
+        path: 'where',
+        problem: 'is missing, and so is a range; say all: true when every row is meant',
+      })
+    }
+    return { where, range }
+  }
+}
+
+const { version: packageVersion } = JSON.parse(
+  readFileSync(new URL('../package.json', import.meta.url), 'utf8'),
+) as {
+  version: string
+}
+
+function describeTarget(connectionString: string): string {
+  try {
+    const { hostname, port, pathname } = new URL(connectionString)
+    return `${hostname}:${port || '5432'}${pathname}`
+  } catch {
+    // the text may hold a password, so it is not shown
+    throw new TidemarkError('TM_CONFIG', {
+      path: 'connectionString',
+      problem: 'is not a URL such as postgres://user@host:5432/database',
+    })
+  }
+}

@@ -1,0 +1,29 @@
+export type {
+  CallOptions,
+  ImportCallOptions,
+  InsertOptions,
+  QueryOptions,
+  Selection,
+  TidemarkOptions,
+} from './engine.ts'
+export { createTidemark, Tidemark } from './engine.ts'
+export type { Answer, AnswerPlan, PlanPart, QueryInput, QueryRow } from './query/index.ts'
+export {
+  avg,
+  count,
+  countDistinct,
+  first,
+  histogram,
+  last,
+  max,
+  min,
+  percentile,
+  stddev,
+  sum,
+  uniques,
+  variance,
+} from './query/index.ts'
+export type { InsertRow, Row, UpdateRow } from './schema/index.ts'
+export { defineConfig, hypertable, t, table, view } from './schema/index.ts'
+export type { ErrorCode } from './util/errors.ts'
+export { isTidemarkError, TidemarkError } from './util/errors.ts'
