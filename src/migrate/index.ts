@@ -1,2 +1,7 @@
+export { applyPartitionPolicies, beginRowMove } from './append-only.ts'
 export type { CatalogMigration, CatalogOptions, CatalogReport } from './catalog.ts'
 export { migrateCatalog, readCatalogMigrations } from './catalog.ts'
+export type { MigrateOptions, MigrationReport } from './migrate.ts'
+export { migrate, migrateDefaults } from './migrate.ts'
+export { planMigration } from './plan.ts'
+export type { DeclaredRelation, Drift, MigrationPlan, MigrationStep, StepClass, StepKind } from './step.ts'

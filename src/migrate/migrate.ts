@@ -1,0 +1,166 @@
+import { installTriggers } from '../changelog/index.ts'
+import { type Connection, type Database, retry } from '../postgres/index.ts'
+import { encodeDefinition, type StoredDefinition } from '../schema/index.ts'
+import { TidemarkError } from '../util/errors.ts'
+import { sql } from '../util/sql.ts'
+import { applyPartitionPolicies } from './append-only.ts'
+import { migrateCatalog, readPackageVersion } from './catalog.ts'
+import { defaultPartitionName } from './diff.ts'
+import { buildIndex } from './index-build.ts'
+import { readCatalog } from './inspect.ts'
+import { planMigration, planOn } from './plan.ts'
+import type { DeclaredRelation, Drift, MigrationPlan, MigrationStep } from './step.ts'
+import { chunkSchema } from './table-ddl.ts'
+import { inTransaction, isLockProblem, withMigrationLock } from './transaction.ts'
+
+export interface MigrateOptions {
+  /** Only says what it would do. Default false. */
+  readonly dryRun?: boolean
+  /** Each step waits this long for a lock, because who waits for one blocks everybody behind. ms, default 200. */
+  readonly lockTimeoutMs?: number
+  /** How often a step is tried before TM_BUSY. Default 60, which takes about a minute and a half. */
+  readonly tries?: number
+  /** How long to wait for another process that migrates. ms, default 60,000. */
+  readonly waitMs?: number
+  /** Told before each step. */
+  readonly onStep?: (step: MigrationStep) => void
+  readonly signal?: AbortSignal | null
+}
+
+export const migrateDefaults = Object.freeze({ lockTimeoutMs: 200, tries: 60, waitMs: 60_000 })
+
+export interface MigrationReport {
+  readonly dryRun: boolean
+  /** Files of Tidemark's own catalog that were applied. */
+  readonly catalog: readonly string[]
+  /** What was done; with `dryRun` what would be. */
+  readonly steps: readonly MigrationStep[]
+  readonly drift: readonly Drift[]
+  readonly undeclared: readonly string[]
+}
+
+/** Of `withMigrationLock`: 'tide', and one for declared tables. */
+const lockKey = [0x74696465, 1] as const
+
+/** More rounds than any migration needs: tables, then what stands on them. */
+const maxRounds = 4
+
+/**
+ * Brings the database to the declarations: creates what is missing and alters what can be altered without losing or
+ * rewriting a row. Every step is one short transaction with its record in tidemark.schema_change (indexes are built
+ * concurrently instead). A second run does nothing; any number of processes may run it at once, one after the other.
+ *
+ * Raises TM_MIGRATION_DESTRUCTIVE, before anything is changed, when a declaration would lose or rewrite rows; the
+ * message holds the SQL that it would take. Raises TM_BUSY when a lock is not to be had.
+ *
+ * @example
+ * const report = await migrate(db, config.datasets)
+ * for (const { sentence } of report.steps) console.log(sentence) // creates the hypertable metrics.cpu
+ */
+export async function migrate(
+  db: Database,
+  definitions: readonly DeclaredRelation[],
+  options: MigrateOptions = {},
+): Promise<MigrationReport> {
+  if (options.dryRun) {
+    const plan = await planMigration(db, definitions)
+    return { dryRun: true, catalog: [], ...plan }
+  }
+  const { applied: catalog } = await migrateCatalog(db, { waitMs: options.waitMs })
+  const steps: MigrationStep[] = []
+  let plan = await planMigration(db, definitions)
+  if (plan.steps.length > 0) {
+    const wait = {
+      what: 'migrating the declared tables',
+      waitMs: options.waitMs ?? migrateDefaults.waitMs,
+      signal: options.signal ?? null,
+    }
+    plan = await withMigrationLock(db, lockKey, wait, async (connection) => {
+      for (let round = 1; ; round += 1) {
+        // Planned again under the lock: another process may have done it all meanwhile.
+        const now = await planOn(connection, definitions)
+        assertNothingDestructive(now)
+        const todo = now.steps.filter((s) => s.class === 'additive')
+        if (todo.length === 0) return now
+        if (round > maxRounds)
+          throw new TidemarkError('TM_MIGRATION', {
+            problem: `after ${maxRounds} rounds there is still to do: ${todo.map((s) => s.sentence).join('; ')}`,
+            todo: 'look for something else that changes these tables',
+          })
+        for (const one of todo) {
+          options.onStep?.(one)
+          steps.push(await applyStep(connection, definitions, one, options))
+        }
+      }
+    })
+  }
+  return { dryRun: false, catalog, steps, drift: plan.drift, undeclared: plan.undeclared }
+}
+
+function assertNothingDestructive(plan: MigrationPlan): void {
+  const refused = plan.steps.filter((s) => s.class === 'destructive')
+  if (refused.length === 0) return
+  throw new TidemarkError('TM_MIGRATION_DESTRUCTIVE', {
+    table: [...new Set(refused.map((s) => s.relation))].join(', '),
+    changes: refused.flatMap((s) => [`-- ${s.sentence}`, ...s.statements.map((line) => `${line};`)]),
+  })
+}
+
+async function applyStep(
+  connection: Connection,
+  definitions: readonly DeclaredRelation[],
+  one: MigrationStep,
+  options: MigrateOptions,
+): Promise<MigrationStep> {
+  const lockTimeoutMs = options.lockTimeoutMs ?? migrateDefaults.lockTimeoutMs
+  const tries = options.tries ?? migrateDefaults.tries
+  const signal = options.signal ?? null
+  const declared = definitions.find((d) => d.name === one.relation)
+  const stored = declared && declared.kind !== 'view' ? declared : null
+  if (one.kind === 'create-index') {
+    const index = stored!.indexes.find((i) => i.name === one.index)!
+    const statements = await buildIndex(connection, stored!, index, { lockTimeoutMs, tries, signal })
+    const done = { ...one, statements }
+    await record(connection, done, stored)
+    return done
+  }
+  await retry({ what: one.sentence, tries, signal, isRetryable: isLockProblem }, () =>
+    inTransaction(connection, { lockTimeoutMs }, async () => {
+      await record(connection, one, stored)
+      for (const statement of one.statements) await connection.execute(statement)
+      if (stored?.kind === 'hypertable' && needsTriggers.has(one.kind))
+        await installTriggers(connection, stored)
+      if (stored?.kind === 'hypertable' && one.kind === 'create-hypertable')
+        await applyPartitionPolicies(connection, stored, {
+          schema: chunkSchema,
+          table: defaultPartitionName(stored),
+        })
+    }),
+  )
+  return one
+}
+
+/** The catalog's row holds the width of the change log's cells, which the triggers know by heart. */
+const needsTriggers: ReadonlySet<MigrationStep['kind']> = new Set([
+  'create-hypertable',
+  'change-log',
+  'catalog',
+])
+
+async function record(
+  connection: Connection,
+  one: MigrationStep,
+  after: StoredDefinition | null,
+): Promise<void> {
+  const before = (await readCatalog(connection)).get(one.relation)?.definition ?? null
+  const json = (value: unknown) => (value === null ? null : JSON.stringify(value))
+  await connection.query(sql`
+    insert into tidemark.schema_change (
+      relation, kind, sentence, statements, definition_before, definition_after, applied_by
+    )
+    values (
+      ${one.relation}::text, ${one.kind}::text, ${one.sentence}::text, ${one.statements}::text[],
+      ${json(before)}::jsonb, ${json(after && encodeDefinition(after))}::jsonb,
+      ${await readPackageVersion()}::text
+    )`)
+}
