@@ -164,7 +164,11 @@ export class Tidemark<Config extends TidemarkConfig = TidemarkConfig> {
     const { maxRows, maxCells, maxBuckets, maxRangeMs } = config.limits
     this.#limits = queryLimits({ maxRows, maxCells, maxBuckets, maxRangeMs })
     this.#datasets = new Map(
-      config.datasets.flatMap((d) => [[d.name, d] as const, [`${d.schema}.${d.table}`, d] as const]),
+      config.datasets.flatMap((d) => [
+        [d.name, d] as const,
+        // as PostgreSQL's search path has it: `models` is `public.models`
+        ...(d.schema === 'public' ? [[d.table, d] as const] : []),
+      ]),
     )
   }
 

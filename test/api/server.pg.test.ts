@@ -1,0 +1,298 @@
+import { gzipSync } from 'node:zlib'
+import type { FastifyInstance } from 'fastify'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { createServer } from '../../src/api/index.ts'
+import { createTidemark, type Tidemark } from '../../src/engine.ts'
+import { defineConfig, hypertable, t, table } from '../../src/schema/index.ts'
+import { createTestDatabase, type TestDatabase } from '../helpers/database.ts'
+
+const requests = hypertable('metrics.requests', {
+  columns: {
+    time: t.timestamptz(),
+    model: t.text(),
+    status: t.text().default('ok'),
+    latency_ms: t.float8().nullable(),
+    tokens: t.int8(),
+    properties: t.jsonb().nullable(),
+  },
+  time: 'time',
+  chunk: '1 day',
+})
+const models = table('models', { columns: { name: t.text(), price: t.numeric(10, 4) }, primaryKey: ['name'] })
+const config = defineConfig({ datasets: [requests, models] })
+
+let test: TestDatabase
+let tm: Tidemark
+let app: FastifyInstance
+beforeAll(async () => {
+  test = await createTestDatabase()
+  tm = await createTidemark(config, { connectionString: test.connectionString })
+  await tm.migrate()
+  app = await createServer(tm, { bodyLimitBytes: 100_000 })
+})
+afterAll(async () => {
+  await app.close()
+  await tm.close()
+  await test.drop()
+})
+
+const rowsUrl = '/api/v1/datasets/metrics.requests/rows'
+const row = (minute: number, over: object = {}): object => ({
+  time: `2026-03-01T10:${String(minute).padStart(2, '0')}:00.123456Z`,
+  model: 'small',
+  latency_ms: minute,
+  tokens: 1,
+  ...over,
+})
+
+async function post(url: string, payload: string | Buffer, headers: Record<string, string>) {
+  const response = await app.inject({ method: 'POST', url, payload, headers })
+  return { status: response.statusCode, type: response.headers['content-type'], body: response.json() }
+}
+const postJson = (url: string, body: unknown) =>
+  post(url, JSON.stringify(body), { 'content-type': 'application/json' })
+const countRows = async (): Promise<number> => {
+  const { body } = await postJson('/api/v1/query', {
+    dataset: 'metrics.requests',
+    select: { n: { fn: 'count' } },
+  })
+  return body.rows[0].n
+}
+
+describe('rows over HTTP', () => {
+  it('are written from a JSON array, NDJSON and CSV, gzipped or not, and counted once each', async () => {
+    expect(await postJson(rowsUrl, [row(1), row(2)])).toMatchObject({ status: 201, body: { inserted: 2 } })
+    const ndjson = `${JSON.stringify(row(3))}\n\n${JSON.stringify(row(4))}\n`
+    expect(await post(rowsUrl, ndjson, { 'content-type': 'application/x-ndjson' })).toMatchObject({
+      status: 201,
+      body: { inserted: 2 },
+    })
+    const csv =
+      'time,model,status,latency_ms,tokens,properties\r\n' +
+      '2026-03-01T10:05:00Z,large,,5.5,9007199254740993,"{""plan"":""pro""}"\r\n'
+    expect(
+      await post(rowsUrl, gzipSync(csv), { 'content-type': 'text/csv', 'content-encoding': 'gzip' }),
+    ).toMatchObject({ status: 201, body: { inserted: 1 } })
+    expect(await countRows()).toBe(5)
+    const { body } = await postJson('/api/v1/query', {
+      dataset: 'metrics.requests',
+      where: { model: 'large' },
+      columns: '*',
+    })
+    expect(body.rows).toEqual([
+      {
+        time: '2026-03-01T10:05:00Z',
+        model: 'large',
+        status: 'ok',
+        latency_ms: 5.5,
+        tokens: '9007199254740993',
+        properties: { plan: 'pro' },
+      },
+    ])
+  })
+
+  it('are refused whole when one does not fit, with its row, column and value', async () => {
+    const before = await countRows()
+    const answer = await postJson(rowsUrl, [row(6), row(7, { latency_ms: 'slow' })])
+    expect(answer).toMatchObject({
+      status: 422,
+      type: 'application/problem+json; charset=utf-8',
+      body: { code: 'TM_ROW', params: { row: 1, column: 'latency_ms' } },
+    })
+    expect(answer.body.detail).toContain('slow')
+    expect(await countRows()).toBe(before)
+  })
+
+  it('follow onConflict: error, ignore, update', async () => {
+    const url = '/api/v1/datasets/models/rows'
+    const price = async () =>
+      (await postJson('/api/v1/query', { dataset: 'models', columns: ['price'] })).body.rows
+    expect(await postJson(url, [{ name: 'a', price: '1.5' }])).toMatchObject({ status: 201 })
+    expect(await postJson(url, [{ name: 'a', price: '2' }])).toMatchObject({
+      status: 409,
+      body: { code: 'TM_DUPLICATE_KEY' },
+    })
+    expect(await postJson(`${url}?onConflict=ignore`, [{ name: 'a', price: '3' }])).toMatchObject({
+      body: { inserted: 0 },
+    })
+    expect(await price()).toEqual([{ price: '1.5000' }])
+    expect(await postJson(`${url}?onConflict=update`, [{ name: 'a', price: '4' }])).toMatchObject({
+      status: 201,
+    })
+    expect(await price()).toEqual([{ price: '4.0000' }])
+    expect(await postJson(`${url}?onConflict=maybe`, [])).toMatchObject({
+      status: 400,
+      body: { code: 'TM_QUERY' },
+    })
+  })
+
+  it.each<[string, string | Buffer, Record<string, string>, number, string]>([
+    ['JSON that is cut off', '[{"time":', { 'content-type': 'application/json' }, 400, 'TM_BODY'],
+    ['an empty body', '', { 'content-type': 'application/json' }, 400, 'TM_BODY'],
+    ['an object', '{}', { 'content-type': 'application/json' }, 400, 'TM_BODY'],
+    ['a number in the list', '[1]', { 'content-type': 'application/json' }, 400, 'TM_BODY'],
+    ['a bad NDJSON line', '{}\n{', { 'content-type': 'application/x-ndjson' }, 400, 'TM_BODY'],
+    ['CSV with an unknown column', 'time,nope\n1,2\n', { 'content-type': 'text/csv' }, 400, 'TM_BODY'],
+    ['an unknown type', '<row/>', { 'content-type': 'application/xml' }, 415, 'TM_MEDIA_TYPE'],
+    [
+      'an unknown encoding',
+      'x',
+      { 'content-type': 'text/csv', 'content-encoding': 'br' },
+      415,
+      'TM_MEDIA_TYPE',
+    ],
+    ['gzip that is none', 'x', { 'content-type': 'text/csv', 'content-encoding': 'gzip' }, 400, 'TM_BODY'],
+    [
+      'gzip that is cut off',
+      gzipSync('time,model\n').subarray(0, 15),
+      { 'content-type': 'text/csv', 'content-encoding': 'gzip' },
+      400,
+      'TM_BODY',
+    ],
+    ['a body over the limit', 'x'.repeat(100_001), { 'content-type': 'text/csv' }, 413, 'TM_BODY_TOO_LARGE'],
+    [
+      'a small body that unpacks over the limit',
+      gzipSync('x'.repeat(10_000_000)),
+      { 'content-type': 'text/csv', 'content-encoding': 'gzip' },
+      413,
+      'TM_BODY_TOO_LARGE',
+    ],
+  ])('%s gets one clear error and writes nothing', async (_name, body, headers, status, code) => {
+    const before = await countRows()
+    expect(await post(rowsUrl, body, headers)).toMatchObject({ status, body: { code, status } })
+    expect(await countRows()).toBe(before)
+  })
+})
+
+describe('queries over HTTP', () => {
+  it('answer with rows, columns and the plan', async () => {
+    const { status, body } = await postJson('/api/v1/query', {
+      dataset: 'metrics.requests',
+      from: '2026-03-01T00:00:00Z',
+      to: '2026-03-02T00:00:00Z',
+      bucket: '1 hour',
+      by: ['model'],
+      select: { n: { fn: 'count' }, p50: { fn: 'percentile', column: 'latency_ms', q: 0.5 } },
+      order: ['model'],
+    })
+    expect(status).toBe(200)
+    expect(
+      body.rows.map((r: { bucket: string; model: string; n: number }) => [r.bucket, r.model, r.n]),
+    ).toEqual([
+      ['2026-03-01T10:00:00Z', 'large', 1],
+      ['2026-03-01T10:00:00Z', 'small', 4],
+    ])
+    expect(body.columns.map((c: { name: string }) => c.name)).toEqual(['bucket', 'model', 'n', 'p50'])
+    expect(body.plan.parts[0]).toMatchObject({ source: 'hot', rows: 5 })
+    expect(Object.keys(body.plan.errorBounds)).toEqual(['p50'])
+  })
+
+  it.each<[string, unknown, number, RegExp]>([
+    ['an unknown dataset', { dataset: 'nope' }, 404, /declared: metrics.requests, public.models/],
+    ['no dataset', { select: {} }, 400, /dataset/],
+    [
+      'an unknown column',
+      { dataset: 'metrics.requests', where: { latency: 1 } },
+      400,
+      /where\.latency.*latency_ms/,
+    ],
+    ['a timeout that is none', { dataset: 'models', timeoutMs: -1 }, 400, /timeoutMs/],
+    ['a list', [], 400, /JSON object/],
+  ])('with %s are refused with what is allowed', async (_name, query, status, detail) => {
+    const answer = await postJson('/api/v1/query', query)
+    expect(answer.status).toBe(status)
+    expect(answer.body.detail).toMatch(detail)
+  })
+
+  it('stop in the database when the client goes away', async () => {
+    const address = await app.listen({ host: '127.0.0.1', port: 0 })
+    const blocker = await test.connect()
+    await blocker.execute('begin; lock table metrics.requests in access exclusive mode')
+    const controller = new AbortController()
+    const waiting = fetch(`${address}/api/v1/query`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({ dataset: 'metrics.requests', select: { n: { fn: 'count' } } }),
+      signal: controller.signal,
+    })
+    const blocked = () => countSessions(`wait_event_type = 'Lock'`)
+    await expect.poll(blocked).toBe(1)
+    controller.abort()
+    await expect(waiting).rejects.toThrow(/abort/)
+    await expect.poll(blocked).toBe(0)
+    await blocker.execute('rollback')
+    await blocker.close()
+  })
+})
+
+async function countSessions(condition: string): Promise<number> {
+  const connection = await test.connect()
+  const { raw, sql } = await import('../../src/util/sql.ts')
+  const { rows } = await connection.query(
+    sql`select count(*)::int4 from pg_stat_activity where datname = current_database() and ${raw(condition)}`,
+  )
+  await connection.close()
+  return rows[0]?.[0] as number
+}
+
+describe('the other routes', () => {
+  it('list datasets with their columns', async () => {
+    const list = (await app.inject('/api/v1/datasets')).json()
+    expect(list.map((d: { name: string }) => d.name)).toEqual(['metrics.requests', 'public.models'])
+    const one = (await app.inject('/api/v1/datasets/metrics.requests')).json()
+    expect(one).toMatchObject({ kind: 'hypertable', time: 'time' })
+    expect(one.columns[2]).toEqual({
+      name: 'status',
+      type: 'text',
+      nullable: false,
+      hasDefault: true,
+      comment: null,
+    })
+    expect((await app.inject('/api/v1/datasets/nope')).statusCode).toBe(404)
+  })
+
+  it('say that the server and its database are well', async () => {
+    expect((await app.inject('/api/v1/health')).json()).toMatchObject({
+      status: 'ok',
+      postgres: { reachable: true },
+    })
+  })
+
+  it('say so when the database is not', async () => {
+    const gone = await createTidemark(config, {
+      connectionString: 'postgres://nobody:secret@127.0.0.1:1/none',
+    })
+    const lonely = await createServer(gone)
+    const response = await lonely.inject('/api/v1/health')
+    expect(response.statusCode).toBe(503)
+    expect(response.json()).toMatchObject({ status: 'down', postgres: { reachable: false } })
+    const query = await lonely.inject({
+      method: 'POST',
+      url: '/api/v1/query',
+      payload: { dataset: 'models' },
+    })
+    expect(query.statusCode).toBe(503)
+    expect(query.json()).toMatchObject({ code: 'TM_CONNECT', retryable: true })
+    expect(query.body).not.toContain('secret')
+    await lonely.close()
+    await gone.close()
+  })
+
+  it('serve an OpenAPI 3.1 document of every route', async () => {
+    const document = (await app.inject('/openapi.json')).json()
+    expect(document.openapi).toBe('3.1.0')
+    expect(Object.keys(document.paths).sort()).toEqual([
+      '/api/v1/datasets',
+      '/api/v1/datasets/{dataset}',
+      '/api/v1/datasets/{dataset}/rows',
+      '/api/v1/health',
+      '/api/v1/query',
+    ])
+  })
+
+  it('answer a wrong address with a problem', async () => {
+    const response = await app.inject('/nope')
+    expect(response.statusCode).toBe(404)
+    expect(response.json()).toMatchObject({ code: 'TM_ROUTE' })
+  })
+})
