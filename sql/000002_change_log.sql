@@ -91,7 +91,8 @@ begin
       (pg_catalog.lag(touched.cell) over tenant_cells is distinct from touched.cell - in_width)::int as starts
     from (
       select distinct t.tenant, t.cell
-      from pg_catalog.unnest(in_tenants, in_cells) as t (tenant, cell)
+      -- PostgreSQL knows unnest of several arrays by its bare name only
+      from unnest(in_tenants, in_cells) as t (tenant, cell)
     ) as touched
     window tenant_cells as (partition by touched.tenant order by touched.cell)
   ),

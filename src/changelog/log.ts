@@ -1,9 +1,11 @@
 import type { Queryable } from '../postgres/index.ts'
-import { floorDivide, type Instant } from '../time/index.ts'
+import { bucketOrigin, floorDivide, type Instant } from '../time/index.ts'
 import { raw, sql } from '../util/sql.ts'
 import type { HypertableRecord } from './hypertable.ts'
 import { timestamptzText } from './timestamp.ts'
 import { cellSql } from './triggers.ts'
+
+const originNumber = Number(bucketOrigin)
 
 /**
  * The cells that a batch touched, collected row by row. Distinct pairs only; past the limit tenants are given up, so
@@ -29,12 +31,12 @@ export class TouchedCells {
     return this.#pairs === 0
   }
 
-  /** `micros` is an instant; a number where it is exact saves the bigint. */
+  /** `micros` is an instant; a number where it is exact (years 1685 to 2255) saves the bigint. */
   add(tenant: string | null, micros: number | Instant): void {
     const cell =
       typeof micros === 'number'
-        ? Math.floor(micros / this.#cellMicrosNumber)
-        : Number(floorDivide(micros, this.#cellMicros))
+        ? Math.floor((micros - originNumber) / this.#cellMicrosNumber)
+        : Number(floorDivide(micros - bucketOrigin, this.#cellMicros))
     if (cell === this.#lastCell && tenant === this.#lastTenant && this.#lastSet !== null) return
     if (tenant !== this.#lastTenant || this.#lastSet === null) {
       let set = this.#byTenant.get(tenant)
@@ -67,7 +69,7 @@ export class TouchedCells {
     for (const [tenant, cells] of this.#byTenant) {
       for (const cell of cells) {
         tenants.push(tenant)
-        starts.push(BigInt(cell) * this.#cellMicros)
+        starts.push(bucketOrigin + BigInt(cell) * this.#cellMicros)
       }
     }
     return { tenants, starts }

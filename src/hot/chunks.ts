@@ -48,6 +48,8 @@ export interface CallOptions {
 export interface ChunkManager {
   /** The chunks as last seen; loaded when nothing is cached, or when `fresh`. */
   map(definition: HypertableDefinition, options?: { readonly fresh?: boolean }): Promise<ChunkMap>
+  /** What was seen turned out to be old: look again next time. */
+  forget(): void
   /**
    * Makes the chunks that hold `times`, where they are missing. Any number of processes may do so at once.
    *
@@ -103,6 +105,10 @@ class PostgresChunks implements ChunkManager {
     const cached = this.#maps.get(definition.name)
     if (cached !== undefined && !options.fresh) return cached
     return this.#remember(definition, await loadChunkMap(this.#db, definition))
+  }
+
+  forget(): void {
+    this.#maps.clear()
   }
 
   async ensureChunks(

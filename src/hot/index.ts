@@ -1,5 +1,23 @@
 export type { BatchInsert, BatchWriter } from './batch-contract.ts'
+export type { Chunk, ChunkMap, ChunkState } from './chunk-map.ts'
+export { chunkAt, chunkSchema, loadChunkMap } from './chunk-map.ts'
+export type { CallOptions, ChunkManager, ChunkOptions } from './chunks.ts'
+export { chunkDefaults, createChunkManager } from './chunks.ts'
+export type { ApplyPartitionPolicies } from './create-chunks.ts'
+export type { DefaultPartitionStatus, DrainOutcome } from './default-partition.ts'
 export type { PostgresSnapshot, ReadSnapshotOptions } from './read-snapshot.ts'
 export { withReadSnapshot } from './read-snapshot.ts'
 export type { HotTierOptions } from './tier.ts'
 export { createHotTier, hotTierDefaults } from './tier.ts'
+export type {
+  ChangeOptions,
+  DeleteInput,
+  HotWriter,
+  HotWriterOptions,
+  InsertOptions,
+  Rows,
+  UpdateInput,
+  UpsertOptions,
+} from './write.ts'
+export { createHotWriter, writerDefaults } from './write.ts'
+export type { OnConflict, WriteCounts } from './write-statements.ts'

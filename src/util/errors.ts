@@ -117,6 +117,13 @@ export const errorRegistry = {
       `${p.table}: the rows need ${p.needed} attached chunks, over the cap of ${p.cap}; ` +
       'declare a longer chunk interval, or raise maxChunks',
   ),
+  TM_PARTIAL_WRITE: define<{ table: string; rows: number; problem: string }>(
+    422,
+    false,
+    'Rows from a stream could not all be written, after some batches had been committed.',
+    'Correct what the message says and go on behind the rows that are in; upsert makes a repetition harmless.',
+    (p) => `${p.table}: ${p.rows} rows are committed, the rest is not: ${p.problem}`,
+  ),
   // the database
   TM_CONNECT: define<{ target: string; problem: string }>(
     503,

@@ -65,7 +65,7 @@ export async function readLog(db: Database, definition: HypertableDefinition): P
     from tidemark.change_log as l
     join tidemark.hypertable as h on h.id = l.hypertable_id
     where h.schema_name = ${definition.schema}::text and h.table_name = ${definition.table}::text
-    order by l.logged_at, l.range_from, l.tenant`)
+    order by l.xid, l.range_from, l.tenant`)
   return rows.map((row) => row.join(' '))
 }
 
