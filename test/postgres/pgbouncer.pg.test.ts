@@ -1,0 +1,137 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import { existsSync } from 'node:fs'
+import { chmod, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { accountForServer, asAccount } from '../../src/postgres/embedded/account.ts'
+import { anyFreePort } from '../../src/postgres/embedded/port.ts'
+import { createDatabase, type Database } from '../../src/postgres/index.ts'
+import { sql } from '../../src/util/sql.ts'
+import { createTestDatabase, type TestDatabase } from '../helpers/database.ts'
+
+const program = ['/usr/sbin/pgbouncer', '/usr/bin/pgbouncer'].find(existsSync)
+
+describe('behind PgBouncer in transaction mode', () => {
+  let test: TestDatabase
+  let folder: string
+  let bouncer: ChildProcess
+  let url: string
+  let db: Database
+
+  beforeAll(async () => {
+    test = await createTestDatabase()
+    folder = await mkdtemp(join(tmpdir(), 'tidemark-pgbouncer-'))
+    await chmod(folder, 0o755)
+    const port = await anyFreePort()
+    const server = new URL(test.connectionString)
+    const password = server.password ? ` password=${server.password}` : ''
+    const file = join(folder, 'pgbouncer.ini')
+    await writeFile(
+      file,
+      [
+        '[databases]',
+        `* = host=${server.hostname} port=${server.port || 5432} user=${server.username}${password}`,
+        '[pgbouncer]',
+        `listen_port = ${port}`,
+        'listen_addr = 127.0.0.1',
+        'unix_socket_dir =',
+        'auth_type = any',
+        'pool_mode = transaction',
+        // Fewer servers than clients: what one leaves behind, another finds.
+        'default_pool_size = 2',
+        '',
+      ].join('\n'),
+    )
+    bouncer = spawn(program, [file], {
+      cwd: '/',
+      stdio: 'ignore',
+      ...asAccount(await accountForServer()),
+    })
+    const through = new URL(test.connectionString)
+    through.hostname = '127.0.0.1'
+    through.port = String(port)
+    url = through.href
+    db = createDatabase({ connectionString: url, max: 8 })
+    for (let tries = 0; ; tries += 1) {
+      try {
+        await db.query(sql`select 1`)
+        break
+      } catch (error) {
+        if (tries > 100) throw error
+        await new Promise((resolve) => setTimeout(resolve, 50))
+      }
+    }
+  })
+  afterAll(async () => {
+    if (!program) return
+    await db.close()
+    const exit = new Promise((resolve) => bouncer.once('exit', resolve))
+    bouncer.kill('SIGTERM')
+    await exit
+    await test.drop()
+    await rm(folder, { recursive: true, force: true })
+  })
+
+  beforeEach(({ skip }) => skip(!program, 'pgbouncer is not installed'))
+
+  it('statements with parameters of many clients do not collide', async () => {
+    const answers = await Promise.all(
+      Array.from({ length: 200 }, (_, n) => db.query(sql`select ${n}::int4, ${[String(n), null]}::text[]`)),
+    )
+    expect(answers.map(({ rows }) => rows[0])).toEqual(
+      Array.from({ length: 200 }, (_, n) => [n, [String(n), null]]),
+    )
+  })
+
+  it('settings of a transaction do not leak to the next client', async () => {
+    await Promise.all(
+      Array.from({ length: 50 }, async (_, n) => {
+        const show = sql`select current_setting('lock_timeout')`
+        if (n % 2 === 0) {
+          const { rows } = await db.transaction({ lockTimeoutMs: 123, statementTimeoutMs: 4567 }, (tx) =>
+            tx.query(show),
+          )
+          expect(rows).toEqual([['123ms']])
+        } else expect((await db.query(show)).rows).toEqual([['0']])
+      }),
+    )
+  })
+
+  it('a transaction stays on its server and rolls back as a whole', async () => {
+    await db.execute('create table kept (n int4 primary key)')
+    const failing = db.transaction({}, async (tx) => {
+      await tx.query(sql`insert into kept values (1)`)
+      await Promise.all(Array.from({ length: 5 }, () => db.query(sql`select pg_sleep(0.01)`)))
+      await tx.query(sql`insert into kept values (1)`)
+    })
+    await expect(failing).rejects.toMatchObject({ code: 'TM_DUPLICATE_KEY' })
+    expect((await db.query(sql`select count(*) from kept`)).rows).toEqual([[0n]])
+  })
+
+  it('COPY goes in and out', async () => {
+    await db.transaction({}, async (tx) => {
+      await tx.execute('create table copied (n int8)')
+      const lines = Array.from({ length: 10_000 }, (_, n) => `${n}\n`).join('')
+      expect(await tx.copyFrom(sql`copy copied from stdin`, [Buffer.from(lines)])).toBe(10_000)
+      const parts: Uint8Array[] = []
+      for await (const part of tx.copyTo(sql`copy (select n from copied order by n) to stdout`))
+        parts.push(part)
+      expect(Buffer.concat(parts).toString()).toBe(lines)
+    })
+  })
+
+  it('a signal stops the statement in the server', async () => {
+    const abort = new AbortController()
+    setTimeout(() => abort.abort(), 100)
+    const call = db.query(sql`select pg_sleep(60), 'through the bouncer'`, { signal: abort.signal })
+    await expect(call).rejects.toMatchObject({ code: 'TM_CANCELLED' })
+    const running = sql`
+      select count(*) from pg_stat_activity
+      where state = 'active' and query like '%through the bouncer%' and pid <> pg_backend_pid()`
+    for (let tries = 0; (await test.db.query(running)).rows[0]![0] !== 0n; tries += 1) {
+      if (tries > 200) throw new Error('it runs on')
+      await new Promise((resolve) => setTimeout(resolve, 25))
+    }
+  })
+})
