@@ -27,10 +27,19 @@ type Named = { readonly name: string }
  */
 export type Database<
   Config extends { readonly datasets: readonly Named[]; readonly views?: readonly Named[] },
-> = {
-  [D in Config['datasets'][number] as D['name']]: KyselyTable<D>
-} & {
-  [V in NonNullable<Config['views']>[number] as V['name']]: KyselyView<
-    ViewColumnsOf<V> extends infer C extends Columns ? C : never
-  >
-}
+> = string extends Config['datasets'][number]['name']
+  ? UnknownDatabase
+  : {
+      [D in Config['datasets'][number] as D['name']]: KyselyTable<D>
+    } & {
+      [V in NonNullable<Config['views']>[number] as V['name']]: KyselyView<
+        ViewColumnsOf<V> extends infer C extends Columns ? C : never
+      >
+    }
+
+/**
+ * Of a configuration that TypeScript knows nothing of: Kysely is invariant in its database, so nothing narrower would take
+ * the engine of a known configuration where any engine will do.
+ */
+// biome-ignore lint/suspicious/noExplicitAny: see above
+type UnknownDatabase = any

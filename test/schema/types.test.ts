@@ -16,6 +16,7 @@ import {
   type Row,
   type StoredDefinition,
   type TableDefinition,
+  type TidemarkConfig,
   type TimeColumn,
   t,
   table,
@@ -201,6 +202,13 @@ describe("Kysely's Database follows the configuration", () => {
     expectTypeOf<Updateable<DB['public.hosts']>>().toEqualTypeOf<{ host?: string; rack?: string | null }>()
     expectTypeOf<InsertRow<typeof cpu>>().toExtend<Insertable<DB['metrics.cpu']>>()
     expectTypeOf<Insertable<DB['metrics.cpu']>>().toExtend<InsertRow<typeof cpu>>()
+  })
+
+  test('Kysely of a known configuration is one of any configuration', () => {
+    expectTypeOf<Database<TidemarkConfig>>().toBeAny()
+    expectTypeOf<DB>().not.toBeAny()
+    expectTypeOf<Kysely<DB>>().toExtend<Kysely<Database<TidemarkConfig>>>()
+    expectTypeOf<typeof config>().toExtend<TidemarkConfig>()
   })
 
   test('a view can be selected from and not written to', () => {
