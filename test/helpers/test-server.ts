@@ -1,9 +1,10 @@
 import { execFileSync, spawn } from 'node:child_process'
 import { chmodSync, chownSync, existsSync, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs'
-import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { accountForServer, asAccount } from '../../src/postgres/embedded/account.ts'
+import { anyFreePort } from '../../src/postgres/embedded/port.ts'
 
 /** A server of one test run. Not durable, and gone when the run ends, however it ends. */
 export interface TestServer {
@@ -32,14 +33,14 @@ const settings: Readonly<Record<string, string>> = {
 
 export async function startTestServer(lane: string, bin: string): Promise<TestServer> {
   const dir = mkdtempSync(join(tmpdir(), `tidemark-test-${lane}-`))
-  const owner = ownerOfServers()
+  const owner = await accountForServer()
   if (owner) chownSync(dir, owner.uid, owner.gid)
   else chmodSync(dir, 0o700)
   const data = join(dir, 'data')
-  const as = { cwd: dir, ...(owner ?? {}) }
+  const as = { cwd: dir, ...asAccount(owner) }
   const initdb = ['-D', data, '-U', 'postgres', '-A', 'trust', '-E', 'UTF8', '--locale=C.UTF-8', '-N']
   execFileSync(join(bin, 'initdb'), initdb, { ...as, stdio: ['ignore', 'ignore', 'pipe'] })
-  const port = await freePort()
+  const port = await anyFreePort()
   const options = Object.entries({ ...settings, port: String(port) }).flatMap(([k, v]) => ['-c', `${k}=${v}`])
   const logFile = join(dir, 'server.log')
   const log = openSync(logFile, 'a')
@@ -97,27 +98,4 @@ export async function startTestServer(lane: string, bin: string): Promise<TestSe
 function readyIn(data: string): boolean {
   const file = join(data, 'postmaster.pid')
   return existsSync(file) && readFileSync(file, 'utf8').split('\n')[7]?.trim() === 'ready'
-}
-
-/** PostgreSQL refuses root. */
-function ownerOfServers(): { uid: number; gid: number } | null {
-  if (process.getuid?.() !== 0) return null
-  for (const name of ['postgres', 'nobody']) {
-    const line = readFileSync('/etc/passwd', 'utf8')
-      .split('\n')
-      .find((each) => each.startsWith(`${name}:`))
-    if (line) return { uid: Number(line.split(':')[2]), gid: Number(line.split(':')[3]) }
-  }
-  return { uid: 65534, gid: 65534 }
-}
-
-function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const probe = createServer()
-    probe.once('error', reject)
-    probe.listen(0, '127.0.0.1', () => {
-      const { port } = probe.address() as { port: number }
-      probe.close(() => resolve(port))
-    })
-  })
 }

@@ -20,6 +20,7 @@ describe('behind PgBouncer in transaction mode', () => {
   let db: Database
 
   beforeAll(async () => {
+    if (!program) return
     test = await createTestDatabase()
     folder = await mkdtemp(join(tmpdir(), 'tidemark-pgbouncer-'))
     await chmod(folder, 0o755)
