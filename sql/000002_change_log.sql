@@ -45,6 +45,8 @@ create table tidemark.change_audit (
   database_oid oid not null,
   -- ranges of entries that were trimmed and that `position` does not see
   trimmed tstzmultirange not null default '{}',
+  -- the same since the audit that is under way began
+  trimmed_meanwhile tstzmultirange not null default '{}',
   audited_at timestamptz not null default now()
 );
 

@@ -1,3 +1,5 @@
+export type { AuditOptions, AuditReport, UnloggedChange } from './audit.ts'
+export { auditChunk, auditHypertable } from './audit.ts'
 export type { Consumer, MissedRange, Missing, ReadMissingOptions } from './consumer.ts'
 export { advance, createConsumer, dropConsumer, readMissing } from './consumer.ts'
 export type { HypertableRecord, Partition, TableName } from './hypertable.ts'

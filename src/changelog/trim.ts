@@ -76,7 +76,7 @@ export async function trimChangeLog(
         ),
         kept_for_audit as (
           update tidemark.change_audit as a
-          set trimmed = a.trimmed + t.ranges
+          set trimmed = a.trimmed + t.ranges, trimmed_meanwhile = a.trimmed_meanwhile + t.ranges
           from (
             select range_agg(tstzrange(d.range_from, d.range_to)) as ranges
             from trimmed as d

@@ -79,7 +79,9 @@ describe('pages of rows', () => {
           const whole = await page(request(dataset, { direction, limit: 1_000 }))
           expect(whole.cursor).toBeNull()
           expect(whole.rows).toHaveLength(dataset.primaryKey ? 240 : 280)
-          expect(paged.map(text)).toEqual(whole.rows.map(text))
+          // Without a key, where a page ends decides the order within that instant.
+          const order = (rows: readonly string[]) => (dataset.primaryKey ? rows : [...rows].sort())
+          expect(order(paged.map(text))).toEqual(order(whole.rows.map(text)))
           if (dataset.kind === 'table') return
           const times = paged.map(([time]) => time as bigint)
           for (let i = 1; i < times.length; i++)
@@ -91,7 +93,7 @@ describe('pages of rows', () => {
   })
 
   test('are the same backwards', async () => {
-    for (const dataset of [keyed, loose, plain]) {
+    for (const dataset of [keyed, plain, heap]) {
       const forwards = await allPages(request(dataset, {}))
       const backwards = await allPages(request(dataset, { direction: 'desc', limit: 7 }))
       expect(backwards.map(text)).toEqual(forwards.map(text).reverse())
@@ -163,6 +165,29 @@ describe('pages of rows', () => {
     expect((await page(request(wide, { limit: 100 }), tiny)).rows).toHaveLength(1)
   })
 
+  test('without a key are the same each time, and as they are written apart from their ends', async () => {
+    const whole = async (direction: 'asc' | 'desc') =>
+      (await page(request(loose, { direction, limit: 1_000 }))).rows.map(text)
+    const forwards = await whole('asc')
+    expect(await whole('asc')).toEqual(forwards)
+    expect((await whole('desc')).reverse()).toEqual(forwards)
+  })
+
+  test('hold an instant with more rows than one statement reads', async () => {
+    const burst = hypertable('paged.burst', { columns, time: 'time' })
+    await createForReading(base.db, burst, chunksFrom(start, hour, 3))
+    await base.db.query(sql`
+      insert into paged.burst
+      select timestamptz '2026-01-01 00:30Z' + case when i > 2500 then i * interval '1 second' else '0' end, 'h', i, null
+      from generate_series(1, 2600) i`)
+    for (const limit of [700, 999, 1_000, 1_001, 2_500, 10_000])
+      for (const direction of ['asc', 'desc'] as const) {
+        const rows = await allPages(request(burst, { limit, direction }))
+        expect(new Set(rows.map((row) => row[2])).size).toBe(2_600)
+        expect(rows).toHaveLength(2_600)
+      }
+  })
+
   test('stop reading when they are full', async () => {
     const { rowsRead } = await page(request(keyed, { limit: 10, direction: 'desc' }))
     expect(rowsRead).toBe(11)
@@ -178,7 +203,7 @@ describe('pages of rows', () => {
       encode(['1', '2']),
       encode(['a', '1', 1]),
       encode(['1', '9223372036854775808', 1]),
-      encode(['1', '1', 0]),
+      encode(['1', '1', -1]),
     ]
     for (const cursor of forged)
       await expect(page(request(loose, { cursor }))).rejects.toMatchObject({
