@@ -2,7 +2,7 @@ import type { ColumnType } from '../schema/index.ts'
 import { infinityInstant, isFiniteInstant, minusInfinityInstant } from '../time/index.ts'
 import { TidemarkError } from '../util/errors.ts'
 
-/** Where a page ended: the order's keys of its last row, and how many rows with these keys have been shown. */
+/** Where a page ended: the order's keys of its last row, and how many rows with these keys have been shown; 0: not one, it begins with them. */
 export interface RowCursor {
   /** In the forms that PostgreSQL's answers have (timestamptz and int8 bigint). */
   readonly keys: readonly unknown[]
@@ -32,7 +32,7 @@ export function decodeCursor(text: string, keys: readonly { readonly type: Colum
   }
   if (!Array.isArray(parts) || parts.length !== keys.length + 1) throw refused()
   const seen: unknown = parts.at(-1)
-  if (!Number.isSafeInteger(seen) || (seen as number) < 1) throw refused()
+  if (!Number.isSafeInteger(seen) || (seen as number) < 0) throw refused()
   const values = keys.map(({ type }, i) => {
     const value: unknown = parts[i]
     if (typeof value !== 'string' || !forms[type].test(value)) throw refused()
