@@ -22,9 +22,9 @@ import {
   readPart,
   settleAll,
 } from './read-parts.ts'
-import { type OutputColumn, outputColumns } from './references.ts'
+import { columnOf, type OutputColumn, outputColumns } from './references.ts'
 import { type BucketPlan, everything, type ScanRequest } from './tier.ts'
-import { compareNullable } from './values.ts'
+import { canonicalKey, compareNullable } from './values.ts'
 
 /** What stays the same for every stretch that one query reads. */
 interface Run {
@@ -213,19 +213,30 @@ async function readFromEnd(run: Run, newest: boolean, limit: number): Promise<In
 }
 
 function createFinisher(node: AggregateQueryNode, plan: StatePlan): (cell: MergedCell) => InnerRow {
-  const steps = plan.steps.map((step) => ({
+  const steps = plan.steps.map((step, i) => ({
     definition: aggregates[step.fn] as AggregateDefinition,
     spec: (plan.states[step.state] as StatePlan['states'][number]).spec,
     state: step.state,
     options: step.options,
+    scale: declaredScale(node, i),
   }))
   const hasBucket = node.bucket !== null
   return (cell) => {
     const row: InnerRow = hasBucket ? [cell.bucket, ...cell.keys] : [...cell.keys]
-    for (const { definition, spec, state, options } of steps)
-      row.push(definition.finish(cell.states[state] as AggregateState, spec, options))
+    for (const { definition, spec, state, options, scale } of steps) {
+      const value = definition.finish(cell.states[state] as AggregateState, spec, options)
+      row.push(scale === null ? value : canonicalKey('numeric', value, scale))
+    }
     return row
   }
+}
+
+/** A value of a numeric(12, 2) column has two decimals in aggregates too, as it has in rows. */
+function declaredScale(node: AggregateQueryNode, i: number): number | null {
+  const { fn, ref } = (node.select[i] as AggregateQueryNode['select'][number]).aggregate
+  if (ref === null || !['min', 'max', 'first', 'last'].includes(fn)) return null
+  const column = columnOf(node.dataset, ref.column)
+  return column?.type === 'numeric' ? column.scale : null
 }
 
 function createHaving(

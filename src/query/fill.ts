@@ -146,8 +146,9 @@ export function interpolate(type: ResultType, a: unknown, b: unknown, part: bigi
   if (type === 'numeric') return interpolateNumeric(String(a), String(b), part, whole)
   const share = Number(part) / Number(whole)
   const [from, to] = [a as number, b as number]
-  // Not from + (to - from) * share: the difference of two finite numbers can overflow.
-  const value = from === to ? from : from * (1 - share) + to * share
+  const difference = to - from
+  // The difference of two finite numbers can overflow; then the ends are weighed one by one.
+  const value = Number.isFinite(difference) ? from + difference * share : from * (1 - share) + to * share
   if (type === 'float8') return value
   if (type === 'float4') return Math.fround(value)
   // + 0: a rounded-away negative is 0, not -0.

@@ -33,7 +33,6 @@ export type { QueryContext } from './read-parts.ts'
 export { inputTypeOf, type OutputColumn, outputColumns, typeOfOutput } from './references.ts'
 export type * from './tier.ts'
 export { everything } from './tier.ts'
-export { canonicalKey, keyText } from './values.ts'
 export type {
   AggregateInput,
   AggregateQueryInput,
@@ -52,3 +51,4 @@ export type {
   RowsInput,
   WhereInput,
 } from './types.ts'
+export { canonicalKey, keyText } from './values.ts'

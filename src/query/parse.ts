@@ -82,6 +82,8 @@ export function parseQuery(input: unknown, context: ParseContext): QueryNode {
     budget: { nodes: 0 },
   }
   const query = plainObject(input, 'query', 'a query such as { select: { rows: { "fn": "count" } } }')
+  if (query['select'] !== undefined && query['latestBy'] !== undefined)
+    fail('latestBy', 'select and latestBy are two kinds of query; ask for one of them')
   const node =
     query['select'] !== undefined
       ? parseAggregateQuery(query, full)

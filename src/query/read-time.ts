@@ -27,8 +27,8 @@ function placed<T>(path: string, read: () => T): T {
 
 /** ISO text with a zone, a date alone (UTC), `now`, relative text, a Date, or microseconds as bigint; `infinity` too. */
 export function readInstant(value: unknown, path: string, clock: Clock): Instant {
-  if (value === 'infinity') return infinityInstant
-  if (value === '-infinity') return minusInfinityInstant
+  if (value === 'infinity' || value === infinityInstant) return infinityInstant
+  if (value === '-infinity' || value === minusInfinityInstant) return minusInfinityInstant
   return placed(path, () => parsePoint(value as RangePoint, clock.now(), null))
 }
 

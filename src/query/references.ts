@@ -26,12 +26,8 @@ export function columnOf(dataset: DatasetDefinition, name: string): ColumnDefini
   return Object.hasOwn(dataset.columns, name) ? (dataset.columns[name] as ColumnDefinition) : null
 }
 
-/**
- * The column, or the place inside a jsonb column, that a text names. A column whose own name has a dot is found
- * first.
- */
+/** The column, or the place inside a jsonb column, that a text names. A column's own name has no dot. */
 export function parseRef(dataset: DatasetDefinition, text: string, path: string): ColumnRef {
-  if (columnOf(dataset, text)) return { column: text, path: [] }
   const [column = '', ...inner] = splitPath(text, path)
   const definition = columnOf(dataset, column)
   if (!definition)
@@ -41,10 +37,7 @@ export function parseRef(dataset: DatasetDefinition, text: string, path: string)
     )
   if (inner.length === 0) return { column, path: [] }
   if (definition.type !== 'jsonb')
-    fail(
-      path,
-      `"${column}" is ${definition.type}; only a jsonb column has paths (a dot in a name is written \\.)`,
-    )
+    fail(path, `"${column}" is ${definition.type}; only a jsonb column has paths`)
   if (inner.includes('')) fail(path, `the path "${text}" has an empty key`)
   if (inner.some((key) => key.includes('\0'))) fail(path, 'a key cannot hold the character U+0000')
   return { column, path: inner }

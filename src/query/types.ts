@@ -75,15 +75,16 @@ export type JsonCondition = WithNot<Comparisons<JsonScalar> & Patterns, JsonScal
  * @example
  * { status: 'ok', latencyMs: { gte: 10, lt: 20 }, 'properties.plan': 'pro', $or: [{ model: null }, { model: { like: 'a%' } }] }
  */
-export type WhereInput<D> = string extends ColumnNames<D>
-  ? { readonly [name: string]: unknown }
-  : { readonly [K in ColumnNames<D>]?: ConditionOf<ColumnTypeOf<D, K>> } & {
-      readonly [K in JsonPath<D>]?: JsonCondition
-    } & {
-      readonly $or?: readonly WhereInput<D>[]
-      readonly $and?: readonly WhereInput<D>[]
-      readonly $not?: WhereInput<D>
-    }
+export type WhereInput<D> =
+  string extends ColumnNames<D>
+    ? { readonly [name: string]: unknown }
+    : { readonly [K in ColumnNames<D>]?: ConditionOf<ColumnTypeOf<D, K>> } & {
+        readonly [K in JsonPath<D>]?: JsonCondition
+      } & {
+        readonly $or?: readonly WhereInput<D>[]
+        readonly $and?: readonly WhereInput<D>[]
+        readonly $not?: WhereInput<D>
+      }
 
 // What a query says
 
@@ -226,7 +227,11 @@ export type CheckedQuery<D, Q> = Q extends { readonly select: infer S extends ob
   : {
       readonly [K in keyof Q]: K extends 'where'
         ? ExactWhere<D, Q[K]>
-        : K extends (Q extends { readonly latestBy: readonly string[] } ? keyof LatestInput<D> : keyof RowsInput<D>)
+        : K extends (
+              Q extends { readonly latestBy: readonly string[] }
+                ? keyof LatestInput<D>
+                : keyof RowsInput<D>
+            )
           ? Q[K]
           : never
     }
@@ -237,7 +242,11 @@ type OrderOf<Names extends string> = readonly (Names | `-${Names}`)[] | Names | 
 
 type NumberOrNull = number | null
 
-type SumOf<T> = T extends 'int2' | 'int4' ? bigint | null : T extends 'int8' | 'numeric' ? string | null : NumberOrNull
+type SumOf<T> = T extends 'int2' | 'int4'
+  ? bigint | null
+  : T extends 'int8' | 'numeric'
+    ? string | null
+    : NumberOrNull
 type TypeAt<D, C> = C extends ColumnNames<D> ? ColumnTypeOf<D, C> : 'json'
 type ValueAt<D, C> = C extends keyof Row<D> ? NonNullable<Row<D>[C]> | null : never
 
@@ -271,7 +280,9 @@ type AggregateRow<D, Q, S> = Flat<
   (HasBucket<Q> extends true ? { bucket: string } : unknown) & {
     [N in GroupNames<Q>]: N extends keyof Row<D> ? Row<D>[N] : string | null
   } & {
-    -readonly [K in keyof S]: MayLeaveGaps<Q> extends true ? AggregateValue<D, S[K]> | null : AggregateValue<D, S[K]>
+    -readonly [K in keyof S]: MayLeaveGaps<Q> extends true
+      ? AggregateValue<D, S[K]> | null
+      : AggregateValue<D, S[K]>
   }
 >
 
@@ -280,10 +291,11 @@ type PickedRow<D, Q> = Q extends { readonly columns: readonly (infer N)[] }
   : Row<D>
 
 /** A row of the answer to a query. A query that TypeScript knows nothing of has rows of anything. */
-export type QueryRow<D, Q> = string extends ColumnNames<D>
-  ? OutputRow
-  : [QueryInput<D>] extends [Q]
+export type QueryRow<D, Q> =
+  string extends ColumnNames<D>
     ? OutputRow
-    : Q extends { readonly select: infer S extends object }
-      ? AggregateRow<D, Q, S>
-      : PickedRow<D, Q>
+    : [QueryInput<D>] extends [Q]
+      ? OutputRow
+      : Q extends { readonly select: infer S extends object }
+        ? AggregateRow<D, Q, S>
+        : PickedRow<D, Q>

@@ -56,19 +56,14 @@ function rangeArbitrary(time: string, rows: readonly NaiveRow[]): fc.Arbitrary<I
   )
 }
 
-function escaped(name: string): string {
-  return name.replace(/[\\.]/g, '\\$&')
-}
-
 /** Conditions on one column or path, with values that are there. */
 function conditionArbitraries(options: RandomQueryOptions, rows: readonly NaiveRow[]): fc.Arbitrary<Input>[] {
   const conditions: fc.Arbitrary<Input>[] = []
   for (const [name, { type }] of Object.entries(options.dataset.columns)) {
-    const key = options.dataset.columns[name] ? name : escaped(name)
     const nulls = fc.constantFrom(null, { not: null }, { ne: null })
     const present = rows.map((row) => row[name]).filter((value) => value !== null)
     if (type === 'jsonb' || present.length === 0) {
-      conditions.push(nulls.map((condition) => ({ [key]: condition })))
+      conditions.push(nulls.map((condition) => ({ [name]: condition })))
       continue
     }
     if (type === 'text[]') {
@@ -80,12 +75,12 @@ function conditionArbitraries(options: RandomQueryOptions, rows: readonly NaiveR
             nulls,
             item.map((contains) => ({ contains })),
           )
-          .map((c) => ({ [key]: c })),
+          .map((c) => ({ [name]: c })),
       )
       continue
     }
     const value = fc.constantFrom(...present)
-    conditions.push(fc.oneof(nulls, ...comparisons(value, type === 'text')).map((c) => ({ [key]: c })))
+    conditions.push(fc.oneof(nulls, ...comparisons(value, type === 'text')).map((c) => ({ [name]: c })))
   }
   for (const path of options.paths ?? []) {
     const [column = '', ...inner] = path.split('.')

@@ -52,7 +52,17 @@ async function query<D extends DatasetDefinition, const Q extends QueryInput<D>>
   const tier = createMemoryTier({
     dataset,
     rows: [
-      { time: 0n, model: 'a', ok: true, tokens: 3, bytes: 5n, cost: '1.5', latencyMs: 7, labels: [], properties: { plan: 'pro' } },
+      {
+        time: 0n,
+        model: 'a',
+        ok: true,
+        tokens: 3,
+        bytes: 5n,
+        cost: '1.5',
+        latencyMs: 7,
+        labels: [],
+        properties: { plan: 'pro' },
+      },
     ],
   })
   const answer = await executeQuery(parseQuery(input, { dataset, clock }), {
@@ -160,15 +170,23 @@ describe('the types of an answer', () => {
       select: { n: count(), tokens: sum('tokens') },
       fill: 'null',
     })
-    expectTypeOf(filled.rows).toEqualTypeOf<readonly { bucket: string; n: number | null; tokens: bigint | null }[]>()
+    expectTypeOf(filled.rows).toEqualTypeOf<
+      readonly { bucket: string; n: number | null; tokens: bigint | null }[]
+    >()
     expect(filled.rows[1]).toEqual({ bucket: '1970-01-01T01:00:00Z', n: null, tokens: null })
-    const constant = await query(requests, { bucket: '1 hour', select: { n: count() }, fill: { constant: 0 } })
+    const constant = await query(requests, {
+      bucket: '1 hour',
+      select: { n: count() },
+      fill: { constant: 0 },
+    })
     expectTypeOf(constant.rows).toEqualTypeOf<readonly { bucket: string; n: number }[]>()
   })
 
   it('are the columns of rows and of newest rows', async () => {
     const rows = await query(requests, { columns: ['time', 'bytes', 'labels'], direction: 'desc', limit: 5 })
-    expectTypeOf(rows.rows).toEqualTypeOf<readonly { time: string; bytes: bigint; labels: (string | null)[] }[]>()
+    expectTypeOf(rows.rows).toEqualTypeOf<
+      readonly { time: string; bytes: bigint; labels: (string | null)[] }[]
+    >()
     const newest = await query(requests, { latestBy: ['model'], columns: ['model', 'latencyMs'] })
     expectTypeOf(newest.rows).toEqualTypeOf<readonly { model: string; latencyMs: number | null }[]>()
     const all = await query(requests, { where: { model: { like: 'a%' } } })
@@ -199,7 +217,9 @@ describe('the types of an answer', () => {
     // @ts-expect-error a text is not a number
     await expect(query(requests, { where: { latencyMs: { gte: 'abc' } } })).rejects.toThrow('not a number')
     // @ts-expect-error there is no such column
-    await expect(query(requests, { where: { status: 'ok' }, select: { n: count() } })).rejects.toThrow('status')
+    await expect(query(requests, { where: { status: 'ok' }, select: { n: count() } })).rejects.toThrow(
+      'status',
+    )
     // @ts-expect-error there is no such column in a nested filter
     await expect(query(requests, { where: { $or: [{ state: 'ok' }] } })).rejects.toThrow('state')
     await expect(
@@ -215,6 +235,8 @@ describe('the types of an answer', () => {
     // @ts-expect-error limit belongs to it, cursor does not
     await expect(query(requests, { latestBy: ['model'], cursor: 'x' })).rejects.toThrow('cursor')
     // @ts-expect-error jsonb is no group
-    await expect(query(requests, { by: ['properties'], select: { n: count() } })).rejects.toThrow('properties.key')
+    await expect(query(requests, { by: ['properties'], select: { n: count() } })).rejects.toThrow(
+      'properties.key',
+    )
   })
 })
