@@ -1,4 +1,4 @@
-import type { BatchWriter } from '../hot/index.ts'
+import type { BatchInsert, BatchWriter } from '../hot/index.ts'
 import { openParquet } from '../lake/index.ts'
 import type { Database } from '../postgres/index.ts'
 import type { CanonicalValue, StoredDefinition } from '../schema/index.ts'
@@ -172,6 +172,16 @@ interface Batch {
 
 const progressEveryMs = 100
 
+/** Rows of a batch that a constraint may refuse; with more the import stops with the constraint's error. */
+const maxRefusedRows = 100
+
+/** Rolls back what was only tried. */
+class ProbePassed extends Error {}
+
+function isConstraint(error: unknown): error is TidemarkError {
+  return isTidemarkError(error) && error.code === 'TM_CONSTRAINT'
+}
+
 class ImportRun implements RecordSink {
   readonly #request: ImportRequest
   readonly #options: ResolvedImportOptions
@@ -184,6 +194,8 @@ class ImportRun implements RecordSink {
   readonly #inFlight = new Set<Promise<void>>()
   readonly #stop = new AbortController()
   #failure: { readonly error: unknown } | null = null
+  /** Why reading has ended early: the batches before are written, the open one is not. */
+  #halt: TidemarkError | null = null
   #ready: Batch[] = []
   #batch: Batch | null = null
   #isBytes: () => boolean = () => false
@@ -196,6 +208,7 @@ class ImportRun implements RecordSink {
   #updated = 0
   #ignored = 0
   #progressAt = 0
+  readonly #connections: number
 
   constructor(
     request: ImportRequest,
@@ -210,6 +223,8 @@ class ImportRun implements RecordSink {
     this.#plan = plan
     this.#claim = claim
     this.#maker = new RowMaker(source.path, plan, request.definition)
+    // of rows with one key the first (ignore) or the last (update) of the file wins: batches have to keep their order
+    this.#connections = options.onConflict === 'error' ? options.connections : 1
     this.#dead = claim.dead
     this.#committedRows = claim.rows
     this.#committedDead = claim.dead
@@ -223,8 +238,9 @@ class ImportRun implements RecordSink {
       this.#checkSignal()
       if (this.#plan.format === 'parquet') await this.#readParquet()
       else await this.#readText()
-      if (this.#batch) this.#close(this.#batch)
+      if (this.#batch && this.#halt === null) this.#close(this.#batch)
       await this.#flow(0)
+      if (this.#halt !== null) throw this.#halt
     } finally {
       signal?.removeEventListener('abort', cancel)
     }
@@ -265,7 +281,7 @@ class ImportRun implements RecordSink {
     for await (const block of toTextBlocks(bytes, this.#source.path, this.#options.maxRecordBytes)) {
       reader.push(block)
       if (this.#isEnough) return
-      await this.#flow(this.#options.connections)
+      await this.#flow(this.#connections)
     }
     reader.end()
   }
@@ -286,7 +302,7 @@ class ImportRun implements RecordSink {
           (this.#source.sizeBytes * this.#records) / Math.max(1, file.rowCount),
         )
         if (this.#isEnough) return
-        await this.#flow(this.#options.connections)
+        await this.#flow(this.#connections)
       }
     } finally {
       file.close()
@@ -294,6 +310,7 @@ class ImportRun implements RecordSink {
   }
 
   get #isEnough(): boolean {
+    if (this.#halt !== null) return true
     return this.#plan.limit !== null && this.#records >= this.#plan.limit
   }
 
@@ -355,6 +372,8 @@ class ImportRun implements RecordSink {
   }
 
   #close(batch: Batch): void {
+    // the open batch of an import that has ended is not written
+    if (this.#halt !== null) return
     this.#batch = null
     if (!batch.isCommitted) this.#ready.push(batch)
   }
@@ -366,14 +385,17 @@ class ImportRun implements RecordSink {
   }
 
   #refuse(batch: Batch, letter: DeadLetter): void {
-    if (this.#options.strict) throw strictProblem(this.#source.path, letter)
+    if (this.#options.strict) {
+      this.#halt = strictProblem(this.#source.path, letter)
+      return
+    }
     batch.dead.push(letter)
     this.#dead++
     const { maxDead, maxDeadShare } = this.#options
-    if (this.#dead > maxDead) throw this.#tooManyDead(letter, `more than maxDead (${maxDead})`)
+    if (this.#dead > maxDead) this.#halt = this.#tooManyDead(letter, `more than maxDead (${maxDead})`)
     const records = this.#records + 1
     if (records >= deadShareAfter && this.#dead > records * maxDeadShare)
-      throw this.#tooManyDead(
+      this.#halt = this.#tooManyDead(
         letter,
         `more than maxDeadShare (${maxDeadShare}) of the first ${records} records`,
       )
@@ -393,7 +415,7 @@ class ImportRun implements RecordSink {
   async #flow(room: number): Promise<void> {
     for (;;) {
       this.#checkSignal()
-      while (this.#ready.length > 0 && this.#inFlight.size < this.#options.connections)
+      while (this.#ready.length > 0 && this.#inFlight.size < this.#connections)
         this.#start(this.#ready.shift()!)
       this.#report(false)
       if (this.#ready.length === 0 && (room > 0 || this.#inFlight.size === 0)) break
@@ -414,28 +436,88 @@ class ImportRun implements RecordSink {
   }
 
   async #write(batch: Batch): Promise<void> {
-    const { writer, definition } = this.#request
-    const written = await writer.insertBatch({
-      definition,
-      rows: batch.rows,
-      onConflict: this.#options.onConflict,
-      inTransaction: (connection) =>
-        commitBatch(
-          connection,
-          definition.name,
-          this.#source.path,
-          this.#claim,
-          batch.number,
-          batch.rows.length,
-          batch.dead,
-        ),
-      signal: this.#stop.signal,
-    })
+    try {
+      await this.#commit(batch)
+    } catch (error) {
+      if (!isConstraint(error) || this.#options.strict) throw error
+      await this.#commit(await this.#withoutRefused(batch, error))
+    }
+  }
+
+  async #commit(batch: Batch): Promise<void> {
+    const { definition } = this.#request
+    const written = await this.#insert(batch.rows, (connection) =>
+      commitBatch(
+        connection,
+        definition.name,
+        this.#source.path,
+        this.#claim,
+        batch.number,
+        batch.rows.length,
+        batch.dead,
+      ),
+    )
     this.#inserted += written.inserted
     this.#updated += written.updated
     this.#ignored += written.ignored
     this.#committedRows += batch.rows.length
     this.#committedDead += batch.dead.length
+  }
+
+  #insert(
+    rows: readonly CanonicalValue[][],
+    inTransaction: BatchInsert['inTransaction'],
+  ): ReturnType<BatchWriter['insertBatch']> {
+    const { writer, definition } = this.#request
+    const { onConflict } = this.#options
+    return writer.insertBatch({ definition, rows, onConflict, inTransaction, signal: this.#stop.signal })
+  }
+
+  /**
+   * The batch with the rows that a constraint of the table refuses as dead letters. They are found by halving, in
+   * transactions that are rolled back: some 2 * log2(batchRows) for each, so only for a few in a batch.
+   */
+  async #withoutRefused(batch: Batch, error: TidemarkError): Promise<Batch> {
+    const refusals = new Map<number, string>()
+    const search = async (from: number, to: number): Promise<void> => {
+      const problem = await this.#probe(batch.rows.slice(from, to))
+      if (problem === null) return
+      if (to - from === 1) {
+        refusals.set(from, problem.message)
+        if (refusals.size > maxRefusedRows) throw error
+        return
+      }
+      const middle = (from + to) >> 1
+      await search(from, middle)
+      await search(middle, to)
+    }
+    await search(0, batch.rows.length)
+    const letters = [...refusals].map(([index, message]): DeadLetter => {
+      const raw = JSON.stringify(batch.rows[index], (_key, value) =>
+        typeof value === 'bigint' ? String(value) : value,
+      )
+      return { line: batch.lines[index]!, column: null, value: null, reason: 'constraint', message, raw }
+    })
+    this.#dead += letters.length
+    if (this.#dead > this.#options.maxDead)
+      throw this.#tooManyDead(letters[0]!, `more than maxDead (${this.#options.maxDead})`)
+    return {
+      ...batch,
+      rows: batch.rows.filter((_, index) => !refusals.has(index)),
+      lines: batch.lines.filter((_, index) => !refusals.has(index)),
+      dead: [...batch.dead, ...letters],
+    }
+  }
+
+  /** What a constraint says to the rows; they are not written. */
+  async #probe(rows: readonly CanonicalValue[][]): Promise<TidemarkError | null> {
+    try {
+      await this.#insert(rows, () => Promise.reject(new ProbePassed()))
+    } catch (error) {
+      if (isConstraint(error)) return error
+      if (!(error instanceof ProbePassed)) throw error
+    }
+    return null
   }
 
   #checkSignal(): void {

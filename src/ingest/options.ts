@@ -40,7 +40,7 @@ export interface ImportOptions {
   readonly onConflict?: 'error' | 'ignore' | 'update'
   /** Records in a transaction. Default 20,000; more costs memory (some 10 MB for each of 10,000 wide rows). */
   readonly batchRows?: number
-  /** Connections that write at the same time. Default 2. */
+  /** Connections that write at the same time; one when onConflict is not error, so that rows keep their order. Default 2. */
   readonly connections?: number
   /** Records at most. Default all. */
   readonly limit?: number

@@ -398,7 +398,7 @@ export function guessTimeFormat(samples: readonly string[]): TimeGuess {
     }
     if (hits > (best?.hits ?? 0)) best = { format, hits, local, sample }
   }
-  if (best === null || best.hits * 2 <= samples.length) return { kind: 'unknown', example }
+  if (best === null || best.hits * 2 < samples.length) return { kind: 'unknown', example }
   const dayForm = dayForms.find((form) => best.format.startsWith(form.pattern))
   if (dayForm) {
     const other = dayForm.other + best.format.slice(dayForm.pattern.length)

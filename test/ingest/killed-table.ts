@@ -1,0 +1,8 @@
+import { hypertable, t } from '../../src/schema/index.ts'
+
+/** Without a key: nothing but the import itself keeps a row from coming in twice. */
+export const killed = hypertable('import.killed', {
+  columns: { time: t.timestamptz(), number: t.int4(), text: t.text() },
+  time: 'time',
+  chunk: '1 day',
+})
