@@ -14,7 +14,7 @@ export const llmRequests = hypertable('metrics.llm_requests', {
     latency_ms: t.float8().nullable(),
     prompt_tokens: t.int4(),
     completion_tokens: t.int4(),
-    cost_usd: t.numeric(14, 8).nullable(),
+    cost_usd: t.numeric().nullable(),
     properties: t.jsonb().nullable(),
   },
   time: 'time',
@@ -53,7 +53,7 @@ export const costTracking = hypertable('metrics.cost_tracking', {
     provider: t.text(),
     model: t.text(),
     user_id: t.text().nullable(),
-    cost_usd: t.numeric(14, 8),
+    cost_usd: t.numeric(),
   },
   time: 'time',
   indexes: [['model', '-time']],
@@ -128,6 +128,19 @@ export const recentRequests = view(
   where time > now() - interval '1 hour'
   order by time desc
   limit 1000`,
+  {
+    columns: {
+      time: t.timestamptz(),
+      provider: t.text(),
+      model: t.text(),
+      user_id: t.text().nullable(),
+      status: t.text(),
+      latency_ms: t.float8().nullable(),
+      prompt_tokens: t.int4(),
+      completion_tokens: t.int4(),
+      cost_usd: t.numeric().nullable(),
+    },
+  },
 )
 
 export const topModelsByUsage = view(
@@ -142,6 +155,9 @@ export const topModelsByUsage = view(
   group by model
   order by requests desc
   limit 100`,
+  {
+    columns: { model: t.text(), requests: t.int8(), tokens: t.numeric(), cost_usd: t.numeric().nullable() },
+  },
 )
 
 export default defineConfig({

@@ -8,7 +8,7 @@ export interface DatasetStatus {
   readonly kind: string
   /** false: declared, but not in the database yet. */
   readonly exists: boolean
-  /** PostgreSQL's own estimate; exact counts cost a scan. */
+  /** Of PostgreSQL's statistics; an exact count costs a scan. */
   readonly estimatedRows: number
   readonly bytes: { readonly rows: number; readonly indexes: number }
   readonly chunks: readonly ChunkStatus[]
@@ -75,8 +75,8 @@ async function readDatasets(
   const relations = await connection.query(sql`
     select d.name, c.oid is not null,
            coalesce((
-             select sum(greatest(p.reltuples, 0))::float8
-             from pg_partition_tree(c.oid) t join pg_class p on p.oid = t.relid
+             select sum(pg_stat_get_live_tuples(t.relid))::float8
+             from pg_partition_tree(c.oid) t
              where t.isleaf), 0)::float8,
            coalesce((select sum(pg_table_size(t.relid))::int8 from pg_partition_tree(c.oid) t where t.isleaf), 0)::int8,
            coalesce((select sum(pg_indexes_size(t.relid))::int8 from pg_partition_tree(c.oid) t where t.isleaf), 0)::int8,
@@ -90,7 +90,7 @@ async function readDatasets(
     order by d.n`)
   const chunks = await connection.query(sql`
     select h.schema_name || '.' || h.table_name, c.range_from, c.range_to, c.state,
-           coalesce(greatest(r.reltuples, 0), 0)::float8,
+           coalesce(pg_stat_get_live_tuples(r.oid), 0)::float8,
            coalesce(pg_total_relation_size(r.oid), 0)::int8
     from tidemark.chunk c
     join tidemark.hypertable h on h.id = c.hypertable_id
@@ -131,7 +131,7 @@ async function readDatasets(
 
 async function readChangeLog(connection: Queryable): Promise<Status['changeLog']> {
   const { rows } = await connection.query(sql`
-    select greatest(reltuples, 0)::float8, pg_total_relation_size(oid)
+    select pg_stat_get_live_tuples(oid)::float8, pg_total_relation_size(oid)
     from pg_class where oid = 'tidemark.change_log'::regclass`)
   const [entries, bytes] = rows[0] as [number, bigint]
   return { entries: Math.round(entries), bytes: Number(bytes) }
@@ -139,9 +139,9 @@ async function readChangeLog(connection: Queryable): Promise<Status['changeLog']
 
 async function readDeadLetters(connection: Queryable): Promise<Status['deadLetters']> {
   const { rows } = await connection.query(sql`
-    select dataset, reason_code, count(*)
+    select dataset, reason, count(*)
     from tidemark.dead_letter
-    group by dataset, reason_code
+    group by dataset, reason
     order by dataset, count(*) desc
     limit 100`)
   return rows.map(([dataset, reason, count]) => ({

@@ -67,7 +67,7 @@ export function queryCommand(): Command {
           signal,
           ...(options.timeout === undefined ? {} : { timeoutMs: options.timeout }),
         })) as unknown as DrawableAnswer & { readonly cursor?: string | null }
-        const groups = (query['by'] ?? query['latestBy'] ?? []) as string[]
+        const groups = (query['by'] ?? []) as string[]
         output.answer(answer, () => [
           ...drawAnswer(answer, groups, process.stdout.columns || 100),
           ...(answer.cursor ? [`more: --cursor ${answer.cursor}`] : []),
