@@ -29,7 +29,7 @@ export function guessFormat(file: string, head: Head): FormatGuess {
       todo: 'give a file with rows',
     })
   const objects = filled.filter((line) => isObject(line.trim())).length
-  if (objects * 2 > filled.length)
+  if (objects * 2 >= filled.length)
     return {
       format: 'ndjson',
       why: `${objects} of the first ${filled.length} lines are JSON objects`,
@@ -48,14 +48,14 @@ export function guessFormat(file: string, head: Head): FormatGuess {
   const prefixed = filled.filter(
     (line) => /^[^\s{"]+\s+\{/.test(line) && isObject(line.slice(line.indexOf('{')).trim()),
   )
-  if (prefixed.length * 2 > filled.length)
+  if (prefixed.length * 2 >= filled.length)
     return {
       format: 'ndjson',
       why: `${prefixed.length} of the first ${filled.length} lines are a word and a JSON object`,
       hasPrefix: true,
     }
   const logLines = filled.filter(isAccessLogLine).length
-  if (logLines * 2 > filled.length)
+  if (logLines * 2 >= filled.length)
     return {
       format: 'access-log',
       why: `${logLines} of the first ${filled.length} lines have the form of the combined log`,

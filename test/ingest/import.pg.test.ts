@@ -218,7 +218,6 @@ describe('dead letters', () => {
     expect(report.deadByReason).toEqual({ json: 2, null: 1, type: 1 })
     const log = await importText(
       '1.2.3.4 - - [01/Jan/2026:00:00:00 +0000] "GET / HTTP/1.1" 200 5 "-" "x"\n1.2.3.4 broken\n',
-      {},
     )
     expect(log).toMatchObject({ rows: 1, deadByReason: { log_line: 1 } })
   })
