@@ -129,17 +129,17 @@ function drawTable(
   return table
 }
 
+const numericTypes = new Set(['int2', 'int4', 'int8', 'float4', 'float8', 'numeric', 'count'])
+
 function isNumeric(answer: DrawableAnswer, name: string): boolean {
-  return (
-    name !== 'bucket' &&
-    answer.rows.some((row) => toNumber(row[name]) !== null && typeof row[name] !== 'string')
-  )
+  return answer.columns.some((column) => column.name === name && numericTypes.has(column.type))
 }
 
+/** numeric arrives as decimal text; for a picture a double is near enough. */
 function toNumber(value: unknown): number | null {
-  if (typeof value === 'bigint') return Number(value)
-  if (typeof value === 'number' && Number.isFinite(value)) return value
-  return null
+  if (value === null || value === undefined || value === '') return null
+  const number = Number(value)
+  return Number.isFinite(number) ? number : null
 }
 
 function cell(value: unknown): string {
