@@ -37,8 +37,8 @@ function makeRows(seed: number, count: number): TestRow[] {
   const next = random(seed)
   const pick = <T>(list: readonly T[]): T => list[Math.floor(next() * list.length)] as T
   return Array.from({ length: count }, () => {
-    const a = pick(['x', 'y', 'z', 'é', ''])
-    const age = a === 'x' ? 3 : a === 'y' ? 1 : 0
+    const a = pick(['x', 'y', 'z', 'é', '', '\u{1f600}'])
+    const age = a === 'x' || a === '\u{1f600}' ? 3 : a === 'y' ? 1 : 0
     const at = Math.floor(next() * (6 - age) * 4) - 2
     return [
       start + (BigInt(at) * hour) / 4n,
