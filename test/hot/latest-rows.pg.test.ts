@@ -182,6 +182,29 @@ describe('the newest row of each series', () => {
     ])
   })
 
+  test('is found for a series that stopped, before, between and after those that go on', async () => {
+    for (const [i, stopped] of ['a', 'mm', 'z'].entries())
+      for (const way of ['a', '-a'] as const) {
+        const name = `newest.stopped_${i}_${way.length}` as const
+        const dataset = hypertable(name, { columns, time: 'time', indexes: [[way, 'time']] })
+        await createForReading(base.db, dataset, chunksFrom(start, hour, 2))
+        for (const [a, minutes] of [
+          [stopped, 10],
+          ['m', 10],
+          ['m', 70],
+          ['n', 70],
+        ] as const)
+          await base.db.query(sql`
+            insert into ${identifier('newest', dataset.table)}
+            values (timestamptz '2026-01-01Z' + ${minutes}::int4 * interval '1 minute', ${a}::text, 1, null, null)`)
+        expect((await ask(dataset, ['a'], null, null)).map((row) => row.split('|')[1])).toEqual([
+          stopped,
+          'm',
+          'n',
+        ])
+      }
+  })
+
   test('more series than the limit are an error that says so', async () => {
     const dataset = tables[0]!
     const small = createHotTier({ maxSeries: 3 })
