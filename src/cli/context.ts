@@ -21,7 +21,7 @@ export interface CommandContext extends LoadedConfig {
 
 /**
  * Lends a command everything it needs and gives it back in reverse, whatever happens: configuration, PostgreSQL
- * (DATABASE_URL, or the embedded one beside the configuration, started when it does not run yet) and the engine.
+ * (DATABASE_URL, the configuration's, or the embedded one beside the configuration, started when it does not run yet) and the engine.
  */
 export async function withContext<T>(
   options: GlobalOptions,
@@ -48,9 +48,9 @@ async function openDatabase(
   loaded: LoadedConfig,
   output: Output,
 ): Promise<{ connectionString: string; embedded: EmbeddedServer | null }> {
-  const url = process.env['DATABASE_URL']
-  if (url !== undefined && url !== '') return { connectionString: url, embedded: null }
-  const dataDir = resolve(loaded.root, '.tidemark/postgres')
+  const url = process.env['DATABASE_URL'] || loaded.config.database.url
+  if (url) return { connectionString: url, embedded: null }
+  const dataDir = resolve(loaded.root, loaded.config.database.dir)
   const embedded = await startEmbedded({ dataDir, reuse: true })
   output.note(`embedded PostgreSQL ${embedded.version} on 127.0.0.1:${embedded.port}, data in ${dataDir}`)
   return { connectionString: embedded.connectionString, embedded }

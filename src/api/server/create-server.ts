@@ -10,7 +10,7 @@ import { installQueryRoute } from './routes-query.ts'
 import { installRowRoutes } from './routes-rows.ts'
 
 export interface ServerOptions {
-  /** Unpacked bytes of a request's body at most. Default 32 MiB; a larger body costs that much memory. */
+  /** Unpacked bytes of a request's body at most. Default: `limits.maxBodyBytes` of the configuration. */
   readonly bodyLimitBytes: number
   /** A request that has not arrived whole by then is cut off. Default 60,000 ms. */
   readonly requestTimeoutMs: number
@@ -19,10 +19,9 @@ export interface ServerOptions {
 }
 
 export const serverDefaults = Object.freeze({
-  bodyLimitBytes: 32 * 1024 * 1024,
   requestTimeoutMs: 60_000,
   logger: false,
-} satisfies ServerOptions)
+} satisfies Omit<ServerOptions, 'bodyLimitBytes'>)
 
 /**
  * The HTTP face: insert rows, query, datasets, health, OpenAPI. It parses, calls the engine and formats; it knows no
@@ -36,7 +35,11 @@ export async function createServer(
   tm: Tidemark,
   options: Partial<ServerOptions> = {},
 ): Promise<FastifyInstance> {
-  const { bodyLimitBytes, requestTimeoutMs, logger } = { ...serverDefaults, ...options }
+  const { bodyLimitBytes, requestTimeoutMs, logger } = {
+    ...serverDefaults,
+    bodyLimitBytes: tm.config.limits.maxBodyBytes,
+    ...options,
+  }
   const app = Fastify({
     ...(logger === false ? { logger: false } : { loggerInstance: logger }),
     bodyLimit: bodyLimitBytes,

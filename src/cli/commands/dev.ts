@@ -7,17 +7,20 @@ import { printMigration } from './migrate.ts'
 
 export function devCommand(): Command {
   return new Command('dev')
-    .description('everything in one process: PostgreSQL, migration, worker, HTTP on 127.0.0.1; stays up')
-    .option('-p, --port <port>', 'port of the HTTP server', parsePort, 7337)
-    .action(async (options: { port: number }, command: Command) => {
-      await withContext(command.optsWithGlobals(), async ({ tm, output, signal }) => {
+    .description('everything in one process: PostgreSQL, migration, worker, HTTP; stays up')
+    .option('-p, --port <port>', 'port of the HTTP server; 0 takes a free one', parsePort)
+    .action(async (options: { port?: number }, command: Command) => {
+      await withContext(command.optsWithGlobals(), async ({ tm, config, output, signal }) => {
         const report = await tm.migrate()
         if (!output.isJson) printMigration(report, output)
         await using worker = tm.createWorker()
-        worker.start()
+        if (config.worker.enabled) worker.start()
         const app = await createServer(tm)
         try {
-          const address = await app.listen({ host: '127.0.0.1', port: options.port })
+          const address = await app.listen({
+            host: config.server.host,
+            port: options.port ?? config.server.port,
+          })
           output.answer(
             { address, database: tm.target, datasets: tm.datasets.map((d) => d.name), migration: report },
             () => [
