@@ -113,6 +113,11 @@ export type PostgresState =
     }
   | {
       readonly shape: 'keyed'
+      /**
+       * Where computing it again and again would cost: what `keyedSelect` computes once for each row and gives to `key`
+       * and `inner` as their value.
+       */
+      readonly prepare?: (value: Sql) => Sql
       /** Rows whose key is null are left out; `filter` is part of it. */
       readonly key: (input: StateInput) => Sql
       /** Aggregates for each (cell, key). */

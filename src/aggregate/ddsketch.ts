@@ -259,11 +259,10 @@ export const sketchState: StateDefinition<SketchState> = {
     const input = spec.input as InputType
     return {
       shape: 'keyed',
-      key: ({ value, filter }) => keyWhere(filter, keySql(float8Sql(input, value as Sql))),
-      inner({ value }) {
-        const double = float8Sql(input, value as Sql)
-        return [sql`count(*)`, sql`min(${double})`, sql`max(${double})`]
-      },
+      // numeric to float8 goes through text; the other conversions cost nothing
+      prepare: input === 'numeric' ? (value) => float8Sql(input, value) : undefined,
+      key: ({ value, filter }) => keyWhere(filter, keySql(sql`(${value})::float8`)),
+      inner: ({ value }) => [sql`count(*)`, sql`min((${value})::float8)`, sql`max((${value})::float8)`],
       width: 4,
       outer({ select, cells, key, inner }) {
         const beyond = raw(String(infinityKey))

@@ -171,7 +171,8 @@ const powersOfTwo = raw(
 
 /**
  * Different values of a cell, hashed, become its registers; only cells with few values give their hashes. Cells are
- * compared as one record, because records, unlike `=`, take two nulls as equal.
+ * compared as one record, because records, unlike `=`, take two nulls as equal. `case` keeps that from becoming a
+ * join, for which PostgreSQL sorts all hashes on disk: it looks each one up in a hash table of the few cells.
  */
 function outer({ select, cells, key }: KeyedSource, text: Sql): Sql {
   const list = cells.map((cell) => sql`${cell}, `)
@@ -200,7 +201,8 @@ function outer({ select, cells, key }: KeyedSource, text: Sql): Sql {
     few as (
       select cell, array_agg(hash) as hashes
       from (select ${record} as cell, hash from hashed) hashed
-      where cell in (select cell from cells where total <= ${few})
+      where exists (select from cells where total <= ${few})
+        and case when cell in (select cell from cells where total <= ${few}) then true end
       group by cell
     )
     select ${cellList}total,

@@ -22,6 +22,7 @@ export function keyedSelect(
   input: StateInput,
   rows: KeyedRows,
 ): Sql {
+  if (shape.prepare !== undefined && input.value !== null) return preparedSelect(shape, input, rows)
   const cells = rows.cells.map((_, i) => identifier(`c${i}`))
   const inner = shape.inner(input)
   const innerNames = inner.map((_, i) => identifier(`n${i}`))
@@ -37,4 +38,32 @@ export function keyedSelect(
   const grouped = sql`select ${join(list, ', ')} from ${rows.from}${where} group by ${raw(positions)}`
   const select = sql`select * from (${grouped}) grouped where ${key} is not null`
   return shape.outer({ select, cells, key, inner: innerNames } satisfies KeyedSource)
+}
+
+/** `offset 0` keeps PostgreSQL from putting the prepared expression back into every place where it is used. */
+function preparedSelect(
+  shape: Extract<PostgresState, { shape: 'keyed' }>,
+  input: StateInput,
+  rows: KeyedRows,
+): Sql {
+  const value = shape.prepare?.(input.value ?? empty) ?? empty
+  const names = rows.cells.map((_, i) => identifier(`c${i}`))
+  const conditions = [rows.where, input.filter].filter((condition) => condition !== null)
+  const where =
+    conditions.length === 0
+      ? empty
+      : sql` where ${join(
+          conditions.map((condition) => sql`(${condition})`),
+          ' and ',
+        )}`
+  const list = [...rows.cells.map((cell, i) => sql`${cell} as ${names[i]}`), sql`${value} as prepared`]
+  return keyedSelect(
+    { ...shape, prepare: undefined },
+    { value: identifier('prepared'), time: null, filter: null },
+    {
+      cells: names,
+      from: sql`(select ${join(list, ', ')} from ${rows.from}${where} offset 0) rows`,
+      where: null,
+    },
+  )
 }

@@ -94,14 +94,19 @@ export const momentsState: StateDefinition<MomentsState> = {
       shape: 'columns',
       // avg and var_pop share one transition (float8_accum: Youngs and Cramer 1971)
       columns({ value, filter }) {
-        const double = float8Sql(input, value as Sql)
         const parts = (argument: Sql, condition: Sql | null): Sql[] => [
           filtered(sql`count(${value})`, filter, condition),
           filtered(sql`avg(${argument})`, filter, condition),
           filtered(sql`var_pop(${argument})`, filter, condition),
         ]
+        const double = float8Sql(input, value as Sql)
         if (isWhole) return parts(double, null)
-        const isSmall = sql`abs(${double}) < 2.5822498780869086e120::float8`
+        // which set a value goes into need not be the same everywhere: numerics are compared before the conversion, which
+        // goes through text
+        const isSmall =
+          input === 'numeric'
+            ? sql`(${value}) between -1e100 and 1e100`
+            : sql`abs(${double}) < 2.5822498780869086e120::float8`
         return [
           ...parts(double, isSmall),
           ...parts(sql`${double} * 2.409919865102884e-181::float8`, sql`not ${isSmall}`),
