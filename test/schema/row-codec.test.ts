@@ -233,6 +233,19 @@ test('a column that is not declared is refused, with the name that was probably 
   expect(codec.encode({ time, unknown: undefined })).toBeNull()
 })
 
+test('an unknown column is seen beside columns that are not enumerable, in any order of keys', () => {
+  class Hidden {
+    readonly unknown = 1
+    get time(): string {
+      return time
+    }
+  }
+  expect(codec.encode(new Hidden())).toBeNull()
+  expect(codec.problems(new Hidden()).map((p) => p.column)).toEqual(['unknown'])
+  expect(codec.encode({ words: ['a'], time, f8: 1 })).not.toBeNull()
+  expect(codec.encode({ words: ['a'], unknown: 1, time, f8: 1 })).toBeNull()
+})
+
 test('all problems of a row are named, and a row that is no object is one problem', () => {
   expect(codec.problems({ i2: 1e6, ok: 'x' }).map((p) => p.column)).toEqual(['time', 'ok', 'i2'])
   for (const row of [null, undefined, 5, 'x', [1]]) {
