@@ -1,4 +1,5 @@
 import {
+  approximateMicros,
   type BucketSpec,
   bucketBorders,
   bucketStart,
@@ -26,30 +27,18 @@ export function needsEnds(spec: BucketSpec): boolean {
  * it leaves of `range` shares no bucket with it.
  */
 export function windowAtEnd(spec: BucketSpec, range: TimeRange, count: number, newest: boolean): TimeRange {
-  const border = newest ? stepBack(spec, range.to, count) : stepForward(spec, range.from, count)
-  if (newest) return { from: border > range.from ? border : range.from, to: range.to }
-  return { from: range.from, to: border < range.to ? border : range.to }
-}
-
-/** Irregular buckets are walked one by one, so a window has at most this many of them. */
-const maxSteps = 10_000
-
-function stepBack(spec: BucketSpec, end: Instant, count: number): Instant {
-  const last = bucketStart(spec, end - 1n)
-  const fixed = fixedBucket(spec)
-  if (fixed) return last - BigInt(count - 1) * fixed.width
-  let start = last
-  for (let i = 1; i < Math.min(count, maxSteps); i++) start = bucketStart(spec, start - 1n)
-  return start
-}
-
-function stepForward(spec: BucketSpec, start: Instant, count: number): Instant {
-  const next = nextBucket(spec, start)
-  const fixed = fixedBucket(spec)
-  if (fixed) return next + BigInt(count - 1) * fixed.width
-  let end = next
-  for (let i = 1; i < Math.min(count, maxSteps); i++) end = nextBucket(spec, end)
-  return end
+  // A calendar's buckets differ a little in length; how many there are need not be exact, where they begin must.
+  const beyondOne = BigInt(count - 1) * approximateMicros(spec.every)
+  if (newest) {
+    const inside = range.to - 1n - beyondOne
+    if (inside <= range.from) return range
+    const from = bucketStart(spec, inside)
+    return from > range.from ? { from, to: range.to } : range
+  }
+  const inside = range.from + beyondOne
+  if (inside >= range.to) return range
+  const to = nextBucket(spec, inside)
+  return to < range.to ? { from: range.from, to } : range
 }
 
 /** Index of the last border that is at or before the instant. */

@@ -11,8 +11,9 @@ import { fillGaps, type InnerRow } from './fill.ts'
 import { assertWithin } from './limits.ts'
 import { createCellMerger, emptyCell, type MergedCell } from './merge.ts'
 import type { AggregateQueryNode } from './nodes.ts'
-import type { PlannedPart } from './plan-parts.ts'
+import { intersect, type PlannedPart } from './plan-parts.ts'
 import { planStates, type StatePlan } from './plan-states.ts'
+import { fail } from './problem.ts'
 import {
   boundsOf,
   type CellRequest,
@@ -135,8 +136,7 @@ async function bucketRange(run: Run): Promise<TimeRange | null> {
   const { node, reading } = run
   const { range } = reading
   if (range === null || node.bucket === null) return range
-  const open = range.from === everything.from || range.to === everything.to
-  if (!open || !needsEnds(node.bucket)) return range
+  if (!isOpen(range) || !needsEnds(node.bucket)) return range
   return endsOf(run, range)
 }
 
@@ -147,9 +147,17 @@ async function endsOf(run: Run, range: TimeRange): Promise<TimeRange | null> {
   const bounds = await boundsOf(reading, parts, node.where)
   reading.stages.plan += performance.now() - started
   if (bounds === null) return null
-  const from = bounds.from > range.from ? bounds.from : range.from
-  const to = bounds.to < range.to ? bounds.to : range.to
-  return from < to ? { from, to } : null
+  const ends = intersect(bounds, range)
+  if (ends && node.bucket && needsEnds(node.bucket) && isOpen(ends))
+    fail(
+      ends.from === everything.from ? 'from' : 'to',
+      `it is needed: no index tells where the rows of ${node.dataset.name} end, and the buckets of a zone or calendar are listed`,
+    )
+  return ends
+}
+
+function isOpen({ from, to }: TimeRange): boolean {
+  return from === everything.from || to === everything.to
 }
 
 async function readWhole(run: Run): Promise<InnerRow[]> {
@@ -191,7 +199,9 @@ async function readFromEnd(run: Run, newest: boolean, limit: number): Promise<In
   let rest = await endsOf(run, reading.range)
   if (rest === null) return rows
   const { maxBuckets } = reading.context.limits
-  let buckets = node.by.length === 0 ? limit : 1
+  // Irregular buckets are listed one by one, and so limited in number.
+  const most = needsEnds(spec) ? Math.max(1, Math.floor(maxBuckets / 2)) : 2 ** 50
+  let buckets = node.by.length > 0 ? 1 : Math.min(limit, most)
   let seen = 0
   for (;;) {
     const stretch: TimeRange = windowAtEnd(spec, rest, buckets, newest)
@@ -201,9 +211,8 @@ async function readFromEnd(run: Run, newest: boolean, limit: number): Promise<In
     rest = newest ? { from: rest.from, to: stretch.from } : { from: stretch.to, to: rest.to }
     if (rest.from >= rest.to) return rows
     seen += buckets
-    const most = seen * growth
-    buckets =
-      rows.length === 0 ? most : Math.min(most, Math.ceil((seen * (limit - rows.length)) / rows.length))
+    const wanted = rows.length === 0 ? seen * growth : Math.ceil((seen * (limit - rows.length)) / rows.length)
+    buckets = Math.min(wanted, seen * growth, most)
     // Nothing here: there may be nothing for a long way. An index knows where it goes on.
     if (found.length === 0) {
       rest = await endsOf(run, rest)

@@ -90,6 +90,10 @@ export interface RowsResult {
   readonly rowsRead: number | null
 }
 
+/**
+ * One row for each series (`by` empty: one for all rows), in any order; of several rows of one newest instant any one.
+ * `by` is part of `columns`, and `limit` is null: the planner limits.
+ */
 export interface LatestResult {
   readonly rows: readonly (readonly RowValue[])[]
   readonly rowsRead: number | null

@@ -272,6 +272,21 @@ describe('a limit that follows the bucket', () => {
         await check({ bucket, zone: 'America/New_York', select: { n: count }, order: [order], limit: 3 })
   })
 
+  it('says that it needs the ends when nothing tells where the rows of a calendar bucket end', async () => {
+    const input = {
+      bucket: '1 minute',
+      zone: 'Europe/Berlin',
+      select: { n: count },
+      order: ['-bucket'],
+      limit: 3,
+    }
+    await expect(ask([memory(false)], input, points)).rejects.toThrow('from: it is needed: no index tells')
+    await expect(ask([memory(false)], { ...input, limit: null }, points)).rejects.toThrow(
+      'from: it is needed',
+    )
+    await check({ ...input, from: '2026-03-28', to: '2026-03-30' }, memory(false))
+  })
+
   it('reads everything when something else orders first, or gaps are filled', async () => {
     const byCount = await check({
       bucket: '1 hour',
