@@ -43,6 +43,7 @@ export interface DataDir {
 
 /** Where directories go that the server's user cannot reach where they were asked for. */
 const reachableRoot = '/var/lib/tidemark'
+const removal = { recursive: true, force: true, maxRetries: 10, retryDelay: 20 } as const
 const leastFreeBytes = 128 * 1024 * 1024
 
 /** Makes the directory when it is new, and refuses one that this server must not touch. */
@@ -158,7 +159,11 @@ async function removeLeftDrafts(path: string): Promise<void> {
   for (const name of await readdir(dirname(path))) {
     if (!name.startsWith(prefix)) continue
     const pid = Number.parseInt(name.slice(prefix.length), 10)
-    if (!isAlive(pid)) await rm(join(dirname(path), name), { recursive: true, force: true })
+    if (isAlive(pid)) continue
+    // Its initdb may still be writing, and ends when its files go. What is left is tried again at the next start.
+    await rm(join(dirname(path), name), removal).catch((error: NodeJS.ErrnoException) => {
+      if (error.code !== 'ENOTEMPTY') throw error
+    })
   }
 }
 
@@ -219,7 +224,7 @@ async function initialise(path: string, account: Account | null, binaries: Binar
       throw diskFull(path, await freeBytes(parent), error)
     throw explainAccess(error, path)
   } finally {
-    await rm(draft, { recursive: true, force: true })
+    await rm(draft, removal)
     await rm(passwordFile, { force: true })
   }
 }
