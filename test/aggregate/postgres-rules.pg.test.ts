@@ -279,6 +279,23 @@ describe('settings of the connection', () => {
     await connection.close()
   })
 
+  it("a column's own collation changes no state", async () => {
+    // in every ICU collation a < B < z; by bytes B < a
+    const words = ['a', 'B', 'z', 'ä', 'Z', 'e\u0301', 'é']
+    const types = await test.db.query(sql`select count(*) from pg_collation where collname = 'en-x-icu'`)
+    const collation = Number(types.rows[0]![0]) > 0 ? 'en-x-icu' : 'default'
+    await test.db.execute(`create table words (time timestamptz, value text collate "${collation}")`)
+    await test.db.query(
+      sql`insert into words select timestamptz '2026-01-01Z', w from unnest(${words}::text[]) as w`,
+    )
+    const times = words.map(() => '1767225600000000')
+    for (const fn of ['min', 'max', 'first', 'last', 'uniques', 'countDistinct'] as const) {
+      const spec = aggregates[fn].state('text', { borders: null })
+      const found = await postgresStates(test.db, spec, sql`words`)
+      expect(bytesOf(spec, found.get(null)!), fn).toBe(bytesOf(spec, buildState(spec, words, times)))
+    }
+  })
+
   it('parallel workers give the same states', async () => {
     const connection = await test.connect()
     await connection.execute(`
