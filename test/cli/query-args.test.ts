@@ -2,9 +2,21 @@ import { describe, expect, it } from 'vitest'
 import { parseSelect, parseWhere, splitSelect } from '../../src/cli/query-args.ts'
 import type { DatasetDefinition } from '../../src/schema/index.ts'
 
-const column = (type: string) => ({ type, nullable: false, default: null, precision: null, scale: null, comment: null })
+const column = (type: string) => ({
+  type,
+  nullable: false,
+  default: null,
+  precision: null,
+  scale: null,
+  comment: null,
+})
 const dataset = {
-  columns: { latency: column('float8'), status: column('text'), ok: column('bool'), properties: column('jsonb') },
+  columns: {
+    latency: column('float8'),
+    status: column('text'),
+    ok: column('bool'),
+    properties: column('jsonb'),
+  },
 } as unknown as DatasetDefinition
 
 describe('--select', () => {

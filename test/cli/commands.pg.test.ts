@@ -1,0 +1,187 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { createTestDatabase, type TestDatabase } from '../helpers/database.ts'
+
+const main = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url))
+const loader = import.meta.resolve('jiti/register')
+
+let test: TestDatabase
+let folder: string
+beforeAll(async () => {
+  test = await createTestDatabase({ empty: true })
+  folder = await mkdtemp(join(tmpdir(), 'tidemark-cli-'))
+})
+afterAll(async () => {
+  await rm(folder, { recursive: true, force: true })
+  await test.drop()
+})
+
+function start(args: readonly string[], env: Record<string, string> = {}): ChildProcess {
+  return spawn(process.execPath, ['--import', loader, main, ...args], {
+    cwd: folder,
+    env: { PATH: process.env['PATH'], NO_COLOR: '1', DATABASE_URL: test.connectionString, ...env },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  })
+}
+
+async function run(...args: string[]): Promise<{ code: number | null; out: string; err: string }> {
+  const child = start(args)
+  let out = ''
+  let err = ''
+  child.stdout?.on('data', (data) => {
+    out += data
+  })
+  child.stderr?.on('data', (data) => {
+    err += data
+  })
+  const code = await new Promise<number | null>((done) => child.once('close', done))
+  return { code, out, err }
+}
+
+const runJson = async (...args: string[]) => {
+  const { out, ...rest } = await run(...args, '--json')
+  return { ...rest, data: JSON.parse(out) }
+}
+
+describe('a newcomer with the command line', () => {
+  it('writes a configuration once, and never over one that is there', async () => {
+    expect(await run('init')).toMatchObject({ code: 0 })
+    const text = await readFile(join(folder, 'tidemark.config.ts'), 'utf8')
+    expect(text).toContain("hypertable('metrics.requests'")
+    expect(await run('init')).toMatchObject({ code: 2, err: expect.stringContaining('exists already') })
+    expect(await readFile(join(folder, 'tidemark.config.ts'), 'utf8')).toBe(text)
+  })
+
+  it('sees what migrate would do, lets it, and has nothing left to do', async () => {
+    const dry = await run('migrate', '--dry-run')
+    expect(dry).toMatchObject({ code: 0, out: expect.stringMatching(/partition by range/i) })
+    expect((await runJson('migrate')).data.steps.length).toBeGreaterThan(0)
+    expect((await runJson('migrate')).data.steps).toEqual([])
+  })
+
+  it('imports a file, with what does not fit counted by reason', async () => {
+    const lines = Array.from(
+      { length: 50 },
+      (_, i) => `2026-01-01T${String(i % 24).padStart(2, '0')}:00:00Z,api,${i}`,
+    )
+    lines.push('2026-01-01T00:00:00Z,api,slow', '2026-01-01T00:00:00Z,,5')
+    await writeFile(join(folder, 'requests.csv'), ['time,service,latency_ms', ...lines].join('\n'))
+    const preview = await run('import', 'requests.csv', '--into', 'metrics.requests', '--dry-run')
+    expect(preview).toMatchObject({ code: 0, out: expect.stringContaining('separator ","') })
+    const { code, data } = await runJson('import', 'requests.csv', '--into', 'metrics.requests')
+    expect(code).toBe(0)
+    expect(data.imports[0].rows + data.imports[0].dead).toBe(52)
+    expect(data.imports[0].deadByReason).toMatchObject({ type: 1 })
+  })
+
+  it('asks: a picture in a terminal, the whole answer as JSON', async () => {
+    const drawn = await run(
+      'query',
+      'metrics.requests',
+      '--bucket',
+      '1 hour',
+      '--select',
+      'n=count()',
+      '--plan',
+    )
+    expect(drawn.code).toBe(0)
+    expect(drawn.out).toMatch(/[▁▂▃▄▅▆▇█]{10}/)
+    expect(drawn.out).toMatch(/hot +- +- +5\d/)
+    const { data } = await runJson(
+      'query',
+      'metrics.requests',
+      '--by',
+      'service',
+      '--select',
+      'n=count(),p=percentile(latency_ms,0.5)',
+      '--where',
+      'latency_ms>=10',
+    )
+    expect(data.rows.find((row: { service: string }) => row.service === 'api').n).toBe(40)
+    const latest = await runJson(
+      'query',
+      'metrics.requests',
+      '--latest-by',
+      'service',
+      '--columns',
+      'time,service',
+    )
+    expect(latest.data.rows).toContainEqual({ time: '2026-01-01T23:00:00Z', service: 'api' })
+  })
+
+  it('runs the jobs once, looks at the status and at the doctor', async () => {
+    const worker = await runJson('worker', '--once')
+    expect(worker.code).toBe(0)
+    expect(worker.data.runs.map((r: { error: string | null }) => r.error)).toEqual(
+      worker.data.runs.map(() => null),
+    )
+    const { data: status } = await runJson('status')
+    expect(status.datasets[0]).toMatchObject({ name: 'metrics.requests', exists: true })
+    expect(status.datasets[0].chunks.length).toBeGreaterThan(0)
+    expect(status.deadLetters).not.toEqual([])
+    const { data: doctor } = await runJson('doctor')
+    expect(
+      doctor.findings
+        .filter((f: { level: string }) => f.level === 'fail')
+        .map((f: { check: string }) => f.check),
+    ).toEqual(
+      // tests switch fsync off
+      ['durability'],
+    )
+  })
+
+  it('has everything in one process with dev, which ends cleanly', async () => {
+    const child = start(['dev', '--port', '0', '--json'])
+    const first = await new Promise<string>((done, fail) => {
+      let text = ''
+      child.stdout?.on('data', (data) => {
+        text += data
+        if (text.includes('\n')) done(text)
+      })
+      child.once('close', () => fail(new Error(`dev ended: ${text}`)))
+    })
+    const { address } = JSON.parse(first)
+    const health = await fetch(`${address}/api/v1/health`)
+    expect(await health.json()).toMatchObject({ status: 'ok' })
+    child.kill('SIGINT')
+    expect(await new Promise((done) => child.once('close', done))).toBe(0)
+  })
+})
+
+describe('mistakes on the command line', () => {
+  it.each<[string, string[], RegExp]>([
+    [
+      'an unknown dataset',
+      ['query', 'metrics.request', '--select', 'n=count()'],
+      /declared: metrics\.requests/,
+    ],
+    ['an unknown column', ['query', 'metrics.requests', '--select', 'sum(latency)'], /latency_ms/],
+    ['a file that is not there', ['import', 'no.csv', '--into', 'metrics.requests'], /no\.csv/],
+    ['a configuration that is not there', ['status', '--config', 'other.ts'], /other\.ts/],
+    ['a select that is none', ['query', 'metrics.requests', '--select', 'n'], /name=function\(column\)/],
+  ])('%s: one clear error, exit code 2, also as JSON', async (_name, args, message) => {
+    const plain = await run(...args)
+    expect(plain.code).toBe(2)
+    expect(plain.err).toMatch(message)
+    expect(plain.out).toBe('')
+    const { code, data } = await runJson(...args)
+    expect(code).toBe(2)
+    expect(data.error.message).toMatch(message)
+  })
+
+  it('a server that is not there: exit code 1, and no password in the message', async () => {
+    const child = start(['status', '--json'], { DATABASE_URL: 'postgres://me:secret@127.0.0.1:1/none' })
+    let out = ''
+    child.stdout?.on('data', (data) => {
+      out += data
+    })
+    const code = await new Promise((done) => child.once('close', done))
+    expect(code).toBe(1)
+    expect(JSON.parse(out).error.code).toBe('TM_CONNECT')
+    expect(out).not.toContain('secret')
+  })
+})
