@@ -1,0 +1,105 @@
+// What every case shares: interleaved runs, medians, the machine, and how results are kept and shown.
+import { execFileSync } from 'node:child_process'
+import { mkdir, readFile, writeFile } from 'node:fs/promises'
+import { cpus, loadavg, release, totalmem, type } from 'node:os'
+
+/** Where results are kept: one file for each case, overwritten by the next run. */
+export const resultsDir = new URL('./results/', import.meta.url)
+
+/**
+ * Runs the variants in turn, `rounds` times, so that whatever disturbs the machine disturbs all of them; the order
+ * turns with each round. The first round warms up and does not count.
+ *
+ * @param {Record<string, (round: number) => Promise<unknown>>} variants each gets the number of the round
+ * @param {{ rounds?: number, maxMs?: number }} options `maxMs` ends the rounds early, after at least 5.
+ * @returns {Promise<Record<string, Timing>>} milliseconds
+ *
+ * @typedef {{ median: number, least: number, p90: number, runs: number }} Timing
+ */
+export async function interleave(variants, { rounds = 31, maxMs = 20_000 } = {}) {
+  const names = Object.keys(variants)
+  const times = Object.fromEntries(names.map((name) => [name, []]))
+  const started = performance.now()
+  for (let round = 0; round <= rounds; round++) {
+    if (round > 5 && performance.now() - started > maxMs) break
+    for (let i = 0; i < names.length; i++) {
+      const name = names[(i + round) % names.length]
+      const before = performance.now()
+      await variants[name](round)
+      const ms = performance.now() - before
+      if (round > 0) times[name].push(ms)
+    }
+  }
+  return Object.fromEntries(names.map((name) => [name, summarize(times[name])]))
+}
+
+/** @param {number[]} list */
+export function summarize(list) {
+  const sorted = [...list].sort((a, b) => a - b)
+  const at = (share) => sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))]
+  return { median: at(0.5), least: sorted[0], p90: at(0.9), runs: sorted.length }
+}
+
+/** What the figures depend on. */
+export async function machine(db) {
+  const { rows } = await db.query(
+    text(
+      `select current_setting('server_version'), current_setting('shared_buffers'), current_setting('fsync')`,
+    ),
+  )
+  const [version, sharedBuffers, fsync] = rows[0]
+  let commit = 'unknown'
+  try {
+    commit = execFileSync('git', ['rev-parse', '--short', 'HEAD'], {
+      cwd: new URL('..', import.meta.url),
+      stdio: ['ignore', 'pipe', 'ignore'],
+    })
+      .toString()
+      .trim()
+  } catch {
+    // A tarball has no history; the figures are right without it.
+  }
+  return {
+    measuredAt: new Date().toISOString(),
+    commit,
+    cpu: `${cpus().length} x ${cpus()[0]?.model ?? 'unknown'}`,
+    memoryGiB: Math.round(totalmem() / 2 ** 30),
+    system: `${type()} ${release()}`,
+    node: process.version,
+    postgres: version,
+    sharedBuffers,
+    fsync,
+    loadAverage: loadavg().map((load) => Math.round(load * 10) / 10),
+  }
+}
+
+/** Every figure of a case, for later comparisons. */
+export async function keepResults(name, result) {
+  await mkdir(resultsDir, { recursive: true })
+  await writeFile(new URL(`${name}.json`, resultsDir), `${JSON.stringify(result, null, 2)}\n`)
+}
+
+export async function readResults(name) {
+  return JSON.parse(await readFile(new URL(`${name}.json`, resultsDir), 'utf8'))
+}
+
+/**
+ * A table for docs/benchmarks.md.
+ *
+ * @param {readonly string[]} head
+ * @param {readonly (readonly (string | number)[])[]} rows
+ */
+export function markdownTable(head, rows) {
+  const line = (cells) => `| ${cells.join(' | ')} |`
+  return [line(head), line(head.map(() => '---')), ...rows.map(line)].join('\n')
+}
+
+/** Three digits that mean something: 0.612, 6.12, 61.2, 612. */
+export function ms(value) {
+  return value >= 100 ? value.toFixed(0) : value >= 10 ? value.toFixed(1) : value.toFixed(2)
+}
+
+/** A statement of our own text, without parameters. */
+export function text(statement) {
+  return { kind: 'sql', parts: [{ kind: 'text', text: statement }] }
+}

@@ -1,0 +1,72 @@
+// npm run bench -- [case…] [--rounds N] [--quick] : builds, then runs the cases named (default: all) and prints ratios.
+// BENCH_DATABASE_URL takes a server in the place of the embedded PostgreSQL; its database is emptied.
+import { mkdtemp, readdir, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { parseArgs } from 'node:util'
+import { createDatabase } from '../dist/postgres/index.js'
+import { keepResults, machine, text } from './harness.mjs'
+
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: { rounds: { type: 'string' }, quick: { type: 'boolean', default: false } },
+})
+const files = (await readdir(new URL('./cases/', import.meta.url)))
+  .filter((file) => file.endsWith('.mjs'))
+  .sort()
+const cases = files.map((file) => file.slice(0, -'.mjs'.length))
+const unknown = positionals.filter((name) => !cases.includes(name))
+if (unknown.length > 0) {
+  console.error(`there is no case ${unknown.join(', ')}; there are: ${cases.join(', ')}`)
+  process.exit(2)
+}
+
+const server = await openServer()
+try {
+  for (const name of positionals.length > 0 ? positionals : cases) {
+    const { run, about } = await import(`./cases/${name}.mjs`)
+    console.log(`\n${name}: ${about}`)
+    await withEmptyDatabase(server.connectionString, async (connectionString) => {
+      const db = createDatabase({ connectionString })
+      try {
+        const options = { rounds: values.rounds ? Number(values.rounds) : undefined, quick: values.quick }
+        const figures = await run({ db, connectionString, ...options })
+        await keepResults(name, { name, machine: await machine(db), ...figures })
+      } finally {
+        await db.close()
+      }
+    })
+  }
+} finally {
+  await server.stop()
+}
+
+async function openServer() {
+  const given = process.env.BENCH_DATABASE_URL
+  if (given) return { connectionString: given, stop: async () => {} }
+  const { startEmbedded } = await import('../dist/postgres/embedded/index.js')
+  const dataDir = await mkdtemp(join(tmpdir(), 'tidemark-bench-'))
+  const embedded = await startEmbedded({ dataDir })
+  return {
+    connectionString: embedded.connectionString,
+    async stop() {
+      await embedded.stop()
+      for (const dir of new Set([dataDir, embedded.dataDir])) await rm(dir, { recursive: true, force: true })
+    },
+  }
+}
+
+/** Every case has a database of its own, which is gone afterwards. */
+async function withEmptyDatabase(connectionString, use) {
+  const admin = createDatabase({ connectionString, max: 1 })
+  const name = `bench_${process.pid}_${Date.now()}`
+  const url = new URL(connectionString)
+  url.pathname = `/${name}`
+  try {
+    await admin.query(text(`create database ${name} template template0`))
+    await use(url.href)
+  } finally {
+    await admin.query(text(`drop database if exists ${name} with (force)`))
+    await admin.close()
+  }
+}
