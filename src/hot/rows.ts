@@ -8,8 +8,12 @@ import type { PostgresSnapshot } from './read-snapshot.ts'
 import { decodeCursor, encodeCursor, type RowCursor } from './rows-cursor.ts'
 import { timeColumn } from './scan.ts'
 
-/** Rows of the first statement, before anything is known of their width. */
-const firstBatch = 1_000
+/**
+ * Rows of the first statement, before anything is known of their width: few where a value is often large. A second
+ * statement begins a scan anew, which matters where no index helps: 36,000 rows of 432,000 take 60 ms at once.
+ */
+const firstBatch = { wide: 1_000, narrow: 20_000 }
+const wideTypes: readonly ColumnType[] = ['jsonb', 'text[]']
 
 /** What rows are ordered by, and what a cursor has to remember of the last one. */
 interface RowOrder {
@@ -60,6 +64,7 @@ class Page {
   readonly #limit: number
   readonly #maxBytes: number
   readonly #width: number
+  readonly #firstBatch: number
   #bytes = 0
   #widest = 1
 
@@ -67,6 +72,8 @@ class Page {
     this.#limit = request.limit
     this.#maxBytes = maxBytes
     this.#width = request.columns.length
+    const isWide = request.columns.some((name) => wideTypes.includes(request.dataset.columns[name]!.type))
+    this.#firstBatch = isWide ? firstBatch.wide : firstBatch.narrow
   }
 
   get left(): number {
@@ -79,7 +86,7 @@ class Page {
 
   /** How many rows to ask for: one more than is wanted tells whether something follows. */
   get wanted(): number {
-    if (this.rows.length === 0) return Math.min(firstBatch, this.left + 1)
+    if (this.rows.length === 0) return Math.min(this.#firstBatch, this.left + 1)
     const room = Math.ceil((this.#maxBytes - this.#bytes) / this.#widest)
     return Math.max(2, Math.min(room, this.left + 1))
   }

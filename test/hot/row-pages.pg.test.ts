@@ -173,13 +173,15 @@ describe('pages of rows', () => {
     expect((await whole('desc')).reverse()).toEqual(forwards)
   })
 
-  test('hold an instant with more rows than one statement reads', async () => {
+  test('hold an instant with more rows than one statement reads, wide or narrow', async () => {
     const burst = hypertable('paged.burst', { columns, time: 'time' })
     await createForReading(base.db, burst, chunksFrom(start, hour, 3))
     await base.db.query(sql`
       insert into paged.burst
       select timestamptz '2026-01-01 00:30Z' + case when i > 2500 then i * interval '1 second' else '0' end, 'h', i, null
       from generate_series(1, 2600) i`)
+    const narrow = await allPages(request(burst, { columns: ['n'], limit: 1_300 }))
+    expect(new Set(narrow.flat()).size).toBe(2_600)
     for (const limit of [700, 999, 1_000, 1_001, 2_500, 10_000])
       for (const direction of ['asc', 'desc'] as const) {
         const rows = await allPages(request(burst, { limit, direction }))
