@@ -1,0 +1,116 @@
+import { spawnSync } from 'node:child_process'
+import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+
+const root = fileURLToPath(new URL('..', import.meta.url))
+const exported = Object.keys(
+  (JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { exports: Record<string, unknown> })
+    .exports,
+).filter((path) => path !== './package.json')
+
+let folder: string
+function run(command: string, args: readonly string[], cwd: string): string {
+  const { status, stdout, stderr } = spawnSync(command, args, { cwd, encoding: 'utf8' })
+  if (status !== 0)
+    throw new Error(`${command} ${args.join(' ')} ended with ${status}:\n${stdout}\n${stderr}`)
+  return stdout
+}
+
+/** The packed tarball in an empty folder, as a user has it. Built from a copy: the checkout's own dist stays as it is. */
+beforeAll(() => {
+  folder = mkdtempSync(join(tmpdir(), 'tidemark-package-'))
+  const copy = join(folder, 'source')
+  for (const name of [
+    'src',
+    'sql',
+    'scripts',
+    'package.json',
+    'README.md',
+    'LICENSE',
+    'tsconfig.json',
+    'tsconfig.build.json',
+  ]) {
+    cpSync(join(root, name), join(copy, name), { recursive: true })
+  }
+  symlinkSync(join(root, 'node_modules'), join(copy, 'node_modules'))
+  run('npm', ['run', '--silent', 'build'], copy)
+  const [packed] = JSON.parse(
+    run('npm', ['pack', '--json', '--ignore-scripts', '--pack-destination', folder], copy),
+  ) as [{ filename: string }]
+  const app = join(folder, 'app')
+  mkdirSync(app)
+  writeFileSync(join(app, 'package.json'), '{"name":"app","private":true,"type":"module"}')
+  run(
+    'npm',
+    [
+      'install',
+      '--no-audit',
+      '--no-fund',
+      '--omit=optional',
+      '--prefer-offline',
+      join(folder, packed.filename),
+    ],
+    app,
+  )
+}, 240_000)
+afterAll(() => rmSync(folder, { recursive: true, force: true }))
+
+describe('the packed package', () => {
+  it('resolves every export in an empty folder', () => {
+    const app = join(folder, 'app')
+    const script = exported
+      .map(
+        (path) =>
+          `console.log(${JSON.stringify(path)}, Object.keys(await import('tidemark${path.slice(1)}')).length > 0)`,
+      )
+      .join('\n')
+    writeFileSync(join(app, 'exports.mjs'), script)
+    expect(run('node', ['exports.mjs'], app).trim().split('\n')).toEqual(
+      exported.map((path) => `${path} true`),
+    )
+  })
+
+  it('has a command that starts, with the migrations beside it', () => {
+    const app = join(folder, 'app')
+    expect(run('npx', ['tidemark', '--version'], app).trim()).toMatch(/^\d+\.\d+\.\d+$/)
+    expect(run('ls', ['node_modules/tidemark/sql'], app)).toContain('000001_catalog.sql')
+  })
+
+  it('gives its types to a strict project', () => {
+    const app = join(folder, 'app')
+    writeFileSync(
+      join(app, 'main.ts'),
+      `import { count, createTidemark, percentile } from 'tidemark'
+import { defineConfig, hypertable, t } from 'tidemark/schema'
+const cpu = hypertable('cpu', { columns: { time: t.timestamptz(), usage: t.float8() }, time: 'time' })
+const tm = await createTidemark(defineConfig({ datasets: [cpu] }), { connectionString: 'postgres://localhost/x' })
+const { rows } = await tm.query(cpu, { bucket: '1 hour', select: { n: count(), p: percentile('usage', 0.5) } })
+const n: number | undefined = rows[0]?.n
+const p: number | null | undefined = rows[0]?.p
+// @ts-expect-error there is no such column
+await tm.query(cpu, { select: { p: percentile('usag', 0.5) } })
+console.log(n, p)
+`,
+    )
+    writeFileSync(
+      join(app, 'tsconfig.json'),
+      JSON.stringify({
+        compilerOptions: {
+          strict: true,
+          module: 'nodenext',
+          target: 'es2022',
+          types: [],
+          skipLibCheck: true,
+          noEmit: true,
+        },
+        files: ['main.ts'],
+      }),
+    )
+    expect(
+      run('node', [join(root, 'node_modules/typescript/bin/tsc'), '-p', '.', '--pretty', 'false'], app),
+    ).toBe('')
+  })
+})
