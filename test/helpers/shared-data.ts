@@ -459,6 +459,7 @@ export const sharedData: readonly SharedData[] = [
     facts: [
       ...(
         [
+          [200, 9125],
           [304, 445],
           [404, 213],
           [301, 164],
@@ -472,6 +473,8 @@ export const sharedData: readonly SharedData[] = [
         sql: `select count(*) from $table where status = ${status}`,
         is: count,
       })),
+      { what: 'bytes -', sql: 'select count(*) from $table where bytes is null', is: 669 },
+      { what: 'addresses', sql: 'select count(distinct ip) from $table', is: 1753 },
       {
         what: 'minutes other than 05',
         sql: 'select count(*) from $table where extract(minute from time) <> 5',

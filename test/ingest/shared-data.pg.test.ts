@@ -17,59 +17,50 @@ import { createTestHypertable, testChunks } from '../hot/create-test-hypertable.
 /** Files of more rows run on the first server only: 4.5 of the 5 million rows are in them. */
 const bigRows = 150_000
 
-if (!hasSharedData) console.warn(`skipped: ${sharedDataAbsent}`)
+const isFirstLane = inject('postgres').lane !== 'pg15'
 
-describe.skipIf(!hasSharedData)(
-  'every file of the data sets imports with the counts that their README states',
-  () => {
-    let test: TestDatabase
-    let writer: HotWriter
-    let isFirstLane = inject('postgres').lane !== 'pg15'
+const cases = sharedData.map((data) => ({ name: data.definition.name, data }))
 
-    beforeAll(async () => {
-      test = await createTestDatabase()
-      writer = createHotWriter({ db: test.db, chunks: testChunks(test.db) })
-      isFirstLane = inject('postgres').lane !== 'pg15'
-    })
-    afterAll(() => test.drop())
+describe('every file of the data sets imports with the counts that their README states', () => {
+  let test: TestDatabase
+  let writer: HotWriter
 
-    it.each(sharedData.map((data) => [data.definition.name, data] as const))(
-      '%s',
-      async (_name, data: SharedData) => {
-        if (data.rows > bigRows && !isFirstLane) {
-          console.warn(`${data.definition.name}: more than ${bigRows} rows, imported on PostgreSQL 18 only`)
-          return
-        }
-        const { definition, options } = data
-        await createTestHypertable(test.db, definition as HypertableDefinition)
-        const files = data.files.map((file) => join(sharedDataFolder, file))
-        const { reports } = await importFiles({ db: test.db, writer, definition, files, options })
-        expect(sum(reports, (report) => report.rows)).toBe(data.rows)
-        expect(mergeReasons(reports)).toEqual(data.dead)
-        expect(sum(reports, (report) => report.records)).toBe(
-          data.rows + sum(Object.values(data.dead), (n) => n),
-        )
-        expect(await count(definition, 'select count(*) from $table')).toBe(data.rows)
-        for (const fact of data.facts)
-          expect([fact.what, await count(definition, fact.sql)]).toEqual([fact.what, fact.is])
-        await test.db.execute(sql`drop table ${identifier(definition.schema, definition.table)}`)
-      },
-      120_000,
-    )
+  beforeAll(async () => {
+    test = await createTestDatabase()
+    writer = createHotWriter({ db: test.db, chunks: testChunks(test.db) })
+    isFirstLane = inject('postgres').lane !== 'pg15'
+  })
+  afterAll(() => test.drop())
 
-    it('the file of labels is a JSON document, not rows, and is refused with the way out', async () => {
-      const { definition } = sharedData[0]!
-      const file = join(sharedDataFolder, 'iot/nab_anomaly_windows.json.gz')
-      await expect(previewImport({ definition, file })).rejects.toThrow(/one JSON document.*jq/)
-    })
+  it.for(cases)('$name', { timeout: 120_000 }, async ({ data }, { skip }) => {
+    skip(!hasSharedData, sharedDataAbsent)
+    skip(data.rows > bigRows && !isFirstLane, `more than ${bigRows} rows: imported on PostgreSQL 18 only`)
+    const { definition, options } = data
+    await createTestHypertable(test.db, definition as HypertableDefinition)
+    const files = data.files.map((file) => join(sharedDataFolder, file))
+    const { reports } = await importFiles({ db: test.db, writer, definition, files, options })
+    expect(sum(reports, (report) => report.rows)).toBe(data.rows)
+    expect(mergeReasons(reports)).toEqual(data.dead)
+    expect(sum(reports, (report) => report.records)).toBe(data.rows + sum(Object.values(data.dead), (n) => n))
+    expect(await count(definition, 'select count(*) from $table')).toBe(data.rows)
+    for (const fact of data.facts)
+      expect([fact.what, await count(definition, fact.sql)]).toEqual([fact.what, fact.is])
+    await test.db.execute(sql`drop table ${identifier(definition.schema, definition.table)}`)
+  })
 
-    async function count(definition: SharedData['definition'], text: string): Promise<number> {
-      const table = `"${definition.schema}"."${definition.table}"`
-      const { rows } = await test.db.query(raw(text.replaceAll('$table', table)))
-      return Number(rows[0]![0])
-    }
-  },
-)
+  it('the file of labels is a JSON document, not rows, and is refused with the way out', async ({ skip }) => {
+    skip(!hasSharedData, sharedDataAbsent)
+    const { definition } = sharedData[0]!
+    const file = join(sharedDataFolder, 'iot/nab_anomaly_windows.json.gz')
+    await expect(previewImport({ definition, file })).rejects.toThrow(/one JSON document.*jq/)
+  })
+
+  async function count(definition: SharedData['definition'], text: string): Promise<number> {
+    const table = `"${definition.schema}"."${definition.table}"`
+    const { rows } = await test.db.query(raw(text.replaceAll('$table', table)))
+    return Number(rows[0]![0])
+  }
+})
 
 function sum<T>(items: readonly T[], of: (item: T) => number): number {
   return items.reduce((total, item) => total + of(item), 0)
