@@ -1,4 +1,5 @@
 export type { Job, JobContext, JobResult, JobRun } from './job.ts'
+export { auditJob } from './jobs/audit.ts'
 export { createChunksJob } from './jobs/create-chunks.ts'
 export { drainDefaultJob } from './jobs/drain-default.ts'
 export { trimChangeLogJob } from './jobs/trim-change-log.ts'

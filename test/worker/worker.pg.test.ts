@@ -50,7 +50,9 @@ describe('the worker', () => {
       set lease_owner = 'dead', lease_until = now() + interval '1 hour', next_run_at = '-infinity'
       where name = 'orphan'`)
     expect(await new Worker(test.db, [job]).runOnce()).toEqual([])
-    await test.db.query(sql`update tidemark.job set lease_until = now() - interval '1 second' where name = 'orphan'`)
+    await test.db.query(
+      sql`update tidemark.job set lease_until = now() - interval '1 second' where name = 'orphan'`,
+    )
     expect(await new Worker(test.db, [job]).runOnce()).toHaveLength(1)
   })
 
@@ -71,7 +73,9 @@ describe('the worker', () => {
       ['other', undefined],
     ])
     const state = () =>
-      test.db.query(sql`select last_error, failures_in_a_row, failures from tidemark.job where name = 'failing'`)
+      test.db.query(
+        sql`select last_error, failures_in_a_row, failures from tidemark.job where name = 'failing'`,
+      )
     expect((await state()).rows).toEqual([['no room on disk', 1, 1n]])
     fails = false
     await new Worker(test.db, [failing]).runOnce({ force: true })
