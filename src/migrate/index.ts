@@ -1,6 +1,8 @@
 export { applyPartitionPolicies, beginRowMove } from './append-only.ts'
 export type { CatalogMigration, CatalogOptions, CatalogReport } from './catalog.ts'
 export { migrateCatalog, readCatalogMigrations } from './catalog.ts'
+export type { ConversionProgress, ConversionReport, ConvertOptions } from './conversion/convert.ts'
+export { cancelConversion, convertDefaults, convertTable } from './conversion/convert.ts'
 export type { MigrateOptions, MigrationReport } from './migrate.ts'
 export { migrate, migrateDefaults } from './migrate.ts'
 export { planMigration } from './plan.ts'

@@ -165,7 +165,10 @@ export async function readCatalog(from: Queryable): Promise<ReadonlyMap<string, 
     where n.nspname = 'tidemark' and c.relname in ('hypertable', 'relation')`)
   if (found[0]![0] !== 2) return new Map()
   const { rows } = await from.query(sql`
-    select schema_name || '.' || table_name, 'hypertable', id, definition from tidemark.hypertable
+    select schema_name || '.' || table_name, 'hypertable', id, definition
+    from tidemark.hypertable
+    -- what is being converted stands under the name of its shadow
+    where schema_name <> 'tidemark_chunks'
     union all
     select schema_name || '.' || relation_name, kind, null, definition from tidemark.relation
     order by 1`)
@@ -175,4 +178,17 @@ export async function readCatalog(from: Queryable): Promise<ReadonlyMap<string, 
       return [name, { name, kind, id, definition }]
     }),
   )
+}
+
+/** Hypertables whose conversion has swapped the tables and has still something to clear away. */
+export async function readUnfinishedConversions(from: Queryable): Promise<ReadonlySet<string>> {
+  const { rows: found } = await from.query(sql`
+    select count(*)::int4
+    from pg_class as c
+    join pg_namespace as n on n.oid = c.relnamespace
+    where n.nspname = 'tidemark' and c.relname = 'conversion'`)
+  if (found[0]![0] === 0) return new Set()
+  const { rows } = await from.query(sql`
+    select schema_name || '.' || table_name from tidemark.conversion where state = 'finishing'`)
+  return new Set(rows.map(([name]) => name as string))
 }

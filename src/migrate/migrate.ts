@@ -1,10 +1,11 @@
 import { installTriggers } from '../changelog/index.ts'
-import { type Connection, type Database, retry } from '../postgres/index.ts'
-import { encodeDefinition, type StoredDefinition } from '../schema/index.ts'
+import { type Connection, type Database, retry, sqlstateOf } from '../postgres/index.ts'
+import { encodeDefinition, type HypertableDefinition, type StoredDefinition } from '../schema/index.ts'
 import { TidemarkError } from '../util/errors.ts'
 import { sql } from '../util/sql.ts'
 import { applyPartitionPolicies } from './append-only.ts'
 import { migrateCatalog, readPackageVersion } from './catalog.ts'
+import { type ConversionReport, type ConvertOptions, convertTable } from './conversion/convert.ts'
 import { defaultPartitionName } from './diff.ts'
 import { buildIndex } from './index-build.ts'
 import { readCatalog } from './inspect.ts'
@@ -22,6 +23,8 @@ export interface MigrateOptions {
   readonly tries?: number
   /** How long to wait for another process that migrates. ms, default 60,000. */
   readonly waitMs?: number
+  /** Converts existing tables that are declared as hypertables. Default false: then they are an error TM_MIGRATION. */
+  readonly convert?: boolean | Omit<ConvertOptions, 'signal'>
   /** Told before each step. */
   readonly onStep?: (step: MigrationStep) => void
   readonly signal?: AbortSignal | null
@@ -35,6 +38,8 @@ export interface MigrationReport {
   readonly catalog: readonly string[]
   /** What was done; with `dryRun` what would be. */
   readonly steps: readonly MigrationStep[]
+  /** Of the tables that were converted into hypertables. */
+  readonly conversions: readonly ConversionReport[]
   readonly drift: readonly Drift[]
   readonly undeclared: readonly string[]
 }
@@ -64,37 +69,66 @@ export async function migrate(
 ): Promise<MigrationReport> {
   if (options.dryRun) {
     const plan = await planMigration(db, definitions)
-    return { dryRun: true, catalog: [], ...plan }
+    return { dryRun: true, catalog: [], conversions: [], ...plan }
   }
   const { applied: catalog } = await migrateCatalog(db, { waitMs: options.waitMs })
   const steps: MigrationStep[] = []
+  const conversions: ConversionReport[] = []
   let plan = await planMigration(db, definitions)
-  if (plan.steps.length > 0) {
-    const wait = {
-      what: 'migrating the declared tables',
-      waitMs: options.waitMs ?? migrateDefaults.waitMs,
-      signal: options.signal ?? null,
-    }
-    plan = await withMigrationLock(db, lockKey, wait, async (connection) => {
-      for (let round = 1; ; round += 1) {
-        // Planned again under the lock: another process may have done it all meanwhile.
-        const now = await planOn(connection, definitions)
-        assertNothingDestructive(now)
-        const todo = now.steps.filter((s) => s.class === 'additive')
-        if (todo.length === 0) return now
-        if (round > maxRounds)
-          throw new TidemarkError('TM_MIGRATION', {
-            problem: `after ${maxRounds} rounds there is still to do: ${todo.map((s) => s.sentence).join('; ')}`,
-            todo: 'look for something else that changes these tables',
-          })
-        for (const one of todo) {
-          options.onStep?.(one)
-          steps.push(await applyStep(connection, definitions, one, options))
-        }
-      }
-    })
+  for (let round = 1; plan.steps.length > 0; round += 1) {
+    assertNothingDestructive(plan)
+    plan = await applyAdditive(db, definitions, options, steps)
+    const next = plan.steps.find((s) => s.class === 'conversion')
+    if (!next) break
+    if (!options.convert || round > definitions.length)
+      throw new TidemarkError('TM_MIGRATION', {
+        problem: plan.steps.map((s) => `not done: ${s.sentence}`).join('; '),
+        todo: 'run `tidemark migrate --convert`',
+      })
+    options.onStep?.(next)
+    // Without the lock of migrations: this may take hours, and has a lock of its own for the table.
+    const definition = definitions.find((d) => d.name === next.relation) as HypertableDefinition
+    const given = options.convert === true ? {} : options.convert
+    const report = await convertTable(db, definition, { ...given, signal: options.signal ?? null })
+    steps.push(next)
+    conversions.push(report)
+    await db.withConnection((connection) => record(connection, next, definition))
+    if (report.unfinished !== null) break
+    plan = await planMigration(db, definitions)
   }
-  return { dryRun: false, catalog, steps, drift: plan.drift, undeclared: plan.undeclared }
+  return { dryRun: false, catalog, steps, conversions, drift: plan.drift, undeclared: plan.undeclared }
+}
+
+/** Everything that loses nothing; what is left of the plan then are conversions. */
+async function applyAdditive(
+  db: Database,
+  definitions: readonly DeclaredRelation[],
+  options: MigrateOptions,
+  done: MigrationStep[],
+): Promise<MigrationPlan> {
+  const wait = {
+    what: 'migrating the declared tables',
+    waitMs: options.waitMs ?? migrateDefaults.waitMs,
+    signal: options.signal ?? null,
+  }
+  return withMigrationLock(db, lockKey, wait, async (connection) => {
+    for (let round = 1; ; round += 1) {
+      // Planned again under the lock: another process may have done it all meanwhile.
+      const plan = await planOn(connection, definitions)
+      assertNothingDestructive(plan)
+      const todo = plan.steps.filter((s) => s.class === 'additive')
+      if (todo.length === 0) return plan
+      if (round > maxRounds)
+        throw new TidemarkError('TM_MIGRATION', {
+          problem: `after ${maxRounds} rounds there is still to do: ${todo.map((s) => s.sentence).join('; ')}`,
+          todo: 'look for something else that changes these tables',
+        })
+      for (const one of todo) {
+        options.onStep?.(one)
+        done.push(await applyStep(connection, definitions, one, options))
+      }
+    }
+  })
 }
 
 function assertNothingDestructive(plan: MigrationPlan): void {
@@ -125,19 +159,39 @@ async function applyStep(
     return done
   }
   await retry({ what: one.sentence, tries, signal, isRetryable: isLockProblem }, () =>
-    inTransaction(connection, { lockTimeoutMs }, async () => {
-      await record(connection, one, stored)
-      for (const statement of one.statements) await connection.execute(statement)
-      if (stored?.kind === 'hypertable' && needsTriggers.has(one.kind))
-        await installTriggers(connection, stored)
-      if (stored?.kind === 'hypertable' && one.kind === 'create-hypertable')
-        await applyPartitionPolicies(connection, stored, {
-          schema: chunkSchema,
-          table: defaultPartitionName(stored),
-        })
-    }),
+    explained(one, () =>
+      inTransaction(connection, { lockTimeoutMs }, async () => {
+        await record(connection, one, stored)
+        for (const statement of one.statements) await connection.execute(statement)
+        if (stored?.kind === 'hypertable' && needsTriggers.has(one.kind))
+          await installTriggers(connection, stored)
+        if (stored?.kind === 'hypertable' && one.kind === 'create-hypertable')
+          await applyPartitionPolicies(connection, stored, {
+            schema: chunkSchema,
+            table: defaultPartitionName(stored),
+          })
+      }),
+    ),
   )
   return one
+}
+
+/** What PostgreSQL refuses because something else depends on it is for people to decide. */
+async function explained<T>(one: MigrationStep, run: () => Promise<T>): Promise<T> {
+  try {
+    return await run()
+  } catch (error) {
+    const state = sqlstateOf(error)
+    if (state !== '0A000' && state !== '2BP01') throw error
+    throw new TidemarkError(
+      'TM_MIGRATION',
+      {
+        problem: `"${one.sentence}" is refused by PostgreSQL: ${(error as Error).message}`,
+        todo: `take what depends on it away and put it back afterwards, or run by hand: ${one.statements.join('; ')}`,
+      },
+      { cause: error },
+    )
+  }
 }
 
 /** The catalog's row holds the width of the change log's cells, which the triggers know by heart. */

@@ -5,7 +5,13 @@ import { TidemarkError } from '../util/errors.ts'
 import { identifier, quoteLiteral, raw, sql } from '../util/sql.ts'
 import { findUnguarded, guardSql } from './append-only.ts'
 import { diffRelation } from './diff.ts'
-import { type ActualRelation, type CatalogEntry, readCatalog, readRelations } from './inspect.ts'
+import {
+  type ActualRelation,
+  type CatalogEntry,
+  readCatalog,
+  readRelations,
+  readUnfinishedConversions,
+} from './inspect.ts'
 import { probeTables, probeView, readView } from './probe.ts'
 import { type DeclaredRelation, type Drift, type MigrationPlan, type MigrationStep, step } from './step.ts'
 import { commentSql, relationName, text } from './table-ddl.ts'
@@ -34,6 +40,7 @@ export async function planOn(
   const views = definitions.filter((d): d is ViewDefinition => d.kind === 'view')
   const catalog = await readCatalog(connection)
   const actual = await readRelations(connection, definitions)
+  const unfinished = await readUnfinishedConversions(connection)
   const wanted = await probeTables(connection, tables)
 
   const steps: MigrationStep[] = await missingSchemas(connection, definitions)
@@ -51,6 +58,8 @@ export async function planOn(
     drift.push(...diff.drift)
     // What is kept by triggers can only be looked at where the table is in its final form.
     const relkind = actual.get(definition.name)?.relkind
+    if (unfinished.has(definition.name))
+      steps.push(step(definition.name, 'convert', `finishes the conversion of ${definition.name}`, []))
     if (entry && relkind === (definition.kind === 'hypertable' ? 'p' : 'r'))
       steps.push(...(await triggerSteps(connection, definition)))
   }

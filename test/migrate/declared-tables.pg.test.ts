@@ -85,7 +85,14 @@ describe('migrating declared tables', () => {
     const report = await migrate(test.db, [models, requests, slow])
     expect(report.steps.map((s) => s.sentence)).toEqual(dry.steps.map((s) => s.sentence))
     const again = await migrate(test.db, [models, requests, slow])
-    expect(again).toEqual({ dryRun: false, catalog: [], steps: [], drift: [], undeclared: [] })
+    expect(again).toEqual({
+      dryRun: false,
+      catalog: [],
+      steps: [],
+      conversions: [],
+      drift: [],
+      undeclared: [],
+    })
   })
 
   it('records each change with its SQL', async () => {

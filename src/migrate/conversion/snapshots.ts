@@ -1,0 +1,88 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { Database } from '../../postgres/index.ts'
+import { sql } from '../../util/sql.ts'
+
+/** A backend that may still read with a snapshot from before a moment. */
+export interface OlderSnapshot {
+  readonly processId: number
+  readonly description: string
+}
+
+interface Holder extends OlderSnapshot {
+  /** The same process in a later transaction is another holder. */
+  readonly key: string
+}
+
+/**
+ * Waits until no transaction is left that holds a snapshot from before this call, and answers with those that are
+ * left after `settleMs`. A transaction that was once seen without such a snapshot never gets one again, so each
+ * is crossed off on its own: a long READ COMMITTED transaction only has to be caught between two statements.
+ *
+ * @param besides pg_locks of which relation exempt who waits for it: writers that wait for the swap itself.
+ */
+export async function waitForOlderSnapshots(
+  db: Database,
+  options: {
+    readonly settleMs: number
+    readonly besides: number | null
+    readonly signal: AbortSignal | null
+  },
+): Promise<readonly OlderSnapshot[]> {
+  const { rows } = await db.query(
+    sql`select pg_snapshot_xmax(pg_current_snapshot())::text, clock_timestamp()::text`,
+  )
+  const [xmax, since] = rows[0] as [string, string]
+  const end = Date.now() + options.settleMs
+  let left: ReadonlySet<string> | null = null
+  for (;;) {
+    const holders: Holder[] = await readHolders(db, xmax, since, options.besides)
+    const still: Holder[] = left === null ? holders : holders.filter((h) => left!.has(h.key))
+    if (still.length === 0 || Date.now() >= end || options.signal?.aborted) return still
+    left = new Set(still.map((h) => h.key))
+    await sleep(10)
+  }
+}
+
+/**
+ * backend_xmin is what a snapshot keeps from being vacuumed. One that is older than `xmax` may come from an older
+ * snapshot; a transaction that began afterwards has none, whatever its backend_xmin says (a long writer elsewhere holds
+ * everybody's back). Vacuum reads no rows for anybody.
+ */
+async function readHolders(
+  db: Database,
+  xmax: string,
+  since: string,
+  besides: number | null,
+): Promise<Holder[]> {
+  const { rows } = await db.query(sql`
+    select
+      a.pid,
+      format('%s/%s', a.pid, a.xact_start),
+      case
+        when a.state is null then format('process %s of role %s, which only a member of pg_read_all_stats can look at', a.pid, a.usename)
+        else format('process %s (%s, %s since %s)', a.pid, coalesce(nullif(a.application_name, ''), 'unnamed'), a.state, a.xact_start)
+      end
+    from pg_stat_activity as a
+    where a.datname = current_database()
+      and a.pid <> pg_backend_pid()
+      and a.backend_type is distinct from 'autovacuum worker'
+      and (
+        a.query = '<insufficient privilege>'
+        or (
+          a.backend_xmin is not null
+          and age(a.backend_xmin) > age(${xmax}::xid8::xid)
+          and (a.xact_start is null or a.xact_start < ${since}::timestamptz)
+        )
+      )
+      and not exists (
+        select
+        from pg_locks as l
+        where l.pid = a.pid and not l.granted and l.locktype = 'relation'
+          and l.database = a.datid and l.relation = ${besides}::oid
+      )`)
+  return rows.map(([processId, key, description]) => ({
+    processId: processId as number,
+    key: key as string,
+    description: description as string,
+  }))
+}
