@@ -7,7 +7,7 @@ import { compareText } from '../../src/aggregate/index.ts'
 import { md5First64 } from '../../src/aggregate/md5.ts'
 import { toFloat8 } from '../../src/aggregate/values.ts'
 import { arbitraryText } from './arbitraries.ts'
-import { doublesAround } from './doubles.ts'
+import { asMultiple, doublesAround } from './doubles.ts'
 
 const seed = Number(Date.now() % 2 ** 31)
 const anyText = fc.string({ unit: 'binary', maxLength: 200 })
@@ -111,14 +111,3 @@ describe('exact parts', () => {
     expect(dayOfText('10000-01-01')).toBe(2932897)
   })
 })
-
-/** A finite double as a whole multiple of 2^-1074, which each of them is. */
-function asMultiple(x: number): bigint {
-  const view = new DataView(new ArrayBuffer(8))
-  view.setFloat64(0, Math.abs(x))
-  const bits = view.getBigInt64(0)
-  const exponent = bits >> 52n
-  const mantissa = bits & (2n ** 52n - 1n)
-  const multiple = exponent === 0n ? mantissa : (mantissa | (2n ** 52n)) << (exponent - 1n)
-  return x < 0 ? -multiple : multiple
-}
