@@ -176,9 +176,11 @@ interface Walk {
   readonly seriesOrder: Sql
   /** The next row of the walk in a range, with the columns of the series first. */
   step(range: TimeRange | null, conditions: readonly Sql[]): Sql
+  /** One row of a range, if there is any; along the index, though any would do. */
+  probe(range: TimeRange | null, conditions: readonly Sql[]): Sql
   /** Row comparisons of the row's series with a tuple; `onwards`: the row comes later in the walk. */
-  onwards(from: Sql): Sql
-  before(to: Sql): Sql
+  onwards(tuple: Sql): Sql
+  before(tuple: Sql): Sql
 }
 
 function walkAlong(query: LatestSql, index: SeriesIndex): Walk {
@@ -196,16 +198,16 @@ function walkAlong(query: LatestSql, index: SeriesIndex): Walk {
   )
   const columns = columnList([...new Set([...series, ...request.columns])])
   const own = tupleOf('r', series)
+  const from = (range: TimeRange | null, conditions: readonly Sql[]): Sql =>
+    sql`from ${relationSql(dataset)} r ${whereSql([...conditionsOf(query, range), ...notNull, ...conditions])}`
   return {
     series,
     isDescending: direction === 'desc',
     seriesOrder,
-    step: (range, conditions) => sql`
-      select ${columns} from ${relationSql(dataset)} r
-      ${whereSql([...conditionsOf(query, range), ...notNull, ...conditions])}
-      order by ${order} limit 1`,
-    onwards: (from) => sql`${own} ${raw(direction === 'desc' ? '<' : '>')} ${from}`,
-    before: (to) => sql`${own} ${raw(direction === 'desc' ? '>' : '<')} ${to}`,
+    step: (range, conditions) => sql`select ${columns} ${from(range, conditions)} order by ${order} limit 1`,
+    probe: (range, conditions) => sql`select ${from(range, conditions)} order by ${seriesOrder} limit 1`,
+    onwards: (tuple) => sql`${own} ${raw(direction === 'desc' ? '<' : '>')} ${tuple}`,
+    before: (tuple) => sql`${own} ${raw(direction === 'desc' ? '>' : '<')} ${tuple}`,
   }
 }
 
@@ -253,10 +255,10 @@ function newestWalk(query: LatestSql, walk: Walk, split: Instant): Sql {
   const forwards = walk.isDescending ? raw('desc') : raw('asc')
   const backwards = walk.isDescending ? raw('asc') : raw('desc')
   const isMore = [
-    sql`exists (select from gap cross join lateral (${walk.step(older, [walk.onwards(start), walk.before(end)])}) o
+    sql`exists (select from gap cross join lateral (${walk.probe(older, [walk.onwards(start), walk.before(end)])}) o
       where gap."end 0" is not null)`,
-    sql`exists (select from ${edge(forwards)} cross join lateral (${walk.step(older, [walk.before(start)])}) o)`,
-    sql`exists (select from ${edge(backwards)} cross join lateral (${walk.step(older, [walk.onwards(start)])}) o)`,
+    sql`exists (select from ${edge(forwards)} cross join lateral (${walk.probe(older, [walk.before(start)])}) o)`,
+    sql`exists (select from ${edge(backwards)} cross join lateral (${walk.probe(older, [walk.onwards(start)])}) o)`,
   ]
   return sql`with recursive ${walkCte(walk, newest)},
     gap as (select ${gapColumns} from (select * from walk limit ${raw(String(query.limit))}) walk)
