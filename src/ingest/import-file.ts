@@ -12,6 +12,7 @@ import {
   type DeadLetter,
   finishImport,
   type ImportClaim,
+  isImported,
   maxDeadRaw,
   withFileLock,
 } from './ledger.ts'
@@ -108,8 +109,9 @@ export async function importFile(request: ImportRequest): Promise<ImportReport> 
       return await run.run()
     } catch (error) {
       await run.settle()
-      const totals = await finishImport(request.db, claim, 'stopped')
-      throw withTotals(error, source.path, totals)
+      // when not even that can be written, why the import ended is still the thing to say
+      const totals = await finishImport(request.db, claim, 'stopped').catch(() => null)
+      throw totals === null ? error : withTotals(error, source.path, totals)
     }
   })
 }
@@ -122,30 +124,17 @@ export async function importFiles(
   request: Omit<ImportRequest, 'file'> & { readonly files: readonly string[] },
 ): Promise<{ readonly reports: readonly ImportReport[]; readonly skipped: readonly string[] }> {
   const { files, ...rest } = request
+  const { db, definition, options } = request
   const reports: ImportReport[] = []
   const skipped: string[] = []
-  let lastRefusal: unknown = null
-  for (const file of files) {
-    try {
-      reports.push(await importFile({ ...rest, file }))
-    } catch (error) {
-      if (files.length === 1 || !isAlreadyImported(error)) throw error
-      skipped.push(file)
-      lastRefusal = error
-    }
+  for (const [i, file] of files.entries()) {
+    const isLast = i === files.length - 1
+    // when all are in, the last one is refused as a single file is
+    const mayBeLeftOut = options?.again !== true && !(isLast && reports.length === 0)
+    if (mayBeLeftOut && (await isImported(db, definition.name, await inspectFile(file)))) skipped.push(file)
+    else reports.push(await importFile({ ...rest, file }))
   }
-  if (reports.length === 0 && lastRefusal !== null) throw lastRefusal
   return { reports, skipped }
-}
-
-const alreadyImported = 'was imported into'
-
-function isAlreadyImported(error: unknown): boolean {
-  return (
-    isTidemarkError(error) &&
-    error.code === 'TM_IMPORT' &&
-    (error.params as { problem: string }).problem.includes(alreadyImported)
-  )
 }
 
 function withTotals(error: unknown, file: string, totals: { rows: number; dead: number }): unknown {

@@ -144,6 +144,17 @@ export async function claimImport(
   })
 }
 
+/** Whether all of a file's records are in the dataset, or refused. */
+export async function isImported(db: Queryable, dataset: string, source: SourceFile): Promise<boolean> {
+  const answer = await db.query(sql`
+    select state = 'done'
+    from tidemark.import
+    where dataset = ${dataset}::text and fingerprint = ${source.fingerprint}::text
+    order by id desc
+    limit 1`)
+  return answer.rows[0]?.[0] === true
+}
+
 /**
  * The last statements of a batch's transaction: its number, and its dead letters. Two things make a second commit of
  * the same batch impossible: the owner must still be this process (a share lock, against which taking over waits),

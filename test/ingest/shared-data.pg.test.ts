@@ -28,7 +28,6 @@ describe('every file of the data sets imports with the counts that their README 
   beforeAll(async () => {
     test = await createTestDatabase()
     writer = createHotWriter({ db: test.db, chunks: testChunks(test.db) })
-    isFirstLane = inject('postgres').lane !== 'pg15'
   })
   afterAll(() => test.drop())
 
