@@ -93,6 +93,13 @@ export class ServerConnection implements Connection {
 
   async query(statement: Sql, options: QueryOptions = {}): Promise<QueryAnswer> {
     const { text, values } = printSql(statement)
+    if (values.length > maxParameters)
+      throw new TidemarkError('TM_LIMIT', {
+        what: 'the number of parameters of a statement',
+        value: String(values.length),
+        limit: String(maxParameters),
+        todo: 'pass arrays and unnest them, or use COPY',
+      })
     const run = new BinaryStatement(text, values.map(encodeParameter), options.name)
     await this.#run(run, options)
     return { rows: run.rows, columns: run.columns, rowCount: run.rowCount }
@@ -107,6 +114,17 @@ export class ServerConnection implements Connection {
     const run = new Script(typeof script === 'string' ? script : printSqlInline(script))
     await this.#run(run, {})
     return run.tag
+  }
+
+  /** A script that changes nothing by itself (BEGIN), so that it may be repeated whatever happens to it. */
+  async begin(script: string): Promise<void> {
+    try {
+      await this.executeTagged(script)
+    } catch (error) {
+      if (error instanceof TidemarkError && error.code === 'TM_COMMIT_UNKNOWN')
+        throw connectFailure(error.cause as Error, this)
+      throw error
+    }
   }
 
   async copyFrom(
@@ -178,11 +196,12 @@ export class ServerConnection implements Connection {
 
   /** Closes the socket; a statement that still runs is stopped, which the server would not notice otherwise. */
   async abandon(): Promise<void> {
-    if (this.#running && !this.#lost) {
+    const running = this.#running
+    if (running && !this.#lost) {
+      if (running instanceof CopyIn) running.fail('the connection was given back')
       const problem = 'the connection was given back while this statement ran; await it before that'
-      this.#running.settle(new TidemarkError('TM_DATABASE', { sqlstate: '08003', problem }))
-      // Where the request fails the server finds out when it next writes.
-      await sendCancel(this.#client, this.#settings).catch(() => {})
+      running.handleError(new TidemarkError('TM_DATABASE', { sqlstate: '08003', problem }))
+      await this.#cancel(running)
     }
     this.destroy()
   }
@@ -204,7 +223,7 @@ export class ServerConnection implements Connection {
     const previous = this.#tail
     this.#waiting += 1
     const run = previous
-      .then(() => this.#runNow(statement, options.signal ?? this.ambientSignal, onAbort))
+      .then(() => this.#runNow(statement, eitherSignal(options.signal, this.ambientSignal), onAbort))
       .finally(() => {
         this.#waiting -= 1
       })
@@ -220,6 +239,13 @@ export class ServerConnection implements Connection {
       statement.settle(problem)
       throw problem
     }
+    if (statement.text.includes('\0'))
+      throw new TidemarkError('TM_DATABASE', {
+        sqlstate: '22021',
+        problem: 'the text of a statement has a NUL character, which PostgreSQL does not take',
+      })
+    // Outside a transaction each statement commits by itself.
+    const commitsItself = this.status === 'I'
     let cancelling: Promise<void> | null = null
     const abort = () => {
       onAbort?.()
@@ -236,6 +262,9 @@ export class ServerConnection implements Connection {
         const isEcho = !isServerError(error) || error.code === '57014'
         if (isEcho) throw cancelledError(signal, 'the statement', error)
       }
+      // A lost answer is not a lost statement: it may have been committed.
+      if (commitsItself && this.#lost && !isServerError(error) && !(error instanceof TidemarkError))
+        throw new TidemarkError('TM_COMMIT_UNKNOWN', { target: this.target }, { cause: error })
       throw translateError(error, { target: this.target, statementTimeoutMs: this.statementTimeoutMs })
     } finally {
       signal?.removeEventListener('abort', abort)
@@ -246,15 +275,29 @@ export class ServerConnection implements Connection {
   }
 
   /**
-   * Asks the server over a second connection to stop the statement. The request may arrive after the statement's
-   * end and hit the next one, so a connection that was cancelled is never used by anyone else.
+   * Asks the server over a second connection to stop the statement, again and again until it has: a request that
+   * overtakes its statement finds nothing to stop. One may also come late and hit the next statement, so a connection
+   * that was cancelled is never used by anyone else.
    */
   async #cancel(statement: Statement): Promise<void> {
     this.#wasCancelled = true
+    let isDone = false
+    const done = statement.done
+      .catch(() => {})
+      .then(() => {
+        isDone = true
+      })
     const limit = setTimeout(() => this.destroy(), this.#settings.cancelTimeoutMs)
     try {
-      await sendCancel(this.#client, this.#settings)
-      await statement.done.catch(() => {})
+      for (let waitMs = 20; !isDone; waitMs = Math.min(waitMs * 2, 500)) {
+        await sendCancel(this.#client, this.#settings)
+        let timer: NodeJS.Timeout | undefined
+        const pause = new Promise<void>((resolve) => {
+          timer = setTimeout(resolve, waitMs)
+        })
+        await Promise.race([done, pause])
+        clearTimeout(timer)
+      }
     } catch {
       // The server cannot be told: closing the socket is the only way left to stop waiting for it.
       this.destroy()
@@ -270,6 +313,17 @@ export class ServerConnection implements Connection {
 }
 
 function ignoreLateError(): void {}
+
+/** The protocol counts parameters in 16 bits. */
+const maxParameters = 65_535
+
+function eitherSignal(
+  one: AbortSignal | null | undefined,
+  other: AbortSignal | null | undefined,
+): AbortSignal | null {
+  if (!one || !other || one === other) return one ?? other ?? null
+  return AbortSignal.any([one, other])
+}
 
 function makeClient(settings: ConnectionSettings): PgClient {
   try {

@@ -107,7 +107,7 @@ class PooledDatabase implements Database {
 
   transaction<T>(options: TransactionOptions, use: (connection: Connection) => Promise<T>): Promise<T> {
     return this.#lend(options.signal ?? null, async (connection) => {
-      await connection.execute(beginScript(options))
+      await connection.begin(beginScript(options))
       connection.statementTimeoutMs = options.statementTimeoutMs ?? null
       connection.ambientSignal = options.signal ?? null
       let result: T

@@ -149,10 +149,10 @@ export const errorRegistry = {
   TM_COMMIT_UNKNOWN: define<{ target: string }>(
     503,
     false,
-    'The connection was lost while a transaction was being committed.',
+    'The connection was lost while a transaction, or a statement outside of one, was being committed.',
     'Look whether the rows are there before writing them again; upsert makes a repetition harmless.',
     (p) =>
-      `the connection to PostgreSQL at ${p.target} was lost during commit: it is unknown whether the transaction ` +
+      `the connection to PostgreSQL at ${p.target} was lost before it answered: it is unknown whether the write ` +
       'was committed; look before you repeat it',
   ),
   TM_BUSY: define<{ what: string; tries: number; lastProblem: string }>(

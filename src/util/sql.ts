@@ -29,11 +29,16 @@ export function sql(strings: TemplateStringsArray, ...values: readonly unknown[]
     if (text !== '') parts.push({ kind: 'text', text })
     if (i < values.length) {
       const value = values[i]
-      if (isSql(value)) parts.push(...value.parts)
+      if (isSql(value)) append(parts, value.parts)
       else parts.push({ kind: 'value', value })
     }
   })
   return { kind: 'sql', parts }
+}
+
+/** Not push(...more): an argument list of some 100,000 parts overflows the stack. */
+function append(parts: SqlPart[], more: readonly SqlPart[]): void {
+  for (const part of more) parts.push(part)
 }
 
 /** A possibly qualified name, quoted by the engine that prints it. */
@@ -52,7 +57,7 @@ export function join(fragments: readonly Sql[], separator: string): Sql {
   const parts: SqlPart[] = []
   fragments.forEach((fragment, i) => {
     if (i > 0) parts.push({ kind: 'text', text: separator })
-    parts.push(...fragment.parts)
+    append(parts, fragment.parts)
   })
   return { kind: 'sql', parts }
 }

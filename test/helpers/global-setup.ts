@@ -11,7 +11,8 @@ declare module 'vitest' {
   }
 }
 
-const template = 'tidemark_test_template'
+/** Of its own, because runs may share the server of DATABASE_URL. */
+const template = `tidemark_test_template_${process.pid}`
 
 /** Starts the server of a lane once, and makes the template that every test database is copied from. */
 export async function setup(project: TestProject): Promise<() => Promise<void>> {
@@ -24,7 +25,10 @@ export async function setup(project: TestProject): Promise<() => Promise<void>> 
     throw error
   }
   project.provide('postgres', { lane, connectionString: server.connectionString, template })
-  return () => server.stop()
+  return async () => {
+    if (lane === 'pg-url') await dropTemplate(server.connectionString)
+    await server.stop()
+  }
 }
 
 async function serverOf(lane: string): Promise<TestServer> {
@@ -35,6 +39,11 @@ async function serverOf(lane: string): Promise<TestServer> {
   if (lane === 'pg15') return startTestServer(lane, '/usr/lib/postgresql/15/bin')
   const { bin } = await prepareBinaries(await accountForServer())
   return startTestServer(lane, bin)
+}
+
+async function dropTemplate(connectionString: string): Promise<void> {
+  const admin = createDatabase({ connectionString, max: 1 })
+  await admin.execute(`drop database if exists ${template}`).finally(() => admin.close())
 }
 
 async function makeTemplate(connectionString: string): Promise<void> {

@@ -5,10 +5,11 @@ import {
   type Connection,
   createDatabase,
   type Database,
+  isRetryable,
   sqlstateOf,
 } from '../../src/postgres/index.ts'
 import { TidemarkError } from '../../src/util/errors.ts'
-import { identifier, raw, sql } from '../../src/util/sql.ts'
+import { identifier, join, raw, sql } from '../../src/util/sql.ts'
 import { createTestDatabase, type TestDatabase } from '../helpers/database.ts'
 
 let test: TestDatabase
@@ -258,6 +259,57 @@ describe('transactions', () => {
   })
 })
 
+describe('a connection that breaks', () => {
+  /** Runs a statement with the marker on a connection whose socket is cut as soon as the server runs it. */
+  async function cut(marker: string, use: (alone: Database) => Promise<unknown>): Promise<unknown> {
+    const { proxy, connectionString, cutAll } = await countingProxy(test.connectionString)
+    const alone = createDatabase({ connectionString, max: 1 })
+    const call = use(alone).catch((error) => error)
+    await until(() => isRunning(marker))
+    cutAll()
+    const error = await call
+    await alone.close()
+    proxy.close()
+    await db.query(sql`
+      select pg_terminate_backend(pid, 10000)
+      from pg_stat_activity
+      where query like ${`%${marker}%`}::text and pid <> pg_backend_pid()`)
+    return error
+  }
+
+  it('inside a transaction leaves nothing, so it may be tried again', async () => {
+    const error = await cut('cut-me-1', (alone) =>
+      alone.transaction({}, (tx) => tx.query(sql`select pg_sleep(60), 'cut-me-1'`)),
+    )
+    expect(error).toMatchObject({ code: 'TM_CONNECT' })
+    expect(isRetryable(error)).toBe(true)
+  })
+
+  it('outside of one may have committed, so it is not tried again by itself', async () => {
+    const error = await cut('cut-me-2', (alone) => alone.query(sql`select pg_sleep(60), 'cut-me-2'`))
+    expect(error).toMatchObject({ code: 'TM_COMMIT_UNKNOWN' })
+    expect(isRetryable(error)).toBe(false)
+  })
+})
+
+describe('limits', () => {
+  it('more parameters than the protocol can count are refused with the way out', async () => {
+    const values = Array.from({ length: 65_536 }, (_, n) => sql`${n}::int4`)
+    const call = db.query(sql`select count(*) from unnest(array[${join(values, ', ')}])`)
+    await expect(call).rejects.toMatchObject({ code: 'TM_LIMIT' })
+    const most = db.query(sql`select cardinality(array[${join(values.slice(1), ', ')}])`)
+    expect((await most).rows).toEqual([[65_535]])
+  })
+
+  it('a NUL character is refused in the text and in a value', async () => {
+    await expect(db.execute(`select 'a\0b'`)).rejects.toMatchObject({ params: { sqlstate: '22021' } })
+    await expect(db.query(sql`select ${'a\0b'}::text`)).rejects.toMatchObject({
+      params: { sqlstate: '22021' },
+    })
+    expect((await db.query(sql`select 1::int4`)).rows).toEqual([[1]])
+  })
+})
+
 describe('a signal', () => {
   it('stops the statement in the server too', async () => {
     const abort = new AbortController()
@@ -267,6 +319,24 @@ describe('a signal', () => {
     abort.abort()
     await expect(call).rejects.toMatchObject({ code: 'TM_CANCELLED' })
     await until(async () => !(await isRunning('cancel-me-1')))
+  })
+
+  it('that comes before the server has begun stops it all the same', async () => {
+    for (let round = 0; round < 10; round += 1) {
+      const abort = new AbortController()
+      const call = db.withConnection(async (connection) => {
+        await connection.query(sql`select 1`)
+        const sleeping = connection.query(sql`select pg_sleep(60), 'cancel-me-3'`, { signal: abort.signal })
+        sleeping.catch(() => {})
+        // The statement is on its way, no answer can have come.
+        await Promise.resolve()
+        await Promise.resolve()
+        abort.abort()
+        return sleeping
+      })
+      await expect(call).rejects.toMatchObject({ code: 'TM_CANCELLED' })
+    }
+    expect(await isRunning('cancel-me-3')).toBe(false)
   })
 
   it('that is aborted already sends nothing', async () => {
@@ -600,7 +670,9 @@ async function countingProxy(target: string) {
   const { connect } = await import('node:net')
   const url = new URL(target)
   let count = 0
+  const clients = new Set<Socket>()
   const proxy = createServer((client) => {
+    clients.add(client)
     const server = connect(Number(url.port || 5432), url.hostname)
     client.on('data', (bytes) => {
       count += 1
@@ -617,7 +689,12 @@ async function countingProxy(target: string) {
   const through = new URL(target)
   through.hostname = '127.0.0.1'
   through.port = String(port)
-  return { proxy, connectionString: through.href, requests: () => count }
+  return {
+    proxy,
+    connectionString: through.href,
+    requests: () => count,
+    cutAll: () => clients.forEach((client) => void client.destroy()),
+  }
 }
 
 it('raw statements are answered too', async () => {
