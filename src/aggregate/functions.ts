@@ -141,7 +141,7 @@ export const aggregates: Readonly<Record<AggregateFunction, AggregateDefinition>
     accepted: anyNumber,
     result: () => 'float8',
     finish: (state) => finishStddev(state),
-    errorBound: () => 'relative error within n * 2.3e-16 * sqrt(1 + avg^2 / variance)',
+    errorBound: () => 'relative error within 4k + 2k^2, k = n * 2.3e-16 * sqrt(1 + avg^2 / variance)',
   }),
   variance: define<MomentsState>('variance', {
     kind: 'moments',
@@ -149,7 +149,7 @@ export const aggregates: Readonly<Record<AggregateFunction, AggregateDefinition>
     accepted: anyNumber,
     result: () => 'float8',
     finish: (state) => finishVariance(state),
-    errorBound: () => 'relative error within n * 2.3e-16 * sqrt(1 + avg^2 / variance)',
+    errorBound: () => 'relative error within 4k + 2k^2, k = n * 2.3e-16 * sqrt(1 + avg^2 / variance)',
   }),
   percentile: define<SketchState>('percentile', {
     kind: 'ddsketch',
