@@ -1,5 +1,6 @@
 import { type OutputColumn, outputColumns, type QueryNode } from '../../src/query/index.ts'
 import type { NaiveAnswer, NaiveResult } from './naive.ts'
+import { naiveInstant } from './naive-time.ts'
 import { compareTyped, groupText } from './naive-values.ts'
 
 type Row = Readonly<Record<string, unknown>>
@@ -199,7 +200,11 @@ function compareOrder(
     const before = rows[i - 1]?.[name]
     const value = row[name]
     if (i > 0 && before !== null && value !== null) {
-      const order = compareTyped(keyType(type), before, value)
+      // As text, fractions of a second would come before whole ones.
+      const order =
+        type === 'timestamptz'
+          ? compareTyped(type, naiveInstant(before), naiveInstant(value))
+          : compareTyped(type, before, value)
       if (first.direction === 'asc' ? order > 0 : order < 0) report(`row ${i} is out of order by ${name}`)
     }
     if (i > 0 && before === null && value !== null) report(`row ${i}: a null comes before a value of ${name}`)

@@ -659,12 +659,15 @@ function gapValue(
   const tolerance = Math.max(a.tolerance ?? 0, b.tolerance ?? 0)
   const line = Number(a.value) * (1 - share) + Number(b.value) * share
   const value = Number(a.value) === Number(b.value) ? Number(a.value) : line
-  const rounding = Math.abs(value) * 1e-12
+  // NaN and infinities are what they are; a numeric line from or to one is NaN.
+  if (!Number.isFinite(value))
+    return { value: type === 'numeric' ? (a.value === b.value ? a.value : 'NaN') : value }
+  // Near zero the ends cancel each other, so their size counts, not the value's.
+  const rounding = Math.max(Math.abs(Number(a.value)), Math.abs(Number(b.value))) * 1e-12
   if (type === 'int8') return { value: BigInt(Math.round(value)), tolerance: 1 + rounding + tolerance }
   if (type === 'numeric') return { value: String(value), tolerance: 1e-6 + rounding + tolerance }
-  if (type === 'count') return { value: Math.round(value), tolerance: 1 + tolerance }
-  return {
-    value,
-    tolerance: rounding + tolerance + Number.MIN_VALUE + 1e-6 * Number(type === 'float4') * Math.abs(value),
-  }
+  if (type === 'count' || type === 'int2' || type === 'int4')
+    return { value: Math.round(value), tolerance: 1 + tolerance }
+  const single = type === 'float4' ? 1e6 * rounding + 2 ** -149 : Number.MIN_VALUE
+  return { value, tolerance: rounding + tolerance + single }
 }
