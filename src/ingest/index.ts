@@ -4,6 +4,7 @@ export type { ImportProgress, ImportReport, ImportRequest } from './import-file.
 export { importFile, importFiles } from './import-file.ts'
 export type { DeadLetter, StoredDeadLetter } from './ledger.ts'
 export { countDeadLetters, listDeadLetters } from './ledger.ts'
+export { describeNotes } from './notes.ts'
 export type { ImportFormat, ImportOptions } from './options.ts'
 export { importDefaults, importFormats } from './options.ts'
 export { parseCsvRows } from './parse-csv.ts'
