@@ -31,6 +31,11 @@ afterAll(() => test.drop())
 beforeEach(async () => {
   await a.execute('rollback')
   await b.execute('rollback')
+  // What a failed test left prepared would hold its locks for ever.
+  const { rows } = await test.db.query(
+    sql`select gid from pg_prepared_xacts where database = current_database()`,
+  )
+  for (const [gid] of rows) await a.execute(sql`rollback prepared ${gid}`)
   await test.db.execute('truncate readings; delete from tidemark.change_consumer')
   await clearLog(test.db)
   consumer = await createConsumer(test.db, 'c', readings)
@@ -51,6 +56,21 @@ function consume(which = consumer): Promise<string[]> {
     const missing = await readMissing(connection, which)
     await advance(connection, which, missing.snapshot)
     return describeMissing(missing)
+  })
+}
+
+/**
+ * Transactions of other databases hold a snapshot's xmin, too: consumers move on and trimming is tried until
+ * `count` entries are gone. Never more than that.
+ */
+async function trimmed(count: number, consumers: readonly Consumer[], batchRows?: number): Promise<void> {
+  let deleted = 0
+  await waitFor(`${count} entries are trimmed`, async () => {
+    deleted += (await trimChangeLog(test.db, readings, { batchRows })).deleted
+    if (deleted === count) return true
+    expect(deleted).toBeLessThan(count)
+    for (const each of consumers) expect(await consume(each)).toEqual([])
+    return false
   })
 }
 
@@ -178,7 +198,7 @@ describe('a position of another history', () => {
     expect(await trimChangeLog(test.db, readings)).toEqual({ deleted: 0, heldBy: ['c'] })
     expect(await consume()).toEqual([`start-over ${reason}`])
     expect(await consume()).toEqual([])
-    expect((await trimChangeLog(test.db, readings)).deleted).toBe(1)
+    await trimmed(1, [consumer])
   })
 
   it('leaves entries with numbers from the future, which a restore brought: they are not read, and trimmed', async () => {
@@ -186,7 +206,7 @@ describe('a position of another history', () => {
       insert into tidemark.change_log (hypertable_id, xid, range_from, range_to, source)
       select id, '9000000000', '2026-01-01Z', '2026-01-02Z', 'ingest' from tidemark.hypertable`)
     expect(await consume()).toEqual([])
-    expect((await trimChangeLog(test.db, readings)).deleted).toBe(1)
+    await trimmed(1, [consumer])
   })
 })
 
@@ -202,7 +222,7 @@ describe('trimming', () => {
       { name: 'c', missed: 0 },
     ])
     await consume(slow)
-    expect((await trimChangeLog(test.db, readings, { batchRows: 3 })).deleted).toBe(10)
+    await trimmed(10, [slow, consumer], 3)
     expect(await entries()).toBe(0n)
   })
 
@@ -247,7 +267,7 @@ describe('trimming', () => {
     await audit(test.db, readings)
     await b.execute(insert(3))
     await consume()
-    expect((await trimChangeLog(test.db, readings)).deleted).toBe(1)
+    await trimmed(1, [consumer])
     expect(await audit(test.db, readings)).toEqual([])
     expect(await audit(test.db, readings)).toEqual([])
   })
