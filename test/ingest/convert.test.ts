@@ -1,6 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { type ConvertContext, createConvert, refused, toFloat } from '../../src/ingest/convert.ts'
+import { describeNotes } from '../../src/ingest/index.ts'
 import { ExactNumber, parseExactJson, toJsonText } from '../../src/ingest/ndjson-reader.ts'
 import { TimeReader } from '../../src/ingest/time-format.ts'
 import type { ColumnDefinition, ColumnType } from '../../src/schema/index.ts'
@@ -163,6 +164,29 @@ describe('values', () => {
       }),
     )
     for (const text of ['', '.', '-', '+', 'e5', '1e5e', ' 1', '١']) expect(toFloat(text)).toBeNull()
+  })
+})
+
+describe('what was done to values', () => {
+  it('is said in sentences', () => {
+    expect(
+      describeNotes({
+        customer: {
+          nullWords: { '-': 5432, NA: 1 },
+          wholeFractions: 417534,
+          scientific: 2,
+          longFractions: 0,
+          truncated: 0,
+        },
+        time: { nullWords: {}, wholeFractions: 0, scientific: 0, longFractions: 8819, truncated: 3 },
+      }),
+    ).toEqual([
+      'customer: "-" was read as null 5,432 times',
+      'customer: "NA" was read as null once',
+      'customer: 417,534 whole numbers were written with a fraction of zeros or an exponent',
+      'customer: 2 numbers in scientific notation were written out',
+      'time: 8,819 times were cut to the microsecond, 3 of them lost digits other than zero',
+    ])
   })
 })
 
