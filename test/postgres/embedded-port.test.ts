@@ -1,4 +1,4 @@
-import { mkdtemp, rm } from 'node:fs/promises'
+import { chmod, mkdtemp, rm } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -19,6 +19,8 @@ afterEach(async () => {
 it('a port that another program takes between choice and start is replaced by another one', async () => {
   const folder = await mkdtemp(join(tmpdir(), 'tidemark-embedded-port-'))
   folders.push(folder)
+  // Else root's server could not enter it, and the data would go to /var/lib/tidemark.
+  await chmod(folder, 0o755)
   const thief = createServer()
   await new Promise<void>((resolve) => thief.listen(0, '127.0.0.1', resolve))
   const { port } = thief.address() as { port: number }
