@@ -26,6 +26,7 @@ import { type Finding, readStatus, runDoctor, type Status } from './ops/index.ts
 import { createDatabase, createKysely, type Database } from './postgres/index.ts'
 import {
   type Answer,
+  type CheckedQuery,
   executeQuery,
   type FilterNode,
   parseQuery,
@@ -196,7 +197,7 @@ export class Tidemark<Config extends TidemarkConfig = TidemarkConfig> {
    */
   async query<D extends Config['datasets'][number], const Q extends QueryInput<D>>(
     dataset: D,
-    query: Q,
+    query: Q & CheckedQuery<D, Q>,
     options: QueryOptions = {},
   ): Promise<Answer<QueryRow<D, Q>>> {
     return (await this.queryUnknown(dataset.name, query, options)) as Answer<QueryRow<D, Q>>

@@ -26,6 +26,11 @@ export function createKysely<DB>(options: KyselyOptions): Kysely<DB> {
   types.setTypeParser(oid.int8, BigInt)
   types.setTypeParser(oid.date, (text: string) => text)
   types.setTypeParser(oid.timestamptz, options.formatTimestamp)
-  const pool = new pg.Pool({ connectionString: options.connectionString, max: options.max, types, allowExitOnIdle: true })
+  const pool = new pg.Pool({
+    connectionString: options.connectionString,
+    max: options.max,
+    types,
+    allowExitOnIdle: true,
+  })
   return new Kysely<DB>({ dialect: new PostgresDialect({ pool }) })
 }
