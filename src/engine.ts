@@ -14,6 +14,7 @@ import {
   type ImportProgress,
   type ImportReport,
   importFile,
+  importFiles,
   parseCsvRows,
 } from './ingest/index.ts'
 import {
@@ -97,7 +98,7 @@ export interface Selection<D> {
 
 export interface ImportCallOptions extends ImportOptions, CallOptions {
   /** Called once with what was guessed, before the first row is written. */
-  readonly onPlan?: (plan: ImportPlan) => void
+  readonly onPlan?: (plan: ImportPlan, file: string) => void
   readonly onProgress?: (progress: ImportProgress) => void
 }
 
@@ -309,17 +310,19 @@ export class Tidemark<Config extends TidemarkConfig = TidemarkConfig> {
    * const { rows, deadByReason } = await tm.import('metrics.requests', 'requests.csv.gz', { timeZone: 'UTC' })
    */
   import(dataset: string, file: string, options: ImportCallOptions = {}): Promise<ImportReport> {
-    const { signal, onPlan, onProgress, ...rest } = options
-    return importFile({
-      db: this.#db,
-      writer: this.#writer,
-      definition: this.dataset(dataset),
-      file,
-      options: rest,
-      signal: signal ?? null,
-      ...(onPlan ? { onPlan } : {}),
-      ...(onProgress ? { onProgress } : {}),
-    })
+    return importFile({ ...this.#importRequest(dataset, options), file })
+  }
+
+  /**
+   * Imports files one after the other; those whose import is done are left out, so a list that was stopped can be
+   * given again.
+   */
+  importFiles(
+    dataset: string,
+    files: readonly string[],
+    options: ImportCallOptions = {},
+  ): Promise<{ readonly reports: readonly ImportReport[]; readonly skipped: readonly string[] }> {
+    return importFiles({ ...this.#importRequest(dataset, options), files })
   }
 
   /** Rows of a CSV text, ready for `insert`. */
@@ -403,6 +406,19 @@ export class Tidemark<Config extends TidemarkConfig = TidemarkConfig> {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close()
+  }
+
+  #importRequest(dataset: string, options: ImportCallOptions) {
+    const { signal, onPlan, onProgress, ...rest } = options
+    return {
+      db: this.#db,
+      writer: this.#writer,
+      definition: this.dataset(dataset),
+      options: rest,
+      signal: signal ?? null,
+      ...(onPlan ? { onPlan } : {}),
+      ...(onProgress ? { onProgress } : {}),
+    }
   }
 
   #select(

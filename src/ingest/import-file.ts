@@ -76,7 +76,7 @@ export interface ImportRequest {
   readonly file: string
   readonly options?: ImportOptions
   /** Called once with the plan before the first row is written. */
-  readonly onPlan?: (plan: ImportPlan) => void
+  readonly onPlan?: (plan: ImportPlan, file: string) => void
   /** Called at most every 100 ms, and at the end. */
   readonly onProgress?: (progress: ImportProgress) => void
   readonly signal?: AbortSignal | null
@@ -103,7 +103,7 @@ export async function importFile(request: ImportRequest): Promise<ImportReport> 
   const dataset = request.definition.name
   return withFileLock(request.db, dataset, source, async () => {
     const claim = await claimImport(request.db, dataset, source, plan, options)
-    request.onPlan?.(plan)
+    request.onPlan?.(plan, request.file)
     const run = new ImportRun(request, options, source, plan, claim)
     try {
       return await run.run()

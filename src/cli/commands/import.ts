@@ -1,7 +1,8 @@
+import { basename } from 'node:path'
 import { Command, Option } from 'commander'
 import pc from 'picocolors'
 import type { ImportOptions, ImportPlan, ImportPreview, ImportReport } from '../../ingest/index.ts'
-import { importFormats, previewImport } from '../../ingest/index.ts'
+import { describeNotes, importFormats, previewImport } from '../../ingest/index.ts'
 import { TidemarkError } from '../../util/errors.ts'
 import { withContext } from '../context.ts'
 import { formatBytes, formatDuration, formatNumber, textTable } from '../draw.ts'
@@ -95,30 +96,26 @@ export function importCommand(): Command {
           )
           return
         }
-        const reports: ImportReport[] = []
-        for (const file of files) {
-          const progress = createProgressBar(process.stderr, file)
-          try {
-            reports.push(
-              await tm.import(definition.name, file, {
-                ...importOptions,
-                signal,
-                onPlan: (plan) => drawImportPlan(file, plan).forEach(output.note),
-                onProgress: ({ bytesRead, bytesTotal, rows, dead, recordsPerSecond, secondsLeft }) => {
-                  if (output.isJson) return
-                  progress.update({
-                    share: bytesTotal > 0 ? bytesRead / bytesTotal : null,
-                    text: `${formatNumber(rows)} rows, ${formatNumber(Math.round(recordsPerSecond))}/s${dead > 0 ? `, ${formatNumber(dead)} dead letters` : ''}`,
-                    etaMs: secondsLeft === null ? null : secondsLeft * 1000,
-                  })
-                },
-              }),
-            )
-          } finally {
-            progress.end()
-          }
-        }
-        output.answer({ imports: reports }, () => reports.flatMap(drawImportReport))
+        const progress = createProgressBar(process.stderr, 'importing')
+        const { reports, skipped } = await tm
+          .importFiles(definition.name, files, {
+            ...importOptions,
+            signal,
+            onPlan: (plan, file) => drawImportPlan(file, plan).forEach(output.note),
+            onProgress: ({ file, bytesRead, bytesTotal, rows, dead, recordsPerSecond, secondsLeft }) => {
+              if (output.isJson) return
+              progress.update({
+                share: bytesTotal > 0 ? bytesRead / bytesTotal : null,
+                text: `${basename(file)}: ${formatNumber(rows)} rows, ${formatNumber(Math.round(recordsPerSecond))}/s${dead > 0 ? `, ${formatNumber(dead)} dead letters` : ''}`,
+                etaMs: secondsLeft === null ? null : secondsLeft * 1000,
+              })
+            },
+          })
+          .finally(() => progress.end())
+        output.answer({ imports: reports, skipped }, () => [
+          ...reports.flatMap(drawImportReport),
+          ...skipped.map((file) => `- ${file}: was imported before; --again imports it once more`),
+        ])
       })
     })
 }
@@ -145,6 +142,7 @@ export function drawImportReport(report: ImportReport): string[] {
   ]
   if (report.ignored > 0) lines.push(`  ${formatNumber(report.ignored)} rows were there already`)
   if (report.updated > 0) lines.push(`  ${formatNumber(report.updated)} rows were overwritten`)
+  for (const note of describeNotes(report.notes)) lines.push(pc.dim(`  ${note}`))
   if (report.dead > 0) {
     lines.push(
       pc.yellow(`  ${formatNumber(report.dead)} rows did not fit; they are in tidemark.dead_letter:`),
