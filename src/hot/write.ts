@@ -135,7 +135,14 @@ export interface HotWriter extends BatchWriter {
 }
 
 /** The routing of a transaction turned out to be old: a chunk has moved. */
-class StaleRouting extends Error {}
+class StaleRouting extends Error {
+  constructor() {
+    super('a chunk is no longer where the catalog said')
+  }
+}
+
+/** From this try on, rows of a chunk that is in the catalog but not attached go through the table. */
+const triesBeforeDetour = 3
 
 const allInstants: TimeRange = { from: minusInfinityInstant, to: infinityInstant }
 
@@ -359,19 +366,31 @@ class PostgresWriter implements HotWriter {
     let collector: Collector | null = null
     try {
       let index = 0
-      for await (const row of rows) {
-        if (failure !== null) break
-        if (signal.aborted) throw new TidemarkError('TM_CANCELLED', { what: `writing ${definition.name}` })
-        collector ??= await this.#collector(table, onConflict)
-        collector.add(encodeRow(table, row, index))
-        index += 1
-        const isFull =
-          collector.rows >= batchRows || ((index & 0x3ff) === 0 && collector.bytes > 32 * 1024 * 1024)
-        if (!isFull) continue
-        while (running.size >= connections) await Promise.race(running)
-        if (failure !== null) break
-        send(collector)
-        collector = null
+      // A promise per row would cost a plain iterable more than encoding the row does.
+      const isAsync = Symbol.asyncIterator in rows
+      const iterator = isAsync ? rows[Symbol.asyncIterator]() : rows[Symbol.iterator]()
+      let isOpen = true
+      try {
+        while (failure === null) {
+          const next = isAsync ? await iterator.next() : (iterator.next() as IteratorResult<unknown>)
+          if (next.done) {
+            isOpen = false
+            break
+          }
+          if (signal.aborted) throw new TidemarkError('TM_CANCELLED', { what: `writing ${definition.name}` })
+          collector ??= await this.#collector(table, onConflict)
+          collector.add(encodeRow(table, next.value, index))
+          index += 1
+          const isFull =
+            collector.rows >= batchRows || ((index & 0x3ff) === 0 && collector.bytes > 32 * 1024 * 1024)
+          if (!isFull) continue
+          while (running.size >= connections) await Promise.race(running)
+          if (failure !== null) break
+          send(collector)
+          collector = null
+        }
+      } finally {
+        if (isOpen) await iterator.return?.()
       }
       if (collector !== null && failure === null) {
         while (running.size >= connections) await Promise.race(running)
@@ -420,11 +439,11 @@ class PostgresWriter implements HotWriter {
     if (collector.rows === 0 && inTransaction === null) return { inserted: 0, updated: 0, ignored: 0 }
     if (signal?.aborted) throw new TidemarkError('TM_CANCELLED', { what })
     try {
-      return await this.#retry(what, signal, async () => {
+      return await this.#retry(what, signal, async (n) => {
         const small = collector.small()
         if (small !== null) return this.#writeSmall(collector, small, signal, inTransaction)
         if (collector.onConflict === 'error' && definition.kind === 'hypertable')
-          return this.#copyIntoChunks(collector.batch(), definition, signal, inTransaction)
+          return this.#copyIntoChunks(collector.batch(), definition, n, signal, inTransaction)
         return this.#copyWhole(collector, signal, inTransaction)
       })
     } catch (error) {
@@ -495,6 +514,7 @@ class PostgresWriter implements HotWriter {
   async #copyIntoChunks(
     batch: WriteBatch,
     definition: HypertableDefinition,
+    attempt: number,
     signal: AbortSignal | null,
     inTransaction: BatchInsert['inTransaction'] | null,
   ): Promise<WriteCounts> {
@@ -519,11 +539,15 @@ class PostgresWriter implements HotWriter {
     }
     const chunks = [...new Set(direct.values())].sort((a, b) => (a.id < b.id ? -1 : 1))
     return this.#db.transaction({ signal }, async (connection) => {
-      if (chunks.length > 0) await this.#enter(connection, definition, hypertable, chunks)
+      if (chunks.length > 0) {
+        const entered = await this.#enter(connection, definition, hypertable, chunks)
+        if (entered.size < chunks.length && attempt < triesBeforeDetour) throw new StaleRouting()
+        for (const [group, chunk] of direct) if (!entered.has(chunk.id)) direct.delete(group)
+      }
       let inserted = 0
       for (const [group, chunk] of direct)
         inserted += await copyGroup(connection, table, identifier(chunkSchema, chunk.relation!), group)
-      // No chunk could be made for these: the table's default partition takes them, its triggers log them.
+      // No chunk could be made for these, or somebody detached it by hand: the table's default partition takes them, its triggers log them.
       for (const group of groups)
         if (!direct.has(group)) inserted += await copyGroup(connection, table, relationOf(table), group)
       if (direct.size > 0) await logCells(connection, hypertable, batch.cells!)
@@ -537,7 +561,7 @@ class PostgresWriter implements HotWriter {
     definition: HypertableDefinition,
     hypertable: HypertableRecord,
     chunks: readonly Chunk[],
-  ): Promise<void> {
+  ): Promise<ReadonlySet<bigint>> {
     const names = join(
       chunks.map((chunk) => sql`only ${identifier(chunkSchema, chunk.relation!)}`),
       ', ',
@@ -547,7 +571,7 @@ class PostgresWriter implements HotWriter {
       sql`lock table ${names} in row exclusive mode; ${raw(beginLoggedWriteSql(hypertable))}`,
     )
     const { rows } = await connection.query(sql`
-      select count(*)
+      select k.id
       from tidemark.chunk as k
       join pg_class as c
         on c.relname = k.relation_name and c.relnamespace = ${chunkSchema}::text::regnamespace
@@ -555,7 +579,7 @@ class PostgresWriter implements HotWriter {
       where k.id = any (${chunks.map((chunk) => chunk.id)}::int8[])
         and k.state in ('hot', 'freezing')
         and i.inhparent = format('%I.%I', ${definition.schema}::text, ${definition.table}::text)::regclass`)
-    if (Number(rows[0]![0]) !== chunks.length) throw new StaleRouting()
+    return new Set(rows.map(([id]) => id as bigint))
   }
 
   readonly #hypertables = new Map<string, HypertableRecord>()
@@ -583,7 +607,7 @@ class PostgresWriter implements HotWriter {
     }
   }
 
-  async #retry<T>(what: string, signal: AbortSignal | null, attempt: () => Promise<T>): Promise<T> {
+  async #retry<T>(what: string, signal: AbortSignal | null, attempt: (n: number) => Promise<T>): Promise<T> {
     const { tries, random } = this.#options
     return retry(
       {
@@ -596,7 +620,7 @@ class PostgresWriter implements HotWriter {
       },
       async (n) => {
         try {
-          return await attempt()
+          return await attempt(n)
         } catch (error) {
           if (error instanceof StaleRouting || sqlstateOf(error) === '42P01') {
             this.#hypertables.clear()

@@ -247,6 +247,31 @@ describe('chunks on demand', () => {
     })
   })
 
+  it('a row that was committed after the default partition was looked at stops the drain', async () => {
+    await insert(test.db, '2026-01-01T01:00:00Z')
+    const reader = await test.connect()
+    await reader.execute('begin isolation level repeatable read')
+    await reader.query(sql`select 1`)
+    await insert(test.db, '2026-01-01T02:00:00Z', 'b')
+    let slept = false
+    const chunks = testChunks(test.db, {
+      tries: 1,
+      // The drain has looked, and waits for the reader.
+      sleep: async () => {
+        if (slept) return
+        slept = true
+        await insert(test.db, '2026-01-01T03:00:00Z', 'c')
+        await reader.execute('commit')
+      },
+    })
+    expect(await chunks.drainDefault(readings)).toEqual({
+      kind: 'blocked',
+      reason: 'tidemark_chunks.readings_default is being written',
+    })
+    await reader.close()
+    expect(await chunks.drainDefault(readings)).toMatchObject({ kind: 'drained', rows: 3n })
+  })
+
   it('a writer that fills the default partition meanwhile stops the drain, and loses nothing', async () => {
     await insert(test.db, '2026-01-01T01:00:00Z')
     const writer = await test.connect()

@@ -310,6 +310,20 @@ describe('when chunks move or cannot be made', () => {
     expect((await stored()).map((row) => row.value)).toEqual([2])
   })
 
+  it('writes nothing into a chunk that somebody detached by hand: the table takes the rows', async () => {
+    await writers.large.insert(readings, [reading(24 * 110)])
+    const chunk = (await testChunks(test.db).map(readings)).chunks.at(-1)!
+    const partition = identifier('tidemark_chunks', chunk.relation!)
+    await test.db.execute(sql`alter table readings detach partition ${partition}`)
+    await clearLog(test.db)
+    expect(await writers.large.insert(readings, [reading(24 * 110, 2)])).toEqual({ inserted: 1, ignored: 0 })
+    expect((await stored()).map((row) => row.value)).toEqual([2])
+    expect(await readLog(test.db, readings)).toHaveLength(1)
+    await test.db.execute(sql`drop table ${partition}`)
+    await test.db.query(sql`delete from tidemark.chunk where id = ${chunk.id}::int8`)
+    await test.db.execute('truncate readings; update tidemark.hypertable set epoch = epoch + 1')
+  })
+
   it('writes to the default partition while a reader keeps a chunk from being attached, and logs it', async () => {
     const reader = await test.connect()
     await reader.execute('begin; select * from readings')
