@@ -31,7 +31,9 @@ describe('an append-only table', () => {
     const { chunks: made } = await chunks.map(sealed)
     const partition = identifier('tidemark_chunks', made[0]!.relation!)
     for (const relation of [identifier('sealed'), partition])
-      await expect(db.query(sql`delete from ${relation}`)).rejects.toMatchObject({ params: { sqlstate: 'TM001' } })
+      await expect(db.query(sql`delete from ${relation}`)).rejects.toMatchObject({
+        params: { sqlstate: 'TM001' },
+      })
   })
 
   it('takes rows of few and of many', async () => {
