@@ -17,7 +17,6 @@ import {
 } from '../schema/index.ts'
 import {
   bucketStart,
-  type Clock,
   type Instant,
   infinityInstant,
   minusInfinityInstant,
@@ -52,7 +51,6 @@ import {
 export interface HotWriterOptions {
   readonly db: Database
   readonly chunks: ChunkManager
-  readonly clock?: Clock
   /** In [0, 1), for jitter; default Math.random. */
   readonly random?: () => number
   /** Up to here rows go in one INSERT statement; default 200 (measured: bench/, docs/design/chunks.md). */
