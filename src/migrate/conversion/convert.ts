@@ -18,7 +18,7 @@ import {
   imageSql,
   shadowIndexes,
 } from './shadow.ts'
-import { waitForOlderSnapshots } from './snapshots.ts'
+import { describeLockHolders, waitForOlderSnapshots } from './snapshots.ts'
 import { readSource, type Source } from './source.ts'
 import {
   assertUnchanged,
@@ -247,18 +247,32 @@ class Run {
     attempt: () => Promise<T>,
   ): Promise<T> {
     const end = Date.now() + this.#settings.patienceMs
-    return retry(
-      {
-        what,
-        tries: Number.MAX_SAFE_INTEGER,
-        signal: this.#signal,
-        isRetryable: (error) => isLockProblem(error) && Date.now() < end,
-      },
-      async (n) => {
-        if (n > 1) this.#tell(phase, 'a lock that other transactions hold')
-        return attempt()
-      },
-    )
+    for (let tries = 1; ; tries += 1) {
+      this.#assertGoing()
+      try {
+        return await attempt()
+      } catch (error) {
+        if (!isLockProblem(error)) throw error
+        const lastProblem = await this.#describeLocks()
+        this.#tell(phase, lastProblem)
+        if (Date.now() >= end)
+          throw new TidemarkError('TM_BUSY', { what, tries, lastProblem }, { cause: error })
+      }
+      await this.#pause(Math.min(2_000, 50 * 2 ** tries))
+    }
+  }
+
+  async #describeLocks(): Promise<string> {
+    const name = text(relationName(this.#definition))
+    const { rows } = await this.#connection.query(sql`select to_regclass(${name}::text)::oid`)
+    const oid = rows[0]![0] as number | null
+    return oid === null ? 'the table is gone' : describeLockHolders(this.#connection, oid)
+  }
+
+  /** A random part of the time ("full jitter"); ends early when the signal aborts. */
+  async #pause(mostMs: number): Promise<void> {
+    const options = this.#signal ? { signal: this.#signal } : {}
+    await sleep(Math.random() * mostMs, undefined, options).catch(() => {})
   }
 
   #transaction<T>(use: () => Promise<T>): Promise<T> {
@@ -367,6 +381,10 @@ class Run {
       where i.indexrelid = to_regclass(${text(identifier(schema, timeIndex))}::text)`)
     if (rows[0]?.[0] === true) return
     if (rows[0]) await this.#connection.execute(sql`drop index concurrently ${identifier(schema, timeIndex)}`)
+    this.#tell(
+      'preparing',
+      'an index on the time, which PostgreSQL finishes when every older transaction has ended',
+    )
     await this.#connection.execute(
       sql`create index concurrently ${identifier(timeIndex)} on ${source} (${identifier(time)})`,
     )
@@ -546,9 +564,7 @@ class Run {
           tries: this.#swapTries,
           lastProblem: reason,
         })
-      await sleep(Math.random() * pauseMs, undefined, this.#signal ? { signal: this.#signal } : {}).catch(
-        () => {},
-      )
+      await this.#pause(pauseMs)
     }
   }
 
@@ -626,7 +642,7 @@ class Run {
       return null
     } catch (error) {
       if (error instanceof NotNow) return error.message
-      if (isLockProblem(error)) return 'a lock that other transactions hold'
+      if (isLockProblem(error)) return this.#describeLocks()
       throw error
     }
   }

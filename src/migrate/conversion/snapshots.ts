@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { Database } from '../../postgres/index.ts'
+import type { Database, Queryable } from '../../postgres/index.ts'
 import { sql } from '../../util/sql.ts'
 
 /** A backend that may still read with a snapshot from before a moment. */
@@ -85,4 +85,26 @@ async function readHolders(
     key: key as string,
     description: description as string,
   }))
+}
+
+/** Who holds a lock on a relation, for a message. */
+export async function describeLockHolders(db: Queryable, relation: number): Promise<string> {
+  const { rows } = await db.query(sql`
+    select distinct case
+      when a.pid is not null
+      then format('process %s (%s, %s since %s)', a.pid, coalesce(nullif(a.application_name, ''), 'unnamed'), a.state, a.xact_start)
+      when p.gid is not null then format('prepared transaction "%s"', p.gid)
+    end
+    from pg_locks as l
+    left join pg_stat_activity as a on a.pid = l.pid
+    -- a prepared transaction has no process; it is known by the lock on its own number
+    left join pg_locks as own
+      on l.pid is null and own.pid is null and own.locktype = 'transactionid' and own.mode = 'ExclusiveLock'
+      and own.virtualtransaction = l.virtualtransaction
+    left join pg_prepared_xacts as p on p.transaction = own.transactionid
+    where l.locktype = 'relation' and l.relation = ${relation}::oid
+      and l.database = (select oid from pg_database where datname = current_database())
+      and l.granted and l.pid is distinct from pg_backend_pid()`)
+  const holders = rows.map(([holder]) => holder as string | null).filter((holder) => holder !== null)
+  return holders.length > 0 ? `locks of ${holders.join(', ')}` : 'locks of transactions that have just ended'
 }
