@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import pc from 'picocolors'
-import { toJsonText } from '../api/contract/index.ts'
 import { isTidemarkError, TidemarkError } from '../util/errors.ts'
+import { toJsonText } from '../util/json.ts'
 
 /** Where a command writes: answers on stdout, everything else on stderr, so that pipes get the answer alone. */
 export interface Output {

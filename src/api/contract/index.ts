@@ -1,3 +1,2 @@
-export { toJsonText, toJsonValue } from './json.ts'
 export { Problem } from './problem.ts'
 export { Dataset, Health, InsertAnswer, QueryAnswer, QueryBody } from './schemas.ts'

@@ -1,6 +1,6 @@
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { errorRegistry, isTidemarkError, TidemarkError } from '../../util/errors.ts'
-import { toJsonText } from '../contract/index.ts'
+import { toJsonText } from '../../util/json.ts'
 
 const bodyTypes = ['application/json', 'application/x-ndjson', 'text/csv']
 

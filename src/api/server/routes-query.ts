@@ -1,7 +1,8 @@
 import type { FastifyInstance } from 'fastify'
 import type { Tidemark } from '../../engine.ts'
 import { TidemarkError } from '../../util/errors.ts'
-import { Problem, QueryAnswer, QueryBody, toJsonText } from '../contract/index.ts'
+import { toJsonText } from '../../util/json.ts'
+import { Problem, QueryAnswer, QueryBody } from '../contract/index.ts'
 import { requestSignal } from './request-signal.ts'
 
 export function installQueryRoute(app: FastifyInstance, tm: Tidemark): void {

@@ -1,6 +1,5 @@
 import { Command } from 'commander'
 import pc from 'picocolors'
-import { createServer } from '../../api/index.ts'
 import { untilAborted, withContext } from '../context.ts'
 import { parsePort } from '../options.ts'
 import { printMigration } from './migrate.ts'
@@ -15,6 +14,8 @@ export function devCommand(): Command {
         if (!output.isJson) printMigration(report, output)
         await using worker = tm.createWorker()
         if (config.worker.enabled) worker.start()
+        // the other commands start without the server's code
+        const { createServer } = await import('../../api/index.ts')
         const app = await createServer(tm)
         try {
           const address = await app.listen({
