@@ -8,12 +8,14 @@ export const resultsDir = new URL('./results/', import.meta.url)
 
 /**
  * Runs the variants in turn, `rounds` times, so that whatever disturbs the machine disturbs all of them; the order
- * turns with each round. The first round warms up and does not count.
+ * turns with each round. The first round warms up and does not count. What a variant does `before` and `after` is not
+ * timed.
  *
- * @param {Record<string, (round: number) => Promise<unknown>>} variants each gets the number of the round
+ * @param {Record<string, Run | { before?: Run, run: Run, after?: Run }>} variants each gets the number of the round
  * @param {{ rounds?: number, maxMs?: number }} options `maxMs` ends the rounds early, after at least 5.
  * @returns {Promise<Record<string, Timing>>} milliseconds
  *
+ * @typedef {(round: number) => unknown} Run
  * @typedef {{ median: number, least: number, p90: number, runs: number }} Timing
  */
 export async function interleave(variants, { rounds = 31, maxMs = 20_000 } = {}) {
@@ -24,9 +26,13 @@ export async function interleave(variants, { rounds = 31, maxMs = 20_000 } = {})
     if (round > 5 && performance.now() - started > maxMs) break
     for (let i = 0; i < names.length; i++) {
       const name = names[(i + round) % names.length]
-      const before = performance.now()
-      await variants[name](round)
-      const ms = performance.now() - before
+      const variant = variants[name]
+      const { before, run, after } = typeof variant === 'function' ? { run: variant } : variant
+      await before?.(round)
+      const startedAt = performance.now()
+      await run(round)
+      const ms = performance.now() - startedAt
+      await after?.(round)
       if (round > 0) times[name].push(ms)
     }
   }

@@ -85,6 +85,10 @@ export interface QueryOptions extends CallOptions {
 export interface InsertOptions extends CallOptions {
   /** What to do with a row whose key exists. Default 'error': nothing of the call is written. */
   readonly onConflict?: 'error' | 'ignore'
+  /** Rows of a transaction when an iterable is given; default 50,000 (10,000 with onConflict 'ignore'). */
+  readonly batchRows?: number
+  /** Transactions at once when an iterable is given; default 1. More load faster where the server has idle cores. */
+  readonly connections?: number
 }
 
 /** Which rows an update or delete is for; as in a query. */
