@@ -188,8 +188,12 @@ describe('the swap', () => {
     await stopAt('blocked', 'indexing')
     // Keeps the conversion from the lock of writers, with everybody else behind it.
     await holder!.execute('begin; update i.blocked set v = 6 where id = 6')
+    const early = await test.connect()
+    await early.execute(`begin; insert into i.blocked values ('2026-01-03 00:03Z', 9001, 3)`)
     const { report } = convert('blocked')
     await untilLocking('blocked', 'ShareRowExclusiveLock')
+    // Seen by the snapshot below, and taken over into the new table after it.
+    await early.execute('commit')
     await serial!.execute('begin isolation level repeatable read')
     await one('select 1', serial!)
     const waiting = [
@@ -198,7 +202,7 @@ describe('the swap', () => {
         `insert into i.blocked values ('2026-01-01 00:10Z', 1, 7) on conflict (id, time) do update set v = 7`,
       ),
       prepared!.execute('execute adding'),
-      serial!.execute('update i.blocked set v = 100').then(
+      serial!.execute('update i.blocked set v = 100 where id = 9001').then(
         () => 'done',
         (error: unknown) => sqlstateOf(error),
       ),
@@ -220,11 +224,11 @@ describe('the swap', () => {
     expect(Number(await blockedRead)).toBeGreaterThanOrEqual(1000)
     expect((await report).unfinished).toBeNull()
     await prepared!.execute('execute counting')
-    expect(await one('select count(*) from i.blocked')).toBe(1002n)
+    expect(await one('select count(*) from i.blocked')).toBe(1003n)
     expect(
       await one('select string_agg(id || $$:$$ || v, $$ $$ order by id) from i.blocked where v > 0'),
-    ).toBe('1:7 6:6 8001:1 8002:1')
-    expect(await one(`select count(*) from only i.blocked_before_tidemark where id > 8000`)).toBe(0n)
+    ).toBe('1:7 6:6 8001:1 8002:1 9001:3')
+    expect(await one(`select count(*) from only i.blocked_before_tidemark where id in (8001, 8002)`)).toBe(0n)
   })
 })
 
