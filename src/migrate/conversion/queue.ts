@@ -157,8 +157,6 @@ async function applySlice(
   const names = conversionNames(conversion)
   const inSlice = (alias: string) =>
     sql`${identifier(alias, definition.time)} >= ${timestamptzText(slice.from)}::timestamptz and ${identifier(alias, definition.time)} <= ${timestamptzText(slice.to)}::timestamptz`
-  // The tables are not analysed yet, and a few rows of a chunk are looked up: by index, never by reading it all.
-  await connection.execute('set local enable_hashjoin = off; set local enable_mergejoin = off')
   await ensureChunks(
     connection,
     conversion,
@@ -167,9 +165,15 @@ async function applySlice(
     await chunksOf(connection, definition, names.queue, slice),
   )
   if (definition.appendOnly) await beginRowMove(connection)
+  // Silences the triggers of the chunks: nobody reads the change log of a table that is not there yet.
+  await connection.query(sql`select tidemark.begin_logged_write(${conversion.hypertableId}::int)`)
   // Who copied a range saw what its snapshot saw; the last range that begins at or before the time holds it.
-  const net = sql`
-    select ${imageSql(source, 'q')} as image, min(q.ctid) as example, sum(q.tidemark_sign) as n
+  const net = (sign: '<' | '>') => sql`
+    select
+      ${imageSql(source, 'q')} as image,
+      min(q.ctid) as example,
+      min(${identifier('q', definition.time)}) as at,
+      abs(sum(q.tidemark_sign)) as n
     from ${names.queue} as q
     join lateral (
       select r.snapshot
@@ -181,33 +185,43 @@ async function applySlice(
       on q.tidemark_xid >= pg_snapshot_xmin(r.snapshot) and not pg_visible_in_snapshot(q.tidemark_xid, r.snapshot)
     where ${inSlice('q')}
     group by 1
-    having sum(q.tidemark_sign) <> 0`
-  // Deletes first: an update may keep a unique key.
-  await connection.query(sql`
-    with net as materialized (${net}),
-    surplus as (
-      select s.tableoid as relation, s.ctid as place, ${identifier('s', definition.time)} as at,
-        row_number() over (partition by net.image) as number, -net.n as n
-      from net
-      join ${names.queue} as q on q.ctid = net.example
-      join ${names.shadow} as s
-        on ${identifier('s', definition.time)} = ${identifier('q', definition.time)} and ${imageSql(source, 's')} = net.image
-      where net.n < 0
+    having sum(q.tidemark_sign) ${raw(sign)} 0`
+  // Deletes first: an update may keep a unique key. Only rows of the times in question are read, each once and by
+  // index (lateral: the tables are not analysed yet), and compared by hash; then they are deleted by their place.
+  const { rows: surplus } = await connection.query(sql`
+    with net as materialized (${net('<')}),
+    candidate as (
+      select s.relation, s.place, s.image
+      from (select distinct at from net) as moment
+      cross join lateral (
+        select s.tableoid as relation, s.ctid as place, ${imageSql(source, 's')} as image
+        from ${names.shadow} as s
+        where ${identifier('s', definition.time)} = moment.at
+        offset 0
+      ) as s
     )
-    delete from ${names.shadow} as s
-    using surplus
-    where surplus.number <= surplus.n
-      and ${identifier('s', definition.time)} = surplus.at
-      and s.tableoid = surplus.relation and s.ctid = surplus.place`)
+    select n.nspname, c.relname, array_agg(found.place::text)
+    from (
+      select k.relation, k.place, net.n, row_number() over (partition by net.image) as number
+      from net
+      join candidate as k on k.image = net.image
+    ) as found
+    join pg_class as c on c.oid = found.relation
+    join pg_namespace as n on n.oid = c.relnamespace
+    where found.number <= found.n
+    group by 1, 2`)
+  for (const [schema, chunk, places] of surplus as [string, string, string[]][])
+    await connection.query(
+      sql`delete from only ${identifier(schema, chunk)} where ctid = any(${places}::tid[])`,
+    )
   const columns = writable(source.columns)
   await connection.query(sql`
-    with net as materialized (${net})
+    with net as materialized (${net('>')})
     insert into ${names.shadow} (${columnsSql(columns)}) overriding system value
     select ${columnsSql(columns, 'q')}
     from net
-    join ${names.queue} as q on q.ctid = net.example
-    cross join generate_series(1, net.n)
-    where net.n > 0`)
+    cross join lateral (select * from ${names.queue} as q where q.ctid = net.example offset 0) as q
+    cross join generate_series(1, net.n)`)
   const { rowCount } = await connection.query(sql`delete from ${names.queue} as q where ${inSlice('q')}`)
   return BigInt(rowCount)
 }
