@@ -1,0 +1,112 @@
+import { advance, type Consumer, createConsumer, readMissing } from '../../src/changelog/index.ts'
+import type { Connection, Database } from '../../src/postgres/index.ts'
+import type { StoredDefinition } from '../../src/schema/index.ts'
+import { identifier, printSqlInline, raw } from '../../src/util/sql.ts'
+
+/** By tenant and instant: how many rows there are, and the sum of their hashes. */
+type Cells = ReadonlyMap<
+  string,
+  { readonly tenant: string | null; readonly time: bigint; readonly print: string }
+>
+
+class TurnedBack extends Error {}
+
+/**
+ * A consumer of the change log as a continuous aggregate is one: it keeps something for each cell, recomputes only what
+ * the log says it has missed, and moves its position in the same transaction. Its cells are single instants, so a write
+ * that is logged one cell off is found. After each refresh it must know exactly what a full look at the table in the
+ * same snapshot shows: then no write has escaped.
+ */
+export class CellConsumer {
+  readonly definition: StoredDefinition
+  readonly #consumer: Consumer
+  readonly #db: Database
+  readonly #columns: readonly string[]
+  #cells: Cells = new Map()
+
+  private constructor(db: Database, consumer: Consumer, definition: StoredDefinition) {
+    this.#db = db
+    this.#consumer = consumer
+    this.definition = definition
+    // Those of the beginning: a column that is added changes no row that is there.
+    this.#columns = Object.keys(definition.columns)
+  }
+
+  static async create(db: Database, name: string, definition: StoredDefinition): Promise<CellConsumer> {
+    return new CellConsumer(db, await createConsumer(db, name, definition), definition)
+  }
+
+  /**
+   * One round. With `turnsBack` the transaction is rolled back at its end, as when a refresh fails: nothing may be lost.
+   *
+   * @returns how many ranges had been missed, and the number of rows in the snapshot.
+   */
+  async refresh(turnsBack: boolean): Promise<{ readonly missed: string; readonly rows: number }> {
+    let report = { missed: '', rows: 0 }
+    let next: Cells = this.#cells
+    try {
+      await this.#db.transaction({ mode: 'repeatable read' }, async (connection) => {
+        const missing = await readMissing(connection, this.#consumer)
+        const now = await this.#look(connection)
+        let rows = 0
+        for (const { print } of now.values()) rows += Number(print.split(':')[0])
+        next = missing.kind === 'start-over' ? now : this.#merge(now, missing.ranges)
+        report = { missed: missing.kind === 'ranges' ? String(missing.ranges.length) : missing.reason, rows }
+        this.#compare(next, now)
+        await advance(connection, this.#consumer, missing.snapshot)
+        if (turnsBack) throw new TurnedBack()
+      })
+    } catch (error) {
+      if (error instanceof TurnedBack) return report
+      throw error
+    }
+    this.#cells = next
+    return report
+  }
+
+  /** What is known, with the missed ranges as they are now. */
+  #merge(
+    now: Cells,
+    ranges: readonly { tenant: string | null; range: { from: bigint; to: bigint } }[],
+  ): Cells {
+    const isMissed = ({ tenant, time }: { tenant: string | null; time: bigint }): boolean =>
+      ranges.some(
+        (missed) =>
+          (missed.tenant === null || missed.tenant === tenant) &&
+          time >= missed.range.from &&
+          time < missed.range.to,
+      )
+    const next = new Map([...this.#cells].filter(([, cell]) => !isMissed(cell)))
+    for (const [key, cell] of now) if (isMissed(cell)) next.set(key, cell)
+    return next
+  }
+
+  #compare(known: Cells, now: Cells): void {
+    for (const key of new Set([...known.keys(), ...now.keys()])) {
+      const [before, after] = [known.get(key)?.print, now.get(key)?.print]
+      if (before !== after)
+        throw new Error(
+          `a write to ${this.definition.name} escaped the change log: at ${key} the consumer knows ` +
+            `${before ?? 'nothing'} and the table has ${after ?? 'nothing'}`,
+        )
+    }
+  }
+
+  async #look(connection: Connection): Promise<Cells> {
+    const { schema, table, tenant } = this.definition
+    const time = this.definition.kind === 'hypertable' ? this.definition.time : ''
+    const columns = this.#columns.map((name) => printSqlInline(identifier('r', name))).join(', ')
+    const { rows } = await connection.query(
+      raw(`
+      select ${tenant ?? 'null::text'}, ${time}, count(*) || ':' || sum(hash_record_extended(row(${columns}), 0)::numeric)
+      from ${printSqlInline(identifier(schema, table))} as r
+      group by 1, 2`),
+    )
+    return new Map(
+      rows.map((row) => {
+        const [tenant, time, print] = row as [string | null, bigint, string]
+        return [`${tenant ?? '*'} ${time}`, { tenant, time, print }]
+      }),
+    )
+  }
+}

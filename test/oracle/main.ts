@@ -1,0 +1,155 @@
+import { parseArgs } from 'node:util'
+import { accountForServer } from '../../src/postgres/embedded/account.ts'
+import { prepareBinaries } from '../../src/postgres/embedded/binaries.ts'
+import { createDatabase } from '../../src/postgres/index.ts'
+import { startTestServer } from '../helpers/test-server.ts'
+import { Difference, runEpisode } from './episode.ts'
+
+/**
+ * The long run: `npm run oracle -- --steps 10000 [--seed N] [--lane pg18|pg15]`. Episodes of `--episode` steps, each on a
+ * database of its own; episode k has the seed N + k, so it can be run alone.
+ */
+const { values } = parseArgs({
+  options: {
+    steps: { type: 'string', default: '1000' },
+    episode: { type: 'string', default: '120' },
+    seed: { type: 'string' },
+    lane: { type: 'string', default: 'pg18' },
+    only: { type: 'string' },
+    shrink: { type: 'string', default: '240' },
+    verbose: { type: 'boolean', default: false },
+  },
+})
+const total = Number(values.steps)
+const perEpisode = Number(values.episode)
+const firstSeed = values.seed === undefined ? Math.floor(Math.random() * 2 ** 31) : Number(values.seed)
+const only = values.only?.split(',').map(Number)
+
+const bin =
+  values.lane === 'pg15'
+    ? '/usr/lib/postgresql/15/bin'
+    : (await prepareBinaries(await accountForServer())).bin
+const server = await startTestServer(`oracle-${values.lane}`, bin)
+const admin = createDatabase({ connectionString: server.connectionString, max: 1 })
+
+async function withDatabase<T>(use: (connectionString: string) => Promise<T>): Promise<T> {
+  const name = `oracle_${databases++}`
+  await admin.execute(`create database ${name} template template0`)
+  const url = new URL(server.connectionString)
+  url.pathname = `/${name}`
+  try {
+    return await use(url.href)
+  } finally {
+    // what was prepared and not ended would keep it
+    const db = createDatabase({ connectionString: url.href, max: 1 })
+    await rollBackPrepared(db).finally(() => db.close())
+    await admin.execute(`drop database ${name} with (force)`)
+  }
+}
+
+async function rollBackPrepared(db: ReturnType<typeof createDatabase>): Promise<void> {
+  const { rows } = await db.query({
+    kind: 'sql',
+    parts: [{ kind: 'text', text: 'select gid from pg_prepared_xacts where database = current_database()' }],
+  })
+  for (const [gid] of rows) await db.execute(`rollback prepared '${String(gid)}'`)
+}
+
+let databases = 0
+let done = 0
+let queries = 0
+const counts = new Map<string, number>()
+const startedAt = performance.now()
+
+function report(): void {
+  const seconds = (performance.now() - startedAt) / 1000
+  process.stdout.write(
+    `${values.lane}: ${done} steps, ${queries} queries compared, ${(done / seconds).toFixed(1)} steps/s\n`,
+  )
+}
+
+const command = (seed: number, more = ''): string =>
+  `npm run oracle -- --lane ${values.lane} --seed ${seed} --steps ${perEpisode} --episode ${perEpisode}${more}`
+
+/** The same steps without one stretch after the other, for as long as there is still a difference. */
+async function shrink(seed: number, failed: Difference, places: readonly number[]): Promise<void> {
+  const endsAt = performance.now() + Number(values.shrink) * 1000
+  let least = places.filter((place) => place <= failed.place)
+  let found = failed
+  for (let size = Math.ceil(least.length / 2); size >= 1 && performance.now() < endsAt; ) {
+    let isShorter = false
+    for (let at = 0; at < least.length && performance.now() < endsAt; ) {
+      const candidate = [...least.slice(0, at), ...least.slice(at + size)]
+      const difference = await attempt(seed, candidate)
+      if (difference) {
+        found = difference
+        least = candidate.filter((place) => place <= difference.place)
+        isShorter = true
+      } else at += size
+    }
+    if (size === 1 && !isShorter) break
+    size = size === 1 ? 1 : Math.ceil(size / 2)
+  }
+  process.stdout.write(
+    `\ncut down to ${least.length} steps:\n${found.log.join('\n')}\n\n${found.message}\n\nagain: ${command(seed, ` --only ${least.join(',')}`)}\n`,
+  )
+}
+
+async function attempt(seed: number, places: readonly number[]): Promise<Difference | null> {
+  try {
+    await withDatabase((connectionString) =>
+      runEpisode({ connectionString, seed, steps: perEpisode, only: places }),
+    )
+    return null
+  } catch (error) {
+    if (error instanceof Difference) return error
+    throw error
+  }
+}
+
+process.stdout.write(`${values.lane}: seed ${firstSeed}, ${total} steps in episodes of ${perEpisode}\n`)
+let isRight = true
+try {
+  for (let episode = 0; done < total && isRight; episode += 1) {
+    const seed = firstSeed + episode
+    const before = done
+    try {
+      const result = await withDatabase((connectionString) =>
+        runEpisode({
+          connectionString,
+          seed,
+          steps: perEpisode,
+          ...(only ? { only } : {}),
+          onStep(place, kind, outcome) {
+            done += 1
+            if (values.verbose) process.stdout.write(`${place} ${kind}: ${outcome}\n`)
+          },
+        }),
+      )
+      queries += result.queries
+      for (const [kind, count] of result.counts) counts.set(kind, (counts.get(kind) ?? 0) + count)
+      report()
+    } catch (error) {
+      if (!(error instanceof Difference)) throw error
+      isRight = false
+      process.stdout.write(
+        `\nDIFFERENCE in the episode of seed ${seed} after ${done - before} steps\n${error.log.join('\n')}\n\n` +
+          `${error.message}\n${error.cause instanceof Error ? error.cause.stack : ''}\n\nagain: ${command(seed)}\n`,
+      )
+      if (!only && Number(values.shrink) > 0)
+        await shrink(
+          seed,
+          error,
+          Array.from({ length: perEpisode }, (_, i) => i),
+        )
+    }
+    if (only) break
+  }
+  report()
+  for (const [kind, count] of [...counts].sort())
+    process.stdout.write(`${String(count).padStart(7)} ${kind}\n`)
+} finally {
+  await admin.close()
+  await server.stop()
+}
+process.exitCode = isRight ? 0 : 1

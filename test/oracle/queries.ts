@@ -1,0 +1,186 @@
+import fc from 'fast-check'
+import type { Tidemark } from '../../src/engine.ts'
+import type { PostgresSnapshot } from '../../src/hot/index.ts'
+import { type Answer, defaultQueryLimits, executeQuery, parseQuery } from '../../src/query/index.ts'
+import type { StoredDefinition } from '../../src/schema/index.ts'
+import { compareAnswers } from '../helpers/compare-answers.ts'
+import { naiveAnswer } from '../helpers/naive.ts'
+import { queryArbitrary } from '../helpers/random-query.ts'
+import { firstDay, jsonPaths, poolOf, tableNames } from './tables.ts'
+import type { StoredRow } from './values.ts'
+import type { World } from './world.ts'
+
+/** The one place where the oracle's queries are made and their answers compared. */
+type QueryInput = Readonly<Record<string, unknown>>
+
+const day = 86_400_000_000n
+const arbitraries = new WeakMap<StoredDefinition, fc.Arbitrary<QueryInput>>()
+const pools = new Map<string, ReturnType<typeof poolOf>>()
+
+/** Random queries of all kinds over a table; their values are of its domain, whatever rows it has at the moment. */
+export function queriesOf(definition: StoredDefinition): fc.Arbitrary<QueryInput> {
+  let arbitrary = arbitraries.get(definition)
+  if (arbitrary === undefined) {
+    let pool = pools.get(definition.name)
+    if (pool === undefined) {
+      pool = poolOf(definition.name)
+      pools.set(definition.name, pool)
+    }
+    const paths = jsonPaths[definition.name] ?? []
+    arbitrary = queryArbitrary({ dataset: definition, rows: pool, paths }).map((input) =>
+      bounded(definition, input),
+    )
+    arbitraries.set(definition, arbitrary)
+  }
+  return arbitrary
+}
+
+/** Rows are centuries apart: what lists every bucket of its range is asked for the busy days only, or it meets a limit. */
+function bounded(definition: StoredDefinition, input: QueryInput): QueryInput {
+  if (input['bucket'] === undefined || (input['fill'] === undefined && input['zone'] === undefined))
+    return input
+  const monthly = definition.name === 'oracle.usage' && input['fill'] === undefined
+  const least = firstDay - (monthly ? 70n : 1n) * day
+  const most = firstDay + (monthly ? 70n : 4n) * day
+  const within = (value: unknown, open: bigint): bigint => {
+    const at = (value as bigint | undefined) ?? open
+    return at < least ? least : at > most ? most : at
+  }
+  const [from, to] = [within(input['from'], least), within(input['to'], most)]
+  const bucket = input['fill'] !== undefined && input['bucket'] === '15 minutes' ? '1 hour' : input['bucket']
+  return { ...input, bucket, ...(from < to ? { from, to } : { from: least, to: most }) }
+}
+
+/** What of a table an update or a delete is for. */
+export function selectionOf(
+  definition: StoredDefinition,
+  seed: number,
+): { where?: unknown; from?: unknown; to?: unknown } {
+  const queries = fc.sample(queriesOf(definition), { seed, numRuns: 30 })
+  const found = queries.find(({ where }) => where !== undefined)
+  return Object.fromEntries(
+    Object.entries(found ?? { where: { num: 1 } }).filter(([key]) => ['where', 'from', 'to'].includes(key)),
+  )
+}
+
+/** The rows that a selection is for, as the oracle sees it. */
+export function selectRows(
+  world: World,
+  definition: StoredDefinition,
+  selection: object,
+  rows: Iterable<StoredRow>,
+): StoredRow[] {
+  const node = parseQuery(selection, { dataset: definition, clock: world.clock })
+  return [...rows].filter((row) => naiveAnswer(node, [row]).rows.length === 1)
+}
+
+const limit = defaultQueryLimits.maxRows
+
+export function show(value: unknown): string {
+  return fc.stringify(value)
+}
+
+/** Throws when an answer is not the oracle's. */
+function compare(
+  world: World,
+  definition: StoredDefinition,
+  input: QueryInput,
+  rows: Iterable<StoredRow>,
+  answer: Pick<Answer, 'rows'>,
+  where: string,
+): void {
+  world.queries += 1
+  const all = input['select'] === undefined && input['latestBy'] === undefined ? { limit } : {}
+  const node = parseQuery({ ...input, ...all }, { dataset: definition, clock: world.clock })
+  const differences = compareAnswers(answer, naiveAnswer(node, [...rows]), node)
+  if (differences.length > 0)
+    throw new Error(
+      `${where}: the answer over ${definition.name} differs\nquery: ${show(input)}\n${differences.join('\n')}`,
+    )
+}
+
+/** Every page, each from the engine whose turn it is. */
+async function allPages(
+  ask: (page: number, input: QueryInput) => Promise<Answer>,
+  input: QueryInput,
+): Promise<Pick<Answer, 'rows'>> {
+  const rows: Answer['rows'][number][] = []
+  let cursor: string | null = null
+  for (let page = 0; ; page += 1) {
+    const answer: Answer = await ask(page, cursor === null ? input : { ...input, cursor })
+    rows.push(...answer.rows)
+    cursor = answer.cursor
+    if (cursor === null) return { rows }
+    if (answer.rows.length === 0) throw new Error('a page without rows has a cursor')
+    if (page > 20_000) throw new Error(`the pages do not end: ${show(input)}`)
+  }
+}
+
+async function answerOf(ask: (page: number, input: QueryInput) => Promise<Answer>, input: QueryInput) {
+  const isRows = input['select'] === undefined && input['latestBy'] === undefined
+  return isRows ? allPages(ask, input) : ask(0, input)
+}
+
+async function check(world: World, i: number, name: string, input: QueryInput): Promise<void> {
+  const definition = world.engineDefinition(i, name)
+  const engines: readonly Tidemark[] =
+    world.engineDefinition(i + 1, name) === definition ? world.real.engines : [world.engine(i)]
+  const ask = (page: number, query: QueryInput): Promise<Answer> =>
+    engines[(i + page) % engines.length]!.queryUnknown(name, query)
+  const where = `step ${world.step}, engine ${i % 2}`
+  const answer = await answerOf(ask, input).catch((error: unknown) => {
+    throw new Error(`${where}: the query failed: ${show(input)} over ${name}`, { cause: error })
+  })
+  compare(world, definition, input, world.rows(name), answer, where)
+}
+
+/**
+ * Random queries after a step, over any table; now and then every row of a table, page by page. `seed` is part of the
+ * step, so a replay asks the same.
+ */
+export async function verify(world: World, seed: number): Promise<void> {
+  const plan = fc.sample(
+    fc.record({
+      name: fc.constantFrom(...tableNames),
+      engine: fc.nat(1),
+      page: fc.constantFrom(7, 50, 1000),
+      isFull: fc.integer({ min: 0, max: 3 }).map((n) => n === 0),
+      seed: fc.nat(2 ** 30),
+    }),
+    { seed, numRuns: 3 },
+  )
+  for (const { name, engine, page, isFull, seed: own } of plan) {
+    const input = isFull
+      ? { limit: page, direction: own % 2 === 0 ? 'asc' : 'desc' }
+      : fc.sample(queriesOf(world.engineDefinition(engine, name)), { seed: own, numRuns: 1 })[0]!
+    await check(world, engine, name, input)
+  }
+}
+
+/** Every row of every table. */
+export async function verifyAll(world: World): Promise<void> {
+  for (const name of tableNames) await check(world, 0, name, { limit: 1000 })
+}
+
+/** Some random queries inside of a snapshot that was lent some steps ago, against the shadow of then. */
+export async function verifySnapshot(
+  world: World,
+  snapshot: PostgresSnapshot,
+  name: string,
+  rows: readonly StoredRow[],
+  seed: number,
+): Promise<void> {
+  const definition = world.definition(name)
+  const ask = (_: number, query: QueryInput): Promise<Answer> =>
+    executeQuery(parseQuery(query, { dataset: definition, clock: world.clock }), {
+      tiers: [world.real.tier],
+      snapshot,
+      clock: world.clock,
+      signal: null,
+      limits: defaultQueryLimits,
+    })
+  const where = `step ${world.step}, in a snapshot of before`
+  for (const input of [{ limit: 40 }, ...fc.sample(queriesOf(definition), { seed, numRuns: 2 })]) {
+    compare(world, definition, input, rows, await answerOf(ask, input), where)
+  }
+}

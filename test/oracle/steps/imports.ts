@@ -1,0 +1,201 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import fc from 'fast-check'
+import type { StoredDefinition } from '../../../src/schema/index.ts'
+import { isTidemarkError } from '../../../src/util/errors.ts'
+import { raw } from '../../../src/util/sql.ts'
+import { naiveIso } from '../../helpers/naive-time.ts'
+import { underFire } from '../kill.ts'
+import { defineStep, type StepKind } from '../step.ts'
+import { type InputRow, rowArbitrary } from '../tables.ts'
+import { csvLine, keyText, type StoredRow, storedRow, upsertedRow } from '../values.ts'
+import { isBusy, type World } from '../world.ts'
+import { fresh } from './writes.ts'
+
+/** Files on their way into a table, cut off half-way and gone on with. */
+
+const importStep = defineStep({
+  name: 'a file is imported',
+  weight: 3,
+  args: fc.constantFrom('oracle.events', 'oracle.keyed', 'oracle.usage').chain((name) =>
+    fc.record({
+      name: fc.constant(name),
+      rows: fc.array(rowArbitrary(name), { minLength: 20, maxLength: 160, size: 'max' }),
+      format: fc.constantFrom('csv', 'ndjson'),
+      onConflict:
+        name === 'oracle.events'
+          ? fc.constant('error' as const)
+          : fc.constantFrom('error', 'ignore', 'update'),
+      batchRows: fc.integer({ min: 10, max: 50 }),
+      connections: fc.integer({ min: 1, max: 2 }),
+      badAt: fc.uniqueArray(fc.nat(150), { maxLength: 3 }),
+      cut: fc.constantFrom('no', 'kill', 'kill', 'abort'),
+      afterMs: fc.integer({ min: 0, max: 60 }),
+      engine: fc.nat(1),
+    }),
+  ),
+  async run(world, args) {
+    const { name, format, onConflict, batchRows, connections, cut, engine } = args
+    const definition = world.engineDefinition(engine, name)
+    const given = args.rows.map((row) => importable(definition, row))
+    // of rows with one key the first (ignore) or the last (update) of the file wins, whatever batch it is in
+    const rows: readonly StoredRow[] = (onConflict === 'error' ? fresh(world, definition, given) : given).map(
+      (row, i) => ({ ...storedRow(definition, row), mark: `${world.step}-${i}` }),
+    )
+    const bad = args.badAt.filter((at) => at < rows.length)
+    const dir = mkdtempSync(join(tmpdir(), 'tidemark-oracle-'))
+    try {
+      const file = join(dir, `rows.${format}`)
+      writeFileSync(file, format === 'csv' ? csv(definition, rows, bad) : ndjson(rows, bad))
+      const options = {
+        format,
+        onConflict,
+        batchRows,
+        connections,
+        timeFormat: 'iso',
+        ...(format === 'csv' ? { header: true, separator: ',' } : {}),
+      } as const
+      let tries = 0
+      for (;;) {
+        tries += 1
+        const signal =
+          tries === 1 && cut === 'abort' ? AbortSignal.timeout(args.afterMs + 1) : world.patience()
+        const call = () => world.engine(engine).import(name, file, { ...options, signal })
+        const plan = { afterMs: args.afterMs, times: tries === 1 && cut === 'kill' ? 1 : 0 }
+        const { ended } = await underFire(world, plan, call)
+        const isDone = ended.status === 'fulfilled'
+        if (isDone && ended.value.dead !== bad.length)
+          throw new Error(
+            `${ended.value.dead} dead letters in place of ${bad.length}: ${await deadLetters(world, ended.value.importId)}`,
+          )
+        await follow(world, definition, rows, bad, onConflict, isDone)
+        if (isDone) return tries === 1 ? `${format}, at once` : `${format}, in ${tries} runs`
+        const error = ended.reason as unknown
+        if (!isTidemarkError(error)) throw error
+        if (error.code === 'TM_CHUNK_CAP') return 'over the cap'
+        const isCut = tries === 1 && (cut === 'kill' || cut === 'abort')
+        if (!isCut && !(isBusy(error.code) && world.isContended)) throw error
+        if (tries > 2) return 'given up'
+      }
+    } finally {
+      rmSync(dir, { recursive: true })
+    }
+  },
+})
+
+async function deadLetters(world: World, importId: unknown): Promise<string> {
+  const { rows } = await world.real.db.query(
+    raw(
+      `select line, column_name, value, reason, message from tidemark.dead_letter where import_id = ${String(importId)}`,
+    ),
+  )
+  return rows.map((row) => row.join(' ')).join('; ')
+}
+
+/** Files have no word for all that a row may hold. */
+function importable(definition: StoredDefinition, row: InputRow): InputRow {
+  return Object.fromEntries(
+    Object.entries(storedRow(definition, row)).map(([name, value]) => {
+      const { type } = definition.columns[name]!
+      if (typeof value === 'number') return [name, Number.isFinite(value) ? value + 0 : null]
+      if (type === 'numeric' && /[a-z]/i.test(String(value))) return [name, null]
+      if ((type === 'date' || name === 'seen') && String(value).length > 0)
+        return [name, isEndless(value) ? null : value]
+      // a text in a jsonb column is read as JSON text, as CSV and most loggers write it
+      if (type === 'jsonb' && typeof value === 'string') return [name, null]
+      return [name, value]
+    }),
+  )
+}
+
+function isEndless(value: unknown): boolean {
+  return typeof value === 'bigint'
+    ? value > 10n ** 18n || value < -(10n ** 18n)
+    : String(value).includes('infinity')
+}
+
+function csv(definition: StoredDefinition, rows: readonly StoredRow[], bad: readonly number[]): string {
+  const columns = Object.keys(definition.columns)
+  const lines = rows.map((row, i) =>
+    csvLine(definition, columns, bad.includes(i) ? { ...row, num: 'bad' } : row),
+  )
+  return `${columns.join(',')}\n${lines.join('\n')}\n`
+}
+
+function ndjson(rows: readonly StoredRow[], bad: readonly number[]): string {
+  return rows
+    .map((row, i) => {
+      const fields = bad.includes(i) ? { ...row, num: 'bad' } : row
+      return `${JSON.stringify(fields, (key, value: unknown) =>
+        typeof value !== 'bigint' ? value : key === 'big' ? String(value) : naiveIso(value),
+      )}\n`
+    })
+    .join('')
+}
+
+/**
+ * What an import has done so far: each row has a mark of its own, so the table says which are in. After a whole import it
+ * must be exactly what the file says.
+ */
+async function follow(
+  world: World,
+  definition: StoredDefinition,
+  rows: readonly StoredRow[],
+  bad: readonly number[],
+  onConflict: string,
+  isDone: boolean,
+): Promise<void> {
+  const { name } = definition
+  const { rows: found } = await world.real.db.query(
+    raw(`select mark from ${name} where mark like '${world.step}-%'`),
+  )
+  const marks = new Set(found.map(([mark]) => mark as string))
+  if (marks.size !== found.length) throw new Error(`an import into ${name} has doubled a row`)
+  const draft = world.draft(name)
+  const known = new Set([...world.rows(name)].map((row) => row['mark']))
+  if (isDone) {
+    const expected = expectedMarks(world, definition, rows, bad, onConflict)
+    for (const mark of new Set([...expected, ...marks]))
+      if (expected.has(mark) !== marks.has(mark))
+        throw new Error(
+          `after an import into ${name} (${onConflict}) the row ${mark} is ${marks.has(mark) ? '' : 'not '}there`,
+        )
+  }
+  for (const row of rows) {
+    if (!marks.has(row['mark'] as string) || known.has(row['mark'])) continue
+    const existing = draft.byKey(keyText(definition, row))
+    if (existing) draft.remove(existing)
+    draft.add([existing ? upsertedRow(definition, existing, row) : row])
+  }
+  world.commit(name, draft)
+}
+
+/** Which rows of a file are in the table after all of it. */
+function expectedMarks(
+  world: World,
+  definition: StoredDefinition,
+  rows: readonly StoredRow[],
+  bad: readonly number[],
+  onConflict: string,
+): Set<string> {
+  const winners = new Map<string, string>()
+  const own = new Set(rows.map((row) => row['mark']))
+  const there = new Set(
+    [...world.rows(definition.name)]
+      .filter((row) => !own.has(row['mark']))
+      .map((row) => keyText(definition, row)),
+  )
+  rows.forEach((row, i) => {
+    if (bad.includes(i)) return
+    const mark = row['mark'] as string
+    const key = keyText(definition, row) ?? mark
+    if (onConflict === 'update' || (!winners.has(key) && (onConflict === 'error' || !there.has(key))))
+      winners.set(key, mark)
+  })
+  return new Set(winners.values())
+}
+
+export const importSteps: readonly StepKind<never>[] = [
+  importStep,
+] as readonly unknown[] as readonly StepKind<never>[]

@@ -1,0 +1,203 @@
+import fc from 'fast-check'
+import { type PostgresSnapshot, withReadSnapshot } from '../../../src/hot/index.ts'
+import type { Connection } from '../../../src/postgres/index.ts'
+import type { StoredDefinition } from '../../../src/schema/index.ts'
+import { identifier, join, sql } from '../../../src/util/sql.ts'
+import { groupText } from '../../helpers/naive-values.ts'
+import { show, verifySnapshot } from '../queries.ts'
+import { defineStep, type StepKind } from '../step.ts'
+import { hypertableNames, tableNames } from '../tables.ts'
+import type { Participant, World } from '../world.ts'
+import { hasRoom, nextId } from './transactions.ts'
+
+/** Readers that took their snapshot some steps ago, and idle transactions that hold locks. */
+
+interface Reader extends Participant {
+  readonly kind: 'reader'
+  readonly connection: Connection
+  readonly definitions: ReadonlyMap<string, StoredDefinition>
+}
+
+interface LentSnapshot extends Participant {
+  readonly kind: 'lent-snapshot'
+  readonly snapshot: PostgresSnapshot
+}
+
+const life = fc.integer({ min: 2, max: 10 })
+
+const openReaderStep = defineStep({
+  name: 'a reader takes its snapshot',
+  weight: 3,
+  // tables that it reads at once it holds locks on; the others can be truncated, drained, altered under its hands
+  args: fc.record({ life, touched: fc.subarray([...tableNames], { maxLength: 2 }) }),
+  async run(world, { life, touched }) {
+    if (!hasRoom(world)) return 'no room'
+    const lent = await world.connect()
+    await lent.connection.execute(
+      'begin isolation level repeatable read; select pg_current_snapshot(); set local statement_timeout = 20000',
+    )
+    const reader: Reader = {
+      kind: 'reader',
+      id: nextId(),
+      closesAt: world.step + life,
+      locksRows: false,
+      seen: world.copyOfAll(),
+      connection: lent.connection,
+      definitions: new Map(world.definitions),
+      async close() {
+        for (const name of tableNames) await readAll(world, reader, name)
+        await lent.connection.execute('rollback')
+        await lent.close()
+        return 'read all'
+      },
+    }
+    for (const name of touched) await readAll(world, reader, name)
+    world.add(reader)
+    return `of ${touched.length} tables`
+  },
+})
+
+const readStep = defineStep({
+  name: 'a reader reads in its old snapshot',
+  weight: 5,
+  args: fc.record({ pick: fc.nat(10), name: fc.constantFrom(...tableNames) }),
+  async run(world, { pick, name }) {
+    const readers = world.participants.filter((p): p is Reader => p.kind === 'reader')
+    const reader = readers[pick % Math.max(1, readers.length)]
+    if (!reader) return 'none'
+    await readAll(world, reader, name)
+    return 'done'
+  },
+})
+
+/** Every row, as psql would see it, must be what the shadow was when the snapshot was taken. */
+async function readAll(world: World, reader: Reader, name: string): Promise<void> {
+  const definition = reader.definitions.get(name)!
+  const columns = Object.keys(definition.columns)
+  const { rows } = await reader.connection.query(sql`
+    select ${join(
+      columns.map((column) => identifier(column)),
+      ', ',
+    )}
+    from ${identifier(definition.schema, definition.table)}`)
+  const expected = reader.seen!.get(name)!
+  const texts = new Map<string, number>()
+  const text = (values: readonly unknown[]): string =>
+    values.map((value, i) => valueText(definition.columns[columns[i]!]!.type, value)).join(' | ')
+  for (const row of expected) {
+    const key = text(columns.map((column) => row[column] ?? null))
+    texts.set(key, (texts.get(key) ?? 0) + 1)
+  }
+  for (const row of rows) {
+    const key = text(row)
+    const count = texts.get(key) ?? 0
+    if (count === 0)
+      throw new Error(
+        `step ${world.step}: a reader of an old snapshot sees in ${name} a row of later: ${show(row)}`,
+      )
+    texts.set(key, count - 1)
+  }
+  if (rows.length !== expected.length)
+    throw new Error(
+      `step ${world.step}: a reader of an old snapshot sees ${rows.length} rows of ${name}, there were ${expected.length}`,
+    )
+}
+
+function valueText(type: StoredDefinition['columns'][string]['type'], value: unknown): string {
+  if (type !== 'jsonb' || value === null) return groupText(type, value)
+  return JSON.stringify(value, (_, inner) =>
+    typeof inner === 'object' && inner !== null && !Array.isArray(inner)
+      ? Object.fromEntries(Object.entries(inner).sort(([a], [b]) => (a < b ? -1 : 1)))
+      : inner,
+  )
+}
+
+const lendStep = defineStep({
+  name: 'a query keeps its snapshot open',
+  weight: 3,
+  args: fc.record({ life, name: fc.option(fc.constantFrom(...hypertableNames), { nil: null }) }),
+  async run(world, { life, name }) {
+    if (!hasRoom(world)) return 'no room'
+    let end!: () => void
+    const ended = new Promise<void>((resolve) => {
+      end = resolve
+    })
+    let whole: Promise<void> = Promise.resolve()
+    const snapshot = await new Promise<PostgresSnapshot>((resolve, reject) => {
+      const dataset = name === null ? null : world.definition(name)
+      whole = withReadSnapshot(world.real.db, { timeoutMs: 600_000, dataset }, async (lent) => {
+        resolve(lent)
+        await ended
+      })
+      whole.catch(reject)
+    })
+    const participant: LentSnapshot = {
+      kind: 'lent-snapshot',
+      id: nextId(),
+      closesAt: world.step + life,
+      locksRows: false,
+      seen: world.copyOfAll(),
+      snapshot,
+      async close() {
+        end()
+        await whole
+        return 'given back'
+      },
+    }
+    world.add(participant)
+    return 'opened'
+  },
+})
+
+const queryLentStep = defineStep({
+  name: 'queries in an old snapshot',
+  weight: 5,
+  args: fc.record({ pick: fc.nat(10), name: fc.constantFrom(...tableNames), seed: fc.nat(2 ** 30) }),
+  async run(world, { pick, name, seed }) {
+    const lent = world.participants.filter((p): p is LentSnapshot => p.kind === 'lent-snapshot')
+    const participant = lent[pick % Math.max(1, lent.length)]
+    if (!participant) return 'none'
+    await verifySnapshot(world, participant.snapshot, name, participant.seen!.get(name)!, seed)
+    return 'done'
+  },
+})
+
+const idleStep = defineStep({
+  name: 'somebody stays idle in a transaction',
+  weight: 2,
+  args: fc.record({
+    life: fc.integer({ min: 1, max: 3 }),
+    names: fc.subarray([...tableNames], { minLength: 1 }),
+  }),
+  async run(world, { life, names }) {
+    if (!hasRoom(world)) return 'no room'
+    const lent = await world.connect()
+    await lent.connection.execute('begin')
+    // READ COMMITTED: ACCESS SHARE locks on the tables and all their partitions, no snapshot
+    for (const name of names) {
+      const { schema, table } = world.definition(name)
+      await lent.connection.query(sql`select count(*) from ${identifier(schema, table)}`)
+    }
+    world.add({
+      kind: 'idle',
+      id: nextId(),
+      closesAt: world.step + life,
+      locksRows: false,
+      seen: null,
+      async close() {
+        await lent.connection.execute('rollback')
+        await lent.close()
+        return 'left'
+      },
+    })
+    return 'opened'
+  },
+})
+
+export const snapshotSteps: readonly StepKind<never>[] = [
+  openReaderStep,
+  readStep,
+  lendStep,
+  queryLentStep,
+  idleStep,
+] as readonly unknown[] as readonly StepKind<never>[]

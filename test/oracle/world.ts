@@ -1,0 +1,313 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { createTidemark, type Tidemark } from '../../src/engine.ts'
+import { type ChunkManager, createChunkManager, createHotTier } from '../../src/hot/index.ts'
+import { applyPartitionPolicies } from '../../src/migrate/index.ts'
+import { type Connection, createDatabase, type Database } from '../../src/postgres/index.ts'
+import type { Tier } from '../../src/query/index.ts'
+import { defineConfig, type StoredDefinition } from '../../src/schema/index.ts'
+import { fixedClock } from '../../src/time/index.ts'
+import { isTidemarkError } from '../../src/util/errors.ts'
+import { identifier, sql } from '../../src/util/sql.ts'
+import { CellConsumer } from './cell-consumer.ts'
+import { Draft } from './draft.ts'
+import {
+  addedColumns,
+  hypertableNames,
+  type InputRow,
+  oracleNow,
+  oracleTables,
+  tableNames,
+} from './tables.ts'
+import type { StoredRow } from './values.ts'
+
+/** The shadow: for each table its rows, as committed. */
+export type Model = ReadonlyMap<string, Set<StoredRow>>
+
+/** Something that stays open for some steps, holds locks or a snapshot, and is closed at the latest when it is old. */
+export interface Participant {
+  readonly kind: 'prepared' | 'reader' | 'lent-snapshot' | 'writer' | 'idle'
+  readonly id: number
+  readonly closesAt: number
+  /** Holds locks on rows, so that others that want them wait. */
+  readonly locksRows: boolean
+  /** What a participant sees of a table (null: it reads none): forgets rows that a TRUNCATE took even from its snapshot. */
+  readonly seen: Map<string, StoredRow[]> | null
+  /** Ends it in its own way, which may change the shadow; says how. */
+  close(): Promise<string>
+}
+
+/** The product, and connections of the oracle's own beside it. */
+export interface Real {
+  readonly connectionString: string
+  /** Of the oracle itself: statements that people send by other ways. */
+  readonly db: Database
+  /** Two engines, as two processes would be: each with its own caches, and its own idea of the declarations. */
+  readonly engines: [Tidemark, Tidemark]
+  /** With little patience, so that a blocked call ends soon. */
+  readonly chunks: ChunkManager
+  /** One for all lent snapshots: what it has cached is sometimes newer, sometimes older than they are. */
+  readonly tier: Tier
+}
+
+/** Everything that steps work on. */
+export class World {
+  readonly real: Real
+  readonly model: Model = new Map(tableNames.map((name) => [name, new Set<StoredRow>()]))
+  readonly participants: Participant[] = []
+  readonly consumers: CellConsumer[] = []
+  readonly clock = fixedClock(oracleNow)
+  /** Declarations as the database has them; an engine may still have older ones. */
+  readonly definitions = new Map<string, StoredDefinition>(oracleTables.map((d) => [d.name, d]))
+  /** Of the step that runs now. */
+  step = 0
+  queries = 0
+  /** Of calls, so that their rows can be found again. */
+  #mark = 0
+
+  constructor(real: Real) {
+    this.real = real
+  }
+
+  definition(name: string): StoredDefinition {
+    return this.definitions.get(name)!
+  }
+
+  rows(name: string): Set<StoredRow> {
+    return this.model.get(name)!
+  }
+
+  engine(i: number): Tidemark {
+    return this.real.engines[i % 2]!
+  }
+
+  /** A definition as the engine has it. */
+  engineDefinition(i: number, name: string): StoredDefinition {
+    return this.engine(i).dataset(name)
+  }
+
+  nextMark(): string {
+    this.#mark += 1
+    return `m${this.#mark}`
+  }
+
+  /** Rows with values of the columns that were added meanwhile, and with a mark when one is given. */
+  complete(definition: StoredDefinition, rows: readonly InputRow[], mark?: string): InputRow[] {
+    const extras = Object.entries(addedColumns).filter(([name]) => name in definition.columns)
+    return rows.map((row, i) => ({
+      ...row,
+      ...(i % 2 === 0 ? Object.fromEntries(extras) : {}),
+      ...(mark === undefined ? {} : { mark }),
+    }))
+  }
+
+  draft(name: string): Draft {
+    return new Draft(this.definition(name), this.rows(name))
+  }
+
+  /** A transaction was committed: the shadow follows. */
+  commit(name: string, draft: Draft): void {
+    const rows = this.rows(name)
+    for (const row of draft.removed)
+      if (!rows.delete(row)) throw new Error(`a row of ${name} was changed twice: the oracle lost its way`)
+    for (const row of draft.added) rows.add(row)
+  }
+
+  /** Whether a step may have to wait for somebody: then "busy" and "cancelled" are answers, and mean "nothing happened". */
+  get isContended(): boolean {
+    return this.participants.length > 0
+  }
+
+  /** Calls that may meet locks on rows end after a while. */
+  patience(): AbortSignal | null {
+    return this.participants.some(({ locksRows }) => locksRows) ? AbortSignal.timeout(500) : null
+  }
+
+  add(participant: Participant): void {
+    this.participants.push(participant)
+  }
+
+  async close(participant: Participant): Promise<string> {
+    this.participants.splice(this.participants.indexOf(participant), 1)
+    return participant.close()
+  }
+
+  async closeAll(): Promise<void> {
+    for (const participant of [...this.participants]) await this.close(participant)
+  }
+
+  /** Those who were open long enough. */
+  async closeOld(): Promise<void> {
+    for (const participant of [...this.participants])
+      if (participant.closesAt <= this.step) await this.close(participant)
+  }
+
+  /** TRUNCATE takes rows even from snapshots that are older (PostgreSQL says so in its manual). */
+  truncate(name: string, isGone: (row: StoredRow) => boolean): void {
+    const rows = this.rows(name)
+    for (const row of [...rows]) if (isGone(row)) rows.delete(row)
+    for (const { seen } of this.participants) {
+      const copy = seen?.get(name)
+      if (copy)
+        seen!.set(
+          name,
+          copy.filter((row) => !isGone(row)),
+        )
+    }
+  }
+
+  copyOfAll(): Map<string, StoredRow[]> {
+    return new Map([...this.model].map(([name, rows]) => [name, [...rows]]))
+  }
+
+  /** A new engine with cold caches and the newest declarations in place of an old one. */
+  async restart(i: number): Promise<void> {
+    await this.real.engines[i]!.close()
+    this.real.engines[i] = await this.createEngine([...this.definitions.values()])
+  }
+
+  createEngine(definitions: readonly StoredDefinition[]): Promise<Tidemark> {
+    const config = defineConfig({ datasets: definitions, database: { maxConnections: 6 } })
+    return createTidemark(config, { connectionString: this.real.connectionString, clock: this.clock })
+  }
+
+  /** Waits until no statement of an engine runs any more, after some of its backends were ended. */
+  async settled(): Promise<void> {
+    for (let tries = 0; ; tries += 1) {
+      const { rows } = await this.real.db.query(sql`
+        select count(*)
+        from pg_stat_activity
+        where datname = current_database() and application_name = 'tidemark' and state <> 'idle'`)
+      if (rows[0]![0] === 0n) return
+      if (tries > 1000) throw new Error('statements of an engine run on though their backends were ended')
+      await sleep(5)
+    }
+  }
+
+  /** A connection of the oracle that is not given back: for transactions that stay open. */
+  async connect(): Promise<{ readonly connection: Connection; close(): Promise<void> }> {
+    const db = createDatabase({
+      connectionString: this.real.connectionString,
+      max: 1,
+      applicationName: 'oracle',
+      closeTimeoutMs: 100,
+    })
+    let end!: () => void
+    const ended = new Promise<void>((resolve) => {
+      end = resolve
+    })
+    let lent: Promise<void> = Promise.resolve()
+    const connection = await new Promise<Connection>((resolve, reject) => {
+      lent = db.withConnection(async (given) => {
+        resolve(given)
+        await ended
+      })
+      lent.catch(reject)
+    })
+    return {
+      connection,
+      async close() {
+        end()
+        await lent.catch(() => {})
+        await db.close()
+      },
+    }
+  }
+}
+
+/** Migrates an empty database and makes a world of it. */
+export async function createWorld(connectionString: string): Promise<World> {
+  const db = createDatabase({ connectionString, max: 14, applicationName: 'oracle' })
+  const engines = [] as unknown as [Tidemark, Tidemark]
+  const world = new World({
+    connectionString,
+    db,
+    engines,
+    chunks: createChunkManager({
+      db,
+      applyPolicies: applyPartitionPolicies,
+      tries: 3,
+      lockTimeoutMs: 50,
+      settleMs: 50,
+    }),
+    tier: createHotTier(),
+  })
+  for (const i of [0, 1]) engines[i] = await world.createEngine(oracleTables)
+  await engines[0].migrate()
+  for (const name of hypertableNames)
+    world.consumers.push(await CellConsumer.create(db, 'oracle', world.definition(name)))
+  return world
+}
+
+export async function closeWorld(world: World): Promise<void> {
+  for (const participant of [...world.participants]) await world.close(participant).catch(() => {})
+  await Promise.all(world.real.engines.map((engine) => engine.close()))
+  await world.real.db.close()
+}
+
+/** Codes after which nothing has happened, because somebody else was in the way. */
+const busyCodes: readonly string[] = ['TM_BUSY', 'TM_CANCELLED', 'TM_TIMEOUT']
+const busyStates: readonly string[] = ['55P03', '40P01', '57014']
+
+/** The code of a product's error, an SQLSTATE for what has none. */
+export function codeOf(error: unknown): string {
+  if (!isTidemarkError(error)) throw error
+  return error.code === 'TM_DATABASE' ? (error.params as { sqlstate: string }).sqlstate : error.code
+}
+
+export function isBusy(code: string): boolean {
+  return busyCodes.includes(code) || busyStates.includes(code)
+}
+
+/** How a call ended: its value, or the code of its error. */
+export type Ended<T> =
+  | { readonly ok: true; readonly value: T }
+  | { readonly ok: false; readonly code: string }
+
+/**
+ * Runs a call and sorts its end. Anything but a registered error is a bug and is thrown on; being kept waiting is an
+ * end only when there was somebody to wait for.
+ */
+export async function endOf<T>(world: World, call: () => Promise<T>): Promise<Ended<T>> {
+  try {
+    return { ok: true, value: await call() }
+  } catch (error) {
+    const code = codeOf(error)
+    if (isBusy(code) && !world.isContended)
+      throw new Error(`nobody else was there, and yet: ${(error as Error).message}`, { cause: error })
+    return { ok: false, code }
+  }
+}
+
+export function assertCode(found: Ended<unknown>, expected: readonly string[], what: string): void {
+  if (found.ok || !expected.includes(found.code))
+    throw new Error(
+      `${what} should have been refused with ${expected.join(' or ')}, and ${found.ok ? 'went through' : `gave ${found.code}`}`,
+    )
+}
+
+/** Attached chunks as the catalog has them, in order of time. */
+export async function chunkRanges(
+  world: World,
+  name: string,
+): Promise<{ readonly relation: string; readonly from: bigint; readonly to: bigint }[]> {
+  const { schema, table } = world.definition(name)
+  const { rows } = await world.real.db.query(sql`
+    select k.relation_name, k.range_from, k.range_to
+    from tidemark.chunk as k
+    join tidemark.hypertable as h on h.id = k.hypertable_id
+    where h.schema_name = ${schema}::text and h.table_name = ${table}::text and k.relation_name is not null
+    order by k.range_from`)
+  return rows.map(([relation, from, to]) => ({
+    relation: relation as string,
+    from: from as bigint,
+    to: to as bigint,
+  }))
+}
+
+/** How many rows of the table have the mark. */
+export async function countMarked(world: World, name: string, mark: string): Promise<number> {
+  const { schema, table } = world.definition(name)
+  const { rows } = await world.real.db.query(sql`
+    select count(*) from ${identifier(schema, table)} where mark = ${mark}::text`)
+  return Number(rows[0]![0])
+}
