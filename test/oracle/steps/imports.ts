@@ -64,14 +64,16 @@ const importStep = defineStep({
         const call = () => world.engine(engine).import(name, file, { ...options, signal })
         const plan = { afterMs: args.afterMs, times: tries === 1 && cut === 'kill' ? 1 : 0 }
         const { ended } = await underFire(world, plan, call)
-        const isDone = ended.status === 'fulfilled'
-        if (isDone && ended.value.dead !== bad.length)
+        // its last commit went through, only the word of it was lost
+        const wasDone = tries > 1 && ended.status === 'rejected' && isDoneAlready(ended.reason)
+        const isDone = wasDone || ended.status === 'fulfilled'
+        if (ended.status === 'fulfilled' && ended.value.dead !== bad.length)
           throw new Error(
             `${ended.value.dead} dead letters in place of ${bad.length}: ${await deadLetters(world, ended.value.importId)}`,
           )
         await follow(world, definition, rows, bad, onConflict, isDone)
         if (isDone) return tries === 1 ? `${format}, at once` : `${format}, in ${tries} runs`
-        const error = ended.reason as unknown
+        const error = (ended as PromiseRejectedResult).reason as unknown
         if (!isTidemarkError(error)) throw error
         if (error.code === 'TM_CHUNK_CAP') return 'over the cap'
         const isCut = tries === 1 && (cut === 'kill' || cut === 'abort')
@@ -83,6 +85,10 @@ const importStep = defineStep({
     }
   },
 })
+
+function isDoneAlready(error: unknown): boolean {
+  return isTidemarkError(error) && error.code === 'TM_IMPORT' && error.message.includes('was imported into')
+}
 
 async function deadLetters(world: World, importId: unknown): Promise<string> {
   const { rows } = await world.real.db.query(
