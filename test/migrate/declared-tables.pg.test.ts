@@ -161,6 +161,19 @@ describe('migrating declared tables', () => {
   })
 })
 
+describe('planning', () => {
+  it('needs no catalog', async () => {
+    const empty = await createTestDatabase({ empty: true })
+    const report = await migrate(empty.db, [models, requests, slow], { dryRun: true })
+    expect(report.steps.map((s) => s.kind)).toContain('create-hypertable')
+    const { rows } = await empty.db.query(
+      sql`select count(*) from pg_namespace where nspname like 'tidemark%'`,
+    )
+    expect(rows).toEqual([[0n]])
+    await empty.drop()
+  })
+})
+
 describe('altering declared tables', () => {
   const before = hypertable('alter_me.events', {
     columns: {
