@@ -19,6 +19,7 @@ import {
 } from './ingest/index.ts'
 import {
   applyPartitionPolicies,
+  cancelConversion,
   type MigrateOptions,
   type MigrationReport,
   migrate,
@@ -337,6 +338,17 @@ export class Tidemark<Config extends TidemarkConfig = TidemarkConfig> {
   /** Makes and alters the declared tables and views; never loses a row. docs/guide/migrating.md */
   migrate(options: MigrateOptions = {}): Promise<MigrationReport> {
     return migrate(this.#db, [...this.config.datasets, ...this.config.views], options)
+  }
+
+  /**
+   * Takes everything back that a conversion of this table has begun; false when there is none.
+   *
+   * @throws TidemarkError TM_MIGRATION when the table is swapped already.
+   */
+  async cancelConversion(name: string, options: CallOptions = {}): Promise<boolean> {
+    const definition = this.dataset(name)
+    if (definition.kind !== 'hypertable') return false
+    return cancelConversion(this.#db, definition, options)
   }
 
   /**

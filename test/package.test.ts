@@ -1,5 +1,14 @@
 import { spawnSync } from 'node:child_process'
-import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import {
+  cpSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -77,6 +86,21 @@ describe('the packed package', () => {
     const app = join(folder, 'app')
     expect(run('npx', ['tidemark', '--version'], app).trim()).toMatch(/^\d+\.\d+\.\d+$/)
     expect(run('ls', ['node_modules/tidemark/sql'], app)).toContain('000001_catalog.sql')
+  })
+
+  it('loads no module that only the sources have', () => {
+    // every literal of import, export … from and import(): tsc leaves some of them as they are in the source
+    const dist = join(folder, 'app/node_modules/tidemark/dist')
+    const compiled = readdirSync(dist, { recursive: true, encoding: 'utf8' }).filter((name) =>
+      name.endsWith('.js'),
+    )
+    expect(compiled.length).toBeGreaterThan(50)
+    const left = compiled.filter((name) =>
+      /(?:\bfrom\s*|\bimport\s*\(?\s*)['"]\.{1,2}\/[^'"]*\.ts['"]/.test(
+        readFileSync(join(dist, name), 'utf8'),
+      ),
+    )
+    expect(left).toEqual([])
   })
 
   it('gives its types to a strict project', () => {

@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 import { readFileSync } from 'node:fs'
-import { Command } from 'commander'
+import { Command, CommanderError } from 'commander'
 import { devCommand } from './commands/dev.ts'
 import { doctorCommand } from './commands/doctor.ts'
 import { importCommand } from './commands/import.ts'
@@ -9,6 +9,7 @@ import { migrateCommand } from './commands/migrate.ts'
 import { queryCommand } from './commands/query.ts'
 import { statusCommand } from './commands/status.ts'
 import { workerCommand } from './commands/worker.ts'
+import { describeUsageError } from './options.ts'
 import { reportError } from './output.ts'
 
 const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {
@@ -21,7 +22,9 @@ const program = new Command('tidemark')
   .option('-c, --config <file>', 'configuration (default: tidemark.config.ts here or above)')
   .option('--json', 'print one JSON document and nothing else on stdout')
   .showSuggestionAfterError()
-  .showHelpAfterError('(--help shows what is allowed)')
+  // a wrong call is reported as every other error is: one sentence, or one JSON document, and exit code 2
+  .exitOverride()
+  .configureOutput({ outputError: () => {} })
   .addHelpText(
     'after',
     `
@@ -39,11 +42,14 @@ for (const command of [
   workerCommand,
   doctorCommand,
 ]) {
-  program.addCommand(command())
+  program.addCommand(command().copyInheritedSettings(program))
 }
 
 try {
   await program.parseAsync()
 } catch (error) {
-  process.exitCode = reportError(error, program.opts()['json'] === true)
+  const isJson = process.argv.includes('--json')
+  if (!(error instanceof CommanderError)) process.exitCode = reportError(error, isJson)
+  else if (error.exitCode !== 0)
+    process.exitCode = reportError(describeUsageError(error, process.argv[2]), isJson)
 }

@@ -1,4 +1,23 @@
-import { InvalidArgumentError } from 'commander'
+import { type CommanderError, InvalidArgumentError } from 'commander'
+import { TidemarkError } from '../util/errors.ts'
+
+/** What the parser of the command line says, as an error of ours. */
+export function describeUsageError(error: CommanderError, command: string | undefined): TidemarkError {
+  const problem =
+    error.code === 'commander.help'
+      ? 'which command is missing'
+      : error.message
+          .replace(/^error: /, '')
+          .replace(' is invalid. ', ' is invalid: ')
+          .replace(/\s*\n\((.*)\)$/s, '; $1')
+  const isKnown =
+    command !== undefined && !command.startsWith('-') && error.code !== 'commander.unknownCommand'
+  const path = isKnown ? `tidemark ${command}` : 'tidemark'
+  return new TidemarkError('TM_CONFIG', {
+    path,
+    problem: `${problem.replace(/\.$/, '')}; --help shows what is allowed`,
+  })
+}
 
 export function parsePort(text: string): number {
   const port = Number(text)

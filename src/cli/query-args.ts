@@ -1,3 +1,4 @@
+import { readFile } from 'node:fs/promises'
 import type { DatasetDefinition } from '../schema/index.ts'
 import { TidemarkError } from '../util/errors.ts'
 
@@ -82,8 +83,11 @@ function toValue(text: string, type: string | undefined): unknown {
     return /^(-?\d+(\.\d+)?([eE][+-]?\d+)?|true|false)$/.test(text) ? JSON.parse(text) : text
   }
   if (type === 'bool' && (text === 'true' || text === 'false')) return text === 'true'
-  if (/^(int2|int4|float4|float8)$/.test(type) && text.trim() !== '' && !Number.isNaN(Number(text)))
-    return Number(text)
+  if (/^(int2|int4|float4|float8)$/.test(type) && text.trim() !== '') {
+    const number = Number(text)
+    // beyond 2^53 the text says more than the number would
+    if (!Number.isNaN(number) && !(type.startsWith('int') && !Number.isSafeInteger(number))) return number
+  }
   return text
 }
 
@@ -97,6 +101,54 @@ export function parseJson(text: string, option: string): Record<string, unknown>
   if (typeof value !== 'object' || value === null || Array.isArray(value))
     throw problem(option, 'must be a JSON object')
   return value as Record<string, unknown>
+}
+
+const aggregateOnly = ['bucket', 'zone', 'by', 'having', 'order', 'fill'] as const
+const rowsOnly = ['columns', 'direction', 'cursor', 'latestBy'] as const
+const flags: Readonly<Record<string, string>> = { latestBy: '--latest-by' }
+
+/**
+ * Options of one kind of query beside those of another are refused: an option that is silently left out gives an
+ * answer to another question.
+ */
+export function assertTogether(options: object): void {
+  const given = new Map<string, unknown>(Object.entries(options))
+  const isGiven = (key: string): boolean => {
+    const value = given.get(key)
+    return Array.isArray(value) ? value.length > 0 : value !== undefined
+  }
+  const flag = (key: string): string => flags[key] ?? `--${key}`
+  const refuse = (keys: readonly string[], why: string): void => {
+    for (const key of keys) if (isGiven(key)) throw problem(flag(key), why)
+  }
+  if (isGiven('select')) refuse(rowsOnly, 'is for raw rows and does not go together with --select')
+  else refuse(aggregateOnly, 'needs --select, for example --select "n=count()"')
+  if (isGiven('latestBy'))
+    refuse(
+      ['direction', 'cursor'],
+      'does not go together with --latest-by, which gives one row for each series',
+    )
+}
+
+/** The whole query as JSON or `@file`; parts of it as options beside it would be left out, so they are refused. */
+export async function readQuery(text: string, options: object): Promise<Record<string, unknown>> {
+  for (const [key, value] of Object.entries(options)) {
+    if (['query', 'plan', 'timeout'].includes(key) || value === undefined) continue
+    if (Array.isArray(value) && value.length === 0) continue
+    throw problem(flags[key] ?? `--${key}`, 'does not go together with --query, which is the whole query')
+  }
+  if (!text.startsWith('@')) return parseJson(text, '--query')
+  const path = text.slice(1)
+  let content: string
+  try {
+    content = await readFile(path, 'utf8')
+  } catch (error) {
+    throw problem(
+      '--query',
+      `"${path}" cannot be read: ${(error as NodeJS.ErrnoException).code ?? String(error)}`,
+    )
+  }
+  return parseJson(content, `--query ${text}`)
 }
 
 function numberOf(text: string | undefined, item: string): number {

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { raw } from '../../src/util/sql.ts'
 import { createTestDatabase, type TestDatabase } from '../helpers/database.ts'
 
 const main = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url))
@@ -152,6 +153,51 @@ describe('a newcomer with the command line', () => {
   })
 })
 
+describe('an existing table', () => {
+  const config = `import { defineConfig, hypertable, t } from 'tidemark/schema'
+export default defineConfig({ datasets: [hypertable('old.readings', {
+  columns: { at: t.timestamptz(), device: t.text(), value: t.float8() }, time: 'at', chunk: '1 day',
+})] })`
+  const fill = async (name: string): Promise<void> => {
+    const { db } = test
+    await db.query(raw('create schema if not exists old'))
+    await db.query(
+      raw(`create table old.${name} (at timestamptz not null, device text not null, value float8 not null)`),
+    )
+    await db.query(
+      raw(`insert into old.${name}
+        select timestamptz '2026-01-01Z' + i * interval '1 minute', 'd' || i % 7, i from generate_series(0, 4999) as i`),
+    )
+  }
+  const migrate = (...args: string[]) => runJson('migrate', '--config', 'old.config.ts', ...args)
+
+  it('is converted only when that is said, and keeps every row', async () => {
+    await writeFile(join(folder, 'old.config.ts'), config)
+    await fill('readings')
+    const refused = await migrate()
+    expect(refused).toMatchObject({ code: 2, data: { error: { code: 'TM_MIGRATION' } } })
+    expect(refused.data.error.message).toContain('tidemark migrate --convert')
+    const none = await migrate('--cancel-conversion', 'old.readings')
+    expect(none).toMatchObject({ code: 0, data: { dataset: 'old.readings', cancelled: false } })
+    const done = await migrate('--convert')
+    expect(done).toMatchObject({
+      code: 0,
+      data: { conversions: [{ rowsCopied: 5000, keptAs: 'old.readings_before_tidemark', unfinished: null }] },
+    })
+    const counted = await runJson('query', 'old.readings', '-s', 'n=count()', '--config', 'old.config.ts')
+    expect(counted.data.rows).toEqual([{ n: 5000 }])
+    expect((await migrate()).data.steps).toEqual([])
+  })
+
+  it('is dropped at the end with --drop-old', async () => {
+    await fill('others')
+    await writeFile(join(folder, 'old.config.ts'), config.replace('old.readings', 'old.others'))
+    expect((await migrate('--convert', '--drop-old')).data.conversions).toMatchObject([{ keptAs: null }])
+    const { rows } = await test.db.query(raw(`select to_regclass('old.others_before_tidemark') is null`))
+    expect(rows).toEqual([[true]])
+  })
+})
+
 describe('mistakes on the command line', () => {
   it.each<[string, string[], RegExp]>([
     [
@@ -163,6 +209,7 @@ describe('mistakes on the command line', () => {
     ['a file that is not there', ['import', 'no.csv', '--into', 'metrics.requests'], /no\.csv/],
     ['a configuration that is not there', ['status', '--config', 'other.ts'], /other\.ts/],
     ['a select that is none', ['query', 'metrics.requests', '--select', 'n'], /name=function\(column\)/],
+    ['an unknown option', ['status', '--chunk'], /tidemark status: unknown option '--chunk'.*--chunks/],
   ])('%s: one clear error, exit code 2, also as JSON', async (_name, args, message) => {
     const plain = await run(...args)
     expect(plain.code).toBe(2)

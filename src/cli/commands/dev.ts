@@ -14,8 +14,7 @@ export function devCommand(): Command {
         if (!output.isJson) printMigration(report, output)
         await using worker = tm.createWorker()
         if (config.worker.enabled) worker.start()
-        // the other commands start without the server's code
-        const { createServer } = await import('../../api/index.ts')
+        const { createServer } = await loadServer()
         const app = await createServer(tm)
         try {
           const address = await app.listen({
@@ -38,4 +37,12 @@ export function devCommand(): Command {
         }
       })
     })
+}
+
+/**
+ * The other commands start without the server's code. In a function of its own: tsc does not rewrite the `.ts` of an
+ * `import()` beside `await using`, and the built command would not find it.
+ */
+function loadServer(): Promise<typeof import('../../api/index.ts')> {
+  return import('../../api/index.ts')
 }

@@ -145,7 +145,11 @@ export function drawImportReport(report: ImportReport): string[] {
   for (const note of describeNotes(report.notes)) lines.push(pc.dim(`  ${note}`))
   if (report.dead > 0) {
     lines.push(
-      pc.yellow(`  ${formatNumber(report.dead)} rows did not fit; they are in tidemark.dead_letter:`),
+      pc.yellow(
+        report.dead === 1
+          ? '  1 row did not fit; it is in tidemark.dead_letter:'
+          : `  ${formatNumber(report.dead)} rows did not fit; they are in tidemark.dead_letter:`,
+      ),
     )
     for (const [reason, count] of Object.entries(report.deadByReason))
       lines.push(`    ${reason}: ${formatNumber(count as number)}`)
@@ -191,7 +195,8 @@ function splitPair(entry: string, option: string, alone: string | null): [string
   const at = option === '--map' ? entry.lastIndexOf('=') : entry.indexOf('=')
   if (at > 0) return [entry.slice(0, at), entry.slice(at + 1)]
   if (alone !== null && at < 0) return [alone, entry]
-  throw new TidemarkError('TM_CONFIG', { path: option, problem: `"${entry}" has not the form name=value` })
+  const form = option === '--map' ? 'field=column' : option === '--set' ? 'column=value' : 'column=format'
+  throw new TidemarkError('TM_CONFIG', { path: option, problem: `"${entry}" has not the form ${form}` })
 }
 
 function show(value: unknown): string {

@@ -1,9 +1,8 @@
-import { readFile } from 'node:fs/promises'
 import { Command } from 'commander'
 import { withContext } from '../context.ts'
 import { type DrawableAnswer, drawAnswer, drawPlan } from '../draw-answer.ts'
 import { collect, parsePositive, splitList } from '../options.ts'
-import { parseJson, parseSelect, parseWhere, splitSelect } from '../query-args.ts'
+import { assertTogether, parseJson, parseSelect, parseWhere, readQuery, splitSelect } from '../query-args.ts'
 
 interface QueryOptions {
   readonly select: readonly string[]
@@ -62,7 +61,7 @@ export function queryCommand(): Command {
       await withContext(command.optsWithGlobals(), async ({ tm, output, signal }) => {
         const dataset = tm.dataset(name)
         const query =
-          options.query === undefined ? toQuery(options, tm, name) : await readQuery(options.query)
+          options.query === undefined ? toQuery(options, tm, name) : await readQuery(options.query, options)
         const answer = (await tm.queryUnknown(dataset.name, query, {
           signal,
           ...(options.timeout === undefined ? {} : { timeoutMs: options.timeout }),
@@ -82,6 +81,7 @@ function toQuery(
   tm: { dataset(name: string): Parameters<typeof parseWhere>[1] },
   name: string,
 ): Record<string, unknown> {
+  assertTogether(options)
   const query: Record<string, unknown> = {}
   const set = (key: string, value: unknown): void => {
     if (value !== undefined && !(Array.isArray(value) && value.length === 0)) query[key] = value
@@ -112,8 +112,4 @@ function toQuery(
 function toFill(fill: string | undefined): unknown {
   if (fill === undefined || fill.trim() === '' || Number.isNaN(Number(fill))) return fill
   return { constant: Number(fill) }
-}
-
-async function readQuery(text: string): Promise<Record<string, unknown>> {
-  return parseJson(text.startsWith('@') ? await readFile(text.slice(1), 'utf8') : text, '--query')
 }
