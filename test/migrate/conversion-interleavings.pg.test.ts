@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { type ConversionProgress, convertTable } from '../../src/migrate/index.ts'
-import { type Connection, sqlstateOf } from '../../src/postgres/index.ts'
+import { type Connection, createDatabase, sqlstateOf } from '../../src/postgres/index.ts'
 import { hypertable, t } from '../../src/schema/index.ts'
 import { isTidemarkError } from '../../src/util/errors.ts'
 import { raw, sql } from '../../src/util/sql.ts'
@@ -153,6 +153,62 @@ describe('the swap', () => {
     expect(await one(`select relkind::text from pg_class where oid = 'i.older'::regclass`)).toBe('r')
     await reader.execute('commit')
     expect((await report).unfinished).toBeNull()
+  })
+
+  it('waits for transactions of roles that it may not look at, and for no idle session of theirs', async () => {
+    const [owner, stranger] = [`${test.name}_owner`, `${test.name}_stranger`]
+    await test.db.execute(`
+      create role ${owner} login; create role ${stranger} login;
+      grant create on database ${test.name} to ${owner};
+      create schema hidden authorization ${owner};
+      grant usage on schema hidden to ${stranger};
+      grant all on schema tidemark, tidemark_chunks to ${owner};
+      grant all on all tables in schema tidemark to ${owner};
+      grant all on all sequences in schema tidemark to ${owner};
+      grant execute on all functions in schema tidemark to ${owner};
+      create table hidden.t (time timestamptz not null, id int not null);
+      create index on hidden.t (time);
+      insert into hidden.t select '2026-01-01'::timestamptz + i * interval '1 hour', i from generate_series(1, 100) as i;
+      grant select on hidden.t to ${stranger};
+      alter table hidden.t owner to ${owner}`)
+    const as = (role: string) => {
+      const url = new URL(test.connectionString)
+      url.username = role
+      return createDatabase({ connectionString: url.href, max: 3 })
+    }
+    const [mine, theirs] = [as(owner), as(stranger)]
+    const plain = hypertable('hidden.t', {
+      columns: { time: t.timestamptz(), id: t.int4() },
+      time: 'time',
+      chunk: '1 day',
+      indexes: [],
+    })
+    try {
+      // One that stays idle all the time, and one with a snapshot.
+      await Promise.all([theirs.execute('select 1'), theirs.execute('select 1')])
+      const waits: (string | null)[] = []
+      let conversion: Promise<unknown> | undefined
+      const read = await theirs.transaction({ mode: 'repeatable read' }, async (c) => {
+        await c.execute('select 1')
+        conversion = convertTable(mine, plain, {
+          ...patient,
+          settleMs: 50,
+          onProgress: (p) => waits.push(p.waitsFor),
+        })
+        conversion.catch(() => {})
+        await until(async () => waits.some((w) => w?.includes(`role ${stranger}, in a transaction`)))
+        return one('select count(*) from hidden.t', c)
+      })
+      expect(read).toBe(100n)
+      await conversion
+      expect(await one(`select relkind::text from pg_class where oid = 'hidden.t'::regclass`)).toBe('p')
+    } finally {
+      await Promise.all([mine.close(), theirs.close()])
+      await test.db.execute(`
+        drop schema hidden cascade;
+        drop owned by ${owner}, ${stranger} cascade;
+        drop role ${owner}, ${stranger}`)
+    }
   })
 
   it('says who holds it up when its patience ends, and goes on the next time', async () => {

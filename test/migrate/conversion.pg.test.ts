@@ -263,6 +263,43 @@ describe('converting a table with rows', () => {
     expect(await one('select count(*) from old.back where v = 0')).toBe(3000n)
   })
 
+  it('makes an append-only hypertable of a table that was changed until the swap, and can drop the old one', async () => {
+    await createOld('sealed', 500)
+    const sealed = hypertable('old.sealed', {
+      columns: { time: t.timestamptz(), id: t.int4(), v: t.float8().nullable() },
+      time: 'time',
+      chunk: '1 day',
+      primaryKey: ['id', 'time'],
+      indexes: [],
+      appendOnly: true,
+    })
+    // Before and after the guard is on the shadow.
+    for (const [phase, id] of [
+      ['indexing', 10],
+      ['verifying', 20],
+    ] as const) {
+      const stop = new AbortController()
+      await rejection(
+        convertTable(db, sealed, {
+          signal: stop.signal,
+          onProgress: (p) => {
+            if (p.phase === phase) stop.abort()
+          },
+        }),
+      )
+      await db.execute(
+        `delete from old.sealed where id = ${id}; update old.sealed set v = -1 where id = ${id + 1}`,
+      )
+    }
+    const report = await migrate(db, [sealed], { convert: { dropOld: true } })
+    expect(report.conversions).toMatchObject([{ keptAs: null, unfinished: null }])
+    expect(await one('select count(*) || $$ $$ || sum(v) from old.sealed')).toBe(
+      `498 ${125250 - 10 - 20 - 11 - 21 - 2}`,
+    )
+    expect((await rejection(db.execute('delete from old.sealed'))).message).toContain('is append-only')
+    expect(await one(`select to_regclass('old.sealed_before_tidemark')::text`)).toBeNull()
+  })
+
   it('is done by one of several processes that start it at once', async () => {
     await createOld('race', 2000)
     const all = Array.from({ length: 6 }, () =>

@@ -47,6 +47,9 @@ export async function waitForOlderSnapshots(
  * backend_xmin is what a snapshot keeps from being vacuumed. One that is older than `xmax` may come from an older
  * snapshot; a transaction that began afterwards has none, whatever its backend_xmin says (a long writer elsewhere holds
  * everybody's back). Vacuum reads no rows for anybody.
+ *
+ * Of other roles' sessions only a member of pg_read_all_stats sees that. The lock of each transaction on its own
+ * virtual number everybody sees: such a session counts for as long as the transaction lasts that it was first seen in.
  */
 async function readHolders(
   db: Database,
@@ -57,23 +60,26 @@ async function readHolders(
   const { rows } = await db.query(sql`
     select
       a.pid,
-      format('%s/%s', a.pid, a.xact_start),
+      coalesce(own.virtualtransaction, format('%s/%s', a.pid, a.xact_start)),
       case
-        when a.state is null then format('process %s of role %s, which only a member of pg_read_all_stats can look at', a.pid, a.usename)
+        when hidden.is_true
+        then format('process %s (role %s, in a transaction; a member of pg_read_all_stats would see more)', a.pid, a.usename)
         else format('process %s (%s, %s since %s)', a.pid, coalesce(nullif(a.application_name, ''), 'unnamed'), a.state, a.xact_start)
       end
     from pg_stat_activity as a
+    cross join lateral (select a.query is not distinct from '<insufficient privilege>' as is_true) as hidden
+    left join pg_locks as own
+      on hidden.is_true and own.pid = a.pid and own.locktype = 'virtualxid' and own.mode = 'ExclusiveLock'
     where a.datname = current_database()
       and a.pid <> pg_backend_pid()
       and a.backend_type is distinct from 'autovacuum worker'
-      and (
-        a.query = '<insufficient privilege>'
-        or (
+      and case
+        when hidden.is_true then own.pid is not null
+        else
           a.backend_xmin is not null
           and age(a.backend_xmin) > age(${xmax}::xid8::xid)
           and (a.xact_start is null or a.xact_start < ${since}::timestamptz)
-        )
-      )
+      end
       and not exists (
         select
         from pg_locks as l
