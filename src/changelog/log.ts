@@ -12,7 +12,7 @@ const originNumber = Number(bucketOrigin)
  * its memory is bounded by the time that the batch covers.
  */
 export class TouchedCells {
-  readonly #cellMicros: bigint
+  readonly cellMicros: bigint
   readonly #cellMicrosNumber: number
   readonly #maxPairs: number
   #byTenant = new Map<string | null, Set<number>>()
@@ -22,7 +22,7 @@ export class TouchedCells {
   #lastCell = Number.NaN
 
   constructor(cellMicros: bigint, maxPairs = 10_000) {
-    this.#cellMicros = cellMicros
+    this.cellMicros = cellMicros
     this.#cellMicrosNumber = Number(cellMicros)
     this.#maxPairs = maxPairs
   }
@@ -36,7 +36,7 @@ export class TouchedCells {
     const cell =
       typeof micros === 'number'
         ? Math.floor((micros - originNumber) / this.#cellMicrosNumber)
-        : Number(floorDivide(micros - bucketOrigin, this.#cellMicros))
+        : Number(floorDivide(micros - bucketOrigin, this.cellMicros))
     if (cell === this.#lastCell && tenant === this.#lastTenant && this.#lastSet !== null) return
     if (tenant !== this.#lastTenant || this.#lastSet === null) {
       let set = this.#byTenant.get(tenant)
@@ -69,7 +69,7 @@ export class TouchedCells {
     for (const [tenant, cells] of this.#byTenant) {
       for (const cell of cells) {
         tenants.push(tenant)
-        starts.push(bucketOrigin + BigInt(cell) * this.#cellMicros)
+        starts.push(bucketOrigin + BigInt(cell) * this.cellMicros)
       }
     }
     return { tenants, starts }
@@ -85,7 +85,8 @@ export async function logCells(
 ): Promise<void> {
   if (cells.isEmpty) return
   const { tenants, starts } = cells.entries()
-  const width = cellSql(hypertable.cellMicros).width
+  // That of the cells: the table's own may have been declared anew since they were collected.
+  const { width } = cellSql(cells.cellMicros)
   await connection.query(sql`
     select tidemark.log_cells(
       ${hypertable.id}::int,

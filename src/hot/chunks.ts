@@ -19,6 +19,7 @@ import {
   type DrainOutcome,
   defaultPartitionStatus,
   drainDefaultOnce,
+  maxDrainBytes,
 } from './default-partition.ts'
 
 export interface ChunkOptions {
@@ -30,6 +31,8 @@ export interface ChunkOptions {
   readonly tries?: number
   /** ms to wait for older snapshots to end before the default partition is drained; default 200. */
   readonly settleMs?: number
+  /** Bytes of rows that a drain of the default partition holds in memory; default 256 MiB. */
+  readonly maxDrainBytes?: number
   /** In [0, 1), for jitter; default Math.random. */
   readonly random?: () => number
   readonly sleep?: (ms: number) => Promise<void>
@@ -39,6 +42,7 @@ export const chunkDefaults = Object.freeze({
   lockTimeoutMs: 100,
   tries: 8,
   settleMs: 200,
+  maxDrainBytes,
 }) satisfies Partial<ChunkOptions>
 
 export interface CallOptions {
@@ -169,7 +173,7 @@ class PostgresChunks implements ChunkManager {
           return
         }
         outcome = await this.#drainOnce(definition, [], options)
-        if (outcome.kind === 'blocked') throw busy(definition, outcome.reason)
+        if (outcome.kind === 'blocked') throw busy(definition, outcome)
       })
     } catch (error) {
       // Nothing was changed, and the rows are where everybody sees them: an answer, not a failure.
@@ -187,7 +191,7 @@ class PostgresChunks implements ChunkManager {
     options: CallOptions,
   ): Promise<void> {
     const outcome = await this.#drainOnce(definition, times, options)
-    if (outcome.kind === 'blocked') throw busy(definition, outcome.reason)
+    if (outcome.kind === 'blocked') throw busy(definition, outcome)
     if (outcome.kind === 'capped') {
       const map = await this.map(definition, { fresh: true })
       if (!isCovered(map, times)) assertChunkCap(definition, map, 1)
@@ -199,13 +203,14 @@ class PostgresChunks implements ChunkManager {
     times: readonly Instant[],
     options: CallOptions,
   ): Promise<DrainOutcome> {
-    const { lockTimeoutMs, applyPolicies, settleMs, sleep } = this.#options
+    const { lockTimeoutMs, applyPolicies, settleMs, sleep, maxDrainBytes } = this.#options
     const signal = options.signal ?? null
     return drainDefaultOnce(this.#db, definition, {
       lockTimeoutMs,
       applyPolicies,
       settleMs,
       sleep,
+      maxBytes: maxDrainBytes,
       times,
       signal,
     })
@@ -238,7 +243,9 @@ class PostgresChunks implements ChunkManager {
         random,
         sleep: (ms) => sleep(ms),
         signal: options.signal ?? null,
-        isRetryable: (error) => isRetryable(error) || (isTidemarkError(error) && error.code === 'TM_BUSY'),
+        isRetryable: (error) =>
+          isRetryable(error) ||
+          (isTidemarkError(error) && error.code === 'TM_BUSY' && !(error.cause instanceof LastingBlock)),
       },
       attempt,
     )
@@ -254,12 +261,18 @@ function isCovered(map: ChunkMap, times: readonly Instant[]): boolean {
   return times.every((time) => chunkAt(map, time) !== null)
 }
 
-function busy(definition: HypertableDefinition, problem: string): TidemarkError<'TM_BUSY'> {
-  return new TidemarkError('TM_BUSY', {
-    what: `draining the default partition of ${definition.name}`,
-    tries: 1,
-    lastProblem: problem,
-  })
+/** Trying again would not help. */
+class LastingBlock extends Error {}
+
+function busy(
+  definition: HypertableDefinition,
+  { reason, isLasting }: Extract<DrainOutcome, { kind: 'blocked' }>,
+): TidemarkError<'TM_BUSY'> {
+  return new TidemarkError(
+    'TM_BUSY',
+    { what: `draining the default partition of ${definition.name}`, tries: 1, lastProblem: reason },
+    isLasting ? { cause: new LastingBlock(reason) } : undefined,
+  )
 }
 
 /**

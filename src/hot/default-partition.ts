@@ -1,4 +1,4 @@
-import { beginLoggedWrite, timestamptzText } from '../changelog/index.ts'
+import { beginLoggedWrite, type HypertableRecord, timestamptzText } from '../changelog/index.ts'
 import type { Connection, Database, Queryable } from '../postgres/index.ts'
 import type { HypertableDefinition } from '../schema/index.ts'
 import type { Instant, TimeRange } from '../time/index.ts'
@@ -28,11 +28,11 @@ export type DrainOutcome =
   | { readonly kind: 'drained'; readonly rows: bigint; readonly chunks: number }
   /** Some rows stay: the cap on attached chunks is reached. */
   | { readonly kind: 'capped'; readonly rows: bigint; readonly chunks: number; readonly left: bigint }
-  /** Not now; nothing was changed. `reason` says who or what is in the way. */
-  | { readonly kind: 'blocked'; readonly reason: string }
+  /** Not now; nothing was changed. `reason` says who or what is in the way, `isLasting` that it will not go away by itself. */
+  | { readonly kind: 'blocked'; readonly reason: string; readonly isLasting?: true }
 
-/** Rows of the default partition that a drain holds in memory at most, as bytes of its file. */
-export const maxDrainBytes = 256n * 1024n * 1024n
+/** The default partition's file at most, and the rows that a drain holds in memory: those of a chunk, and those that stay. */
+export const maxDrainBytes = 256 * 1024 * 1024
 
 export async function defaultPartitionStatus(
   db: Queryable,
@@ -55,6 +55,7 @@ function identifierText(...names: string[]): string {
 /** What the default partition held at a moment: equal marks mean that no row version came or went. */
 interface Mark {
   readonly text: string
+  readonly snapshot: string
   /** Every transaction that could have made or ended one of these versions is below it. */
   readonly nextXid: string
   readonly bytes: bigint
@@ -69,11 +70,49 @@ async function markDefault(
     select
       count(*),
       coalesce(sum(hashtextextended(d.ctid::text || ' ' || d.xmin::text, 0)), 0)::text,
+      pg_current_snapshot(),
       pg_snapshot_xmax(pg_current_snapshot())::text,
       pg_relation_size(${identifierText(partition.schema, partition.table)}::regclass)
     from only ${identifier(partition.schema, partition.table)} as d`)
-  const [count, hash, nextXid, bytes] = rows[0] as [bigint, string, string, bigint]
-  return { text: `${count}:${hash}`, nextXid, bytes, rows: count }
+  const [count, hash, snapshot, nextXid, bytes] = rows[0] as [bigint, string, string, string, bigint]
+  return { text: `${count}:${hash}`, snapshot, nextXid, bytes, rows: count }
+}
+
+/**
+ * A row that came and went leaves the mark as it was, but a snapshot from in between sees it. The writes are in the
+ * change log: is there one since the mark that reaches beyond the chunks? (Ingest logs what it puts into chunks itself.)
+ */
+async function wasWrittenSince(
+  connection: Queryable,
+  hypertable: HypertableRecord,
+  mark: Mark,
+): Promise<boolean> {
+  const { rows } = await connection.query(sql`
+    select exists (
+      select
+      from tidemark.change_log as l
+      where l.hypertable_id = ${hypertable.id}::int
+        and l.xid >= pg_snapshot_xmin(${mark.snapshot}::pg_snapshot)
+        and not pg_visible_in_snapshot(l.xid, ${mark.snapshot}::pg_snapshot)
+        and l.source not in ('ingest', 'partition', 'audit')
+        and not tstzrange(l.range_from, l.range_to) <@ (
+          select coalesce(range_agg(tstzrange(k.range_from, k.range_to)), '{}')
+          from tidemark.chunk as k
+          where k.hypertable_id = l.hypertable_id and k.relation_name is not null
+        )
+    )`)
+  return rows[0]![0] as boolean
+}
+
+/** TRUNCATE, without which rows cannot be moved so that every snapshot sees them once, refuses such a table. */
+async function findReference(db: Queryable, definition: HypertableDefinition): Promise<string | null> {
+  const { rows } = await db.query(sql`
+    select format('%I of %s', conname, conrelid::regclass)
+    from pg_constraint
+    where contype = 'f' and confrelid = ${identifierText(definition.schema, definition.table)}::regclass
+    order by conname
+    limit 1`)
+  return (rows[0]?.[0] as string | undefined) ?? null
 }
 
 /** Who still has a snapshot from before: null when nobody. */
@@ -98,6 +137,8 @@ export interface DrainOptions {
   readonly applyPolicies: ApplyPartitionPolicies
   /** Also make chunks for these times. */
   readonly times?: readonly Instant[]
+  /** See `maxDrainBytes`, the default. */
+  readonly maxBytes?: number
   /** ms to wait for older snapshots to end. */
   readonly settleMs: number
   readonly sleep: (ms: number) => Promise<void>
@@ -123,12 +164,14 @@ export async function drainDefaultOnce(
   options: DrainOptions,
 ): Promise<DrainOutcome> {
   const partition = await findDefaultPartition(db, definition)
+  const name = `${partition.schema}.${partition.table}`
   const before = await markDefault(db, partition)
-  if (before.bytes > maxDrainBytes) {
-    const reason =
-      `${partition.schema}.${partition.table} has ${before.bytes} bytes, more than the ${maxDrainBytes} that one ` +
-      'transaction moves; make chunks for later rows first, then move or delete rows by hand'
-    return { kind: 'blocked', reason }
+  const maxBytes = options.maxBytes ?? maxDrainBytes
+  if (before.bytes > maxBytes) return tooLarge(name, `${before.bytes} bytes`, maxBytes)
+  const reference = await findReference(db, definition)
+  if (reference !== null) {
+    const reason = `the foreign key ${reference} points at ${definition.name}, whose rows can then not be moved`
+    return { kind: 'blocked', reason, isLasting: true }
   }
   let waited = 0
   for (;;) {
@@ -139,7 +182,7 @@ export async function drainDefaultOnce(
     waited += 10
   }
   const transaction = { lockTimeoutMs: options.lockTimeoutMs, signal: options.signal ?? null }
-  return db.transaction(transaction, async (connection) => {
+  const moved = db.transaction<DrainOutcome>(transaction, async (connection) => {
     const { hypertable, map } = await lockHypertable(connection, definition)
     const parent = identifier(definition.schema, definition.table)
     const source = identifier(partition.schema, partition.table)
@@ -147,8 +190,8 @@ export async function drainDefaultOnce(
       lock table only ${parent} in access exclusive mode;
       lock table only ${source} in access exclusive mode`)
     const now = await markDefault(connection, partition)
-    if (now.text !== before.text)
-      return { kind: 'blocked', reason: `${partition.schema}.${partition.table} is being written` }
+    if (now.text !== before.text || (await wasWrittenSince(connection, hypertable, before)))
+      return { kind: 'blocked', reason: `${name} is being written` }
 
     const plan = await planDrain(connection, definition, source, rangesOf(map), options.times ?? [])
     const room = map.maxChunks - attachedCount(map)
@@ -161,10 +204,10 @@ export async function drainDefaultOnce(
     let moved = 0n
     for (const { relation, range } of chunks) {
       const target = identifier(chunkSchema, relation)
-      const rows = await copyOut(connection, columns, source, inRange(definition, range))
+      const rows = await copyOut(connection, columns, source, inRange(definition, range), maxBytes)
       moved += await copyIn(connection, columns, target, rows)
     }
-    const left = await copyOut(connection, columns, source, notInAny(definition, ranges))
+    const left = await copyOut(connection, columns, source, notInAny(definition, ranges), maxBytes)
     await connection.execute(sql`truncate only ${source}`)
     const kept = await copyIn(connection, columns, source, left)
     await attachChunks(connection, definition, hypertable, chunks)
@@ -172,6 +215,21 @@ export async function drainDefaultOnce(
       ? { kind: 'drained', rows: moved, chunks: chunks.length }
       : { kind: 'capped', rows: moved, chunks: chunks.length, left: kept }
   })
+  return moved.catch((error: unknown) => {
+    if (error instanceof TooLarge)
+      return tooLarge(name, `more than ${maxBytes} bytes as it is moved`, maxBytes)
+    throw error
+  })
+}
+
+/** Rows are larger on their way than in the file: values that PostgreSQL keeps compressed, or beside the table. */
+class TooLarge extends Error {}
+
+function tooLarge(name: string, has: string, maxBytes: number): DrainOutcome {
+  const reason =
+    `${name} has ${has}; one transaction moves ${maxBytes} at most; ` +
+    'make chunks for later rows first, then move or delete rows by hand'
+  return { kind: 'blocked', reason, isLasting: true }
 }
 
 /** Ranges for the rows of the default partition, found one after the other, and for the times asked for. */
@@ -221,10 +279,21 @@ function notInAny(definition: HypertableDefinition, ranges: readonly TimeRange[]
   )})`
 }
 
-async function copyOut(connection: Connection, columns: Sql, source: Sql, where: Sql): Promise<Uint8Array[]> {
+async function copyOut(
+  connection: Connection,
+  columns: Sql,
+  source: Sql,
+  where: Sql,
+  maxBytes: number,
+): Promise<Uint8Array[]> {
   const statement = sql`copy (select ${columns} from only ${source} where ${where}) to stdout (format binary)`
   const pieces: Uint8Array[] = []
-  for await (const piece of connection.copyTo(statement)) pieces.push(Buffer.from(piece))
+  let bytes = 0
+  for await (const piece of connection.copyTo(statement)) {
+    bytes += piece.byteLength
+    if (bytes > maxBytes) throw new TooLarge()
+    pieces.push(Buffer.from(piece))
+  }
   return pieces
 }
 

@@ -538,9 +538,9 @@ class PostgresWriter implements HotWriter {
     const chunks = [...new Set(direct.values())].sort((a, b) => (a.id < b.id ? -1 : 1))
     return this.#db.transaction({ signal }, async (connection) => {
       if (chunks.length > 0) {
-        const entered = await this.#enter(connection, definition, hypertable, chunks)
+        const { entered, isPlain } = await this.#enter(connection, definition, hypertable, chunks)
         if (entered.size < chunks.length && attempt < triesBeforeDetour) throw new StaleRouting()
-        for (const [group, chunk] of direct) if (!entered.has(chunk.id)) direct.delete(group)
+        for (const [group, chunk] of direct) if (!isPlain || !entered.has(chunk.id)) direct.delete(group)
       }
       let inserted = 0
       for (const [group, chunk] of direct)
@@ -554,12 +554,18 @@ class PostgresWriter implements HotWriter {
     })
   }
 
+  /**
+   * Locks the chunks; `entered` are those that are where the catalog says. `isPlain`: rows that are put into them are
+   * the rows that the table would get. Not so where a trigger of the user's changes rows before they are written (their
+   * cells are then not those that were collected) or fires once for a statement on the table, and not for identity
+   * columns, which partitions do not have before PostgreSQL 17.
+   */
   async #enter(
     connection: Connection,
     definition: HypertableDefinition,
     hypertable: HypertableRecord,
     chunks: readonly Chunk[],
-  ): Promise<ReadonlySet<bigint>> {
+  ): Promise<{ readonly entered: ReadonlySet<bigint>; readonly isPlain: boolean }> {
     const names = join(
       chunks.map((chunk) => sql`only ${identifier(chunkSchema, chunk.relation!)}`),
       ', ',
@@ -568,8 +574,20 @@ class PostgresWriter implements HotWriter {
     await connection.execute(
       sql`lock table ${names} in row exclusive mode; ${raw(beginLoggedWriteSql(hypertable))}`,
     )
+    // tgtype: 1 for each row, 2 before, 4 insert
     const { rows } = await connection.query(sql`
-      select k.id
+      select
+        k.id,
+        not exists (
+          select
+          from pg_trigger as g
+          where g.tgrelid in (c.oid, i.inhparent) and not g.tgisinternal and g.tgenabled <> 'D'
+            and g.tgtype & 4 <> 0 and g.tgtype & 3 <> 1
+            and g.tgname not like 'tidemark\\_%'
+        )
+        and not exists (
+          select from pg_attribute as a where a.attrelid = i.inhparent and a.attidentity <> '' and not a.attisdropped
+        )
       from tidemark.chunk as k
       join pg_class as c
         on c.relname = k.relation_name and c.relnamespace = ${chunkSchema}::text::regnamespace
@@ -577,7 +595,10 @@ class PostgresWriter implements HotWriter {
       where k.id = any (${chunks.map((chunk) => chunk.id)}::int8[])
         and k.state in ('hot', 'freezing')
         and i.inhparent = format('%I.%I', ${definition.schema}::text, ${definition.table}::text)::regclass`)
-    return new Set(rows.map(([id]) => id as bigint))
+    return {
+      entered: new Set(rows.map(([id]) => id as bigint)),
+      isPlain: rows.every(([, isPlain]) => isPlain as boolean),
+    }
   }
 
   readonly #hypertables = new Map<string, HypertableRecord>()
@@ -607,34 +628,31 @@ class PostgresWriter implements HotWriter {
 
   async #retry<T>(what: string, signal: AbortSignal | null, attempt: (n: number) => Promise<T>): Promise<T> {
     const { tries, random } = this.#options
+    let isFinal = false
     return retry(
       {
         what,
         tries,
         signal,
-        isRetryable: (error) =>
-          error instanceof StaleRouting || sqlstateOf(error) === '42P01' || isRetryable(error),
+        isRetryable: (error) => !isFinal && (isMoved(error) || isRetryable(error)),
         ...(random ? { random } : {}),
       },
       async (n) => {
         try {
           return await attempt(n)
         } catch (error) {
-          if (error instanceof StaleRouting || sqlstateOf(error) === '42P01') {
-            this.#hypertables.clear()
-            this.#chunks.forget()
-            // A table that is really not there stays so.
-            if (n > 2 && !(error instanceof StaleRouting))
-              throw new TidemarkError(
-                'TM_MIGRATION',
-                {
-                  problem: `${what} failed: ${(error as Error).message}`,
-                  todo: 'run `tidemark migrate`',
-                },
-                { cause: error },
-              )
-          }
-          throw error
+          if (!isMoved(error)) throw error
+          this.#hypertables.clear()
+          this.#chunks.forget()
+          if (n < triesBeforeDetour || error instanceof StaleRouting) throw error
+          // A table that is really not there stays so.
+          isFinal = true
+          if (sqlstateOf(error) !== '42P01') throw error
+          throw new TidemarkError(
+            'TM_MIGRATION',
+            { problem: `${what} failed: ${(error as Error).message}`, todo: 'run `tidemark migrate`' },
+            { cause: error },
+          )
         }
       },
     )
@@ -753,6 +771,17 @@ class Collector {
     this.#rows = []
     this.#byKey.clear()
   }
+}
+
+/**
+ * A chunk has come, gone or moved while the rows were on their way. Also while a statement on the table was running: the
+ * default partition then refuses rows that have a chunk now. (A CHECK constraint names itself, a partition's bound does not.)
+ */
+function isMoved(error: unknown): boolean {
+  if (error instanceof StaleRouting) return true
+  const state = sqlstateOf(error)
+  if (state !== '23514') return state === '42P01'
+  return isTidemarkError(error) && (error.cause as { readonly constraint?: string }).constraint === undefined
 }
 
 function positive(value: number, path: string): number {

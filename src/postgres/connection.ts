@@ -258,13 +258,13 @@ export class ServerConnection implements Connection {
       this.#client.query(statement as unknown as pg.Submittable)
       await statement.done
     } catch (error) {
+      // A lost answer is not a lost statement: it may have been committed, also when it was to be cancelled.
+      if (commitsItself && this.#lost && !isServerError(error) && !(error instanceof TidemarkError))
+        throw new TidemarkError('TM_COMMIT_UNKNOWN', { target: this.target }, { cause: error })
       if (cancelling && signal) {
         const isEcho = !isServerError(error) || error.code === '57014'
         if (isEcho) throw cancelledError(signal, 'the statement', error)
       }
-      // A lost answer is not a lost statement: it may have been committed.
-      if (commitsItself && this.#lost && !isServerError(error) && !(error instanceof TidemarkError))
-        throw new TidemarkError('TM_COMMIT_UNKNOWN', { target: this.target }, { cause: error })
       throw translateError(error, { target: this.target, statementTimeoutMs: this.statementTimeoutMs })
     } finally {
       signal?.removeEventListener('abort', abort)
