@@ -459,7 +459,7 @@ class PostgresWriter implements HotWriter {
     const { definition } = table
     if (definition.kind === 'hypertable') await this.#ensure(definition, collector.times(), signal)
     const all = async (db: Queryable): Promise<WriteCounts> => {
-      const total = { inserted: 0, updated: collector.replaced, ignored: 0 }
+      const total = { inserted: 0, updated: collector.replaced, ignored: collector.passedOver }
       for (const [absence, rows] of groups) {
         const counts = await insertSmall(db, table, absence, rows, onConflict, { signal })
         total.inserted += counts.inserted
@@ -487,7 +487,7 @@ class PostgresWriter implements HotWriter {
     if (definition.kind === 'hypertable') await this.#ensure(definition, collector.times(), signal)
     const batch = collector.batch()
     return this.#db.transaction({ signal }, async (connection) => {
-      const total = { inserted: 0, updated: collector.replaced, ignored: 0 }
+      const total = { inserted: 0, updated: collector.replaced, ignored: collector.passedOver }
       let number = 0
       for (const group of batch.groups()) {
         if (onConflict === 'error') {
@@ -667,6 +667,8 @@ class Collector {
   readonly onConflict: OnConflict
   /** Rows that a later row of the call with the same key took the place of: as if they had been updated. */
   replaced = 0
+  /** Rows whose key an earlier row of the call has, where conflicts are ignored: PostgreSQL's sort would take any of them. */
+  passedOver = 0
   readonly #smallRows: number
   readonly #routing: Routing | null
   readonly #pool: EncoderPool
@@ -713,6 +715,14 @@ class Collector {
       if (key !== null) this.#byKey.set(key, this.#rows.length)
       this.#rows.push(row)
       return
+    }
+    if (this.onConflict === 'ignore' && this.table.keyIndexes.length > 0) {
+      const key = keyOf(this.table, row)
+      if (key !== null && this.#byKey.has(key)) {
+        this.passedOver += 1
+        return
+      }
+      if (key !== null) this.#byKey.set(key, this.#rows.length)
     }
     if (this.#batch !== null) {
       this.#noteBucket(row)
