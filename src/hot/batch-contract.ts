@@ -1,4 +1,4 @@
-import type { Connection } from '../postgres/index.ts'
+import type { Connection, RowSlots } from '../postgres/index.ts'
 import type { CanonicalValue, StoredDefinition } from '../schema/index.ts'
 
 /**
@@ -15,9 +15,34 @@ export interface BatchInsert {
   readonly signal?: AbortSignal | null
 }
 
+/** A transaction's rows, encoded as they come. */
+export interface OpenBatch {
+  readonly rows: number
+  /** Canonical, in declared column order; undefined where PostgreSQL shall evaluate the default. */
+  add(row: readonly CanonicalValue[]): void
+  /**
+   * The same from slots, which may be filled anew afterwards. Every column is there, and the time of a hypertable is a
+   * number. Only with onConflict 'error': elsewhere keys are compared.
+   */
+  addSlots(row: RowSlots): void
+  /** As `insertBatch`. */
+  commit(options: Pick<BatchInsert, 'inTransaction' | 'signal'>): Promise<WrittenCounts>
+  /** Once, after it was committed or given up: its buffers are used again. */
+  release(): void
+}
+
+export interface WrittenCounts {
+  readonly inserted: number
+  readonly updated: number
+  readonly ignored: number
+}
+
 export interface BatchWriter {
+  /**
+   * Makes batches with what is known of the chunks by now. Rows of chunks that come or go later are still written right, but
+   * not as fast: ask again from time to time.
+   */
+  batches(definition: StoredDefinition, onConflict: BatchInsert['onConflict']): Promise<() => OpenBatch>
   /** One transaction. May run `inTransaction` again when the whole transaction is tried again. Rows may be empty. */
-  insertBatch(
-    batch: BatchInsert,
-  ): Promise<{ readonly inserted: number; readonly updated: number; readonly ignored: number }>
+  insertBatch(batch: BatchInsert): Promise<WrittenCounts>
 }

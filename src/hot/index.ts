@@ -1,4 +1,4 @@
-export type { BatchInsert, BatchWriter } from './batch-contract.ts'
+export type { BatchInsert, BatchWriter, OpenBatch, WrittenCounts } from './batch-contract.ts'
 export type { Chunk, ChunkMap, ChunkState } from './chunk-map.ts'
 export { chunkAt, chunkSchema, loadChunkMap } from './chunk-map.ts'
 export type { CallOptions, ChunkManager, ChunkOptions } from './chunks.ts'

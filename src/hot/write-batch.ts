@@ -1,5 +1,5 @@
 import { type HypertableRecord, TouchedCells } from '../changelog/index.ts'
-import { type CopyEncoder, createCopyEncoder } from '../postgres/index.ts'
+import { type CopyEncoder, createCopyEncoder, type RowSlots, slotHow } from '../postgres/index.ts'
 import type { CanonicalValue, HypertableDefinition } from '../schema/index.ts'
 import type { Instant, TimeRange } from '../time/index.ts'
 import { TidemarkError } from '../util/errors.ts'
@@ -70,6 +70,9 @@ export class WriteBatch {
   readonly #ranges: TimeRange[] = []
   #last: Route | null = null
   #lastGroup: CopyGroup | null = null
+  /** The last route's range in numbers; empty where they would not be exact. */
+  #from = 0
+  #to = 0
 
   /** @param routing null: rows are not routed. */
   constructor(table: WritableTable, routing: Routing | null, pool: EncoderPool) {
@@ -91,8 +94,7 @@ export class WriteBatch {
       const time = row[table.timeIndex] as Instant
       const range = this.#last?.range
       if (range == null || time < range.from || time >= range.to) {
-        this.#last = this.#routeOf(time)
-        this.#lastGroup = null
+        this.#enter(time)
       }
       const micros = Number(time)
       const tenant = table.tenantIndex < 0 ? null : (row[table.tenantIndex] as string | null)
@@ -107,6 +109,32 @@ export class WriteBatch {
     if (absence === '') group.encoder.addRow(row)
     else group.encoder.addRowFrom(row, group.indexes)
     this.rows += 1
+  }
+
+  /** As `add`, for a row without absent columns whose time, when it has one, is a number. */
+  addSlots(row: RowSlots): void {
+    const { table, cells } = this
+    if (cells !== null) {
+      const micros = row.numbers[table.timeIndex]!
+      if (!(micros >= this.#from && micros < this.#to)) this.#enter(BigInt(micros))
+      cells.add(table.tenantIndex < 0 ? null : textOf(row, table.tenantIndex), micros)
+    } else this.#last ??= this.#addRoute(null, 0)
+    let group = this.#lastGroup
+    if (group === null || group.absence !== '') {
+      group = this.#groupOf(this.#last!, '')
+      this.#lastGroup = group
+    }
+    group.encoder.addSlots(row)
+    this.rows += 1
+  }
+
+  #enter(time: Instant): void {
+    this.#last = this.#routeOf(time)
+    this.#lastGroup = null
+    const { from, to } = this.#last.range!
+    this.#from = Number(from)
+    this.#to = Number(to)
+    if (!Number.isSafeInteger(this.#from) || !Number.isSafeInteger(this.#to)) this.#from = this.#to = 0
   }
 
   *groups(): Iterable<CopyGroup> {
@@ -160,5 +188,16 @@ export class WriteBatch {
       route.byAbsence.set(absence, group)
     }
     return group
+  }
+}
+
+function textOf(row: RowSlots, index: number): string | null {
+  switch (row.how[index]) {
+    case slotHow.null:
+      return null
+    case slotHow.span:
+      return row.source.slice(row.from[index], row.to[index])
+    default:
+      return row.values[index] as string
   }
 }

@@ -1,9 +1,11 @@
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import { beginLoggedWriteSql, findHypertable, type HypertableRecord, logCells } from '../changelog/index.ts'
 import {
   type Connection,
   type Database,
   isRetryable,
   type Queryable,
+  type RowSlots,
   retry,
   sqlstateOf,
 } from '../postgres/index.ts'
@@ -25,7 +27,7 @@ import {
 } from '../time/index.ts'
 import { isTidemarkError, TidemarkError } from '../util/errors.ts'
 import { identifier, join, raw, type Sql, sql } from '../util/sql.ts'
-import type { BatchInsert, BatchWriter } from './batch-contract.ts'
+import type { BatchInsert, BatchWriter, OpenBatch } from './batch-contract.ts'
 import { type Chunk, type ChunkMap, chunkAt, chunkSchema } from './chunk-map.ts'
 import type { ChunkManager } from './chunks.ts'
 import { filterToSql } from './filter-sql.ts'
@@ -195,6 +197,26 @@ class PostgresWriter implements HotWriter {
       return await this.#commit(collector, batch.signal ?? null, batch.inTransaction)
     } finally {
       collector.release()
+    }
+  }
+
+  async batches(
+    definition: StoredDefinition,
+    onConflict: BatchInsert['onConflict'],
+  ): Promise<() => OpenBatch> {
+    const table = this.#writable(definition, onConflict)
+    const routing = await this.#routing(table, onConflict)
+    return () => {
+      const collector = new Collector(table, onConflict, routing, this.#pool, this.#options.smallRows)
+      return {
+        get rows() {
+          return collector.rows
+        },
+        add: (row) => collector.add(row),
+        addSlots: (row) => collector.addSlots(row),
+        commit: ({ inTransaction, signal }) => this.#commit(collector, signal ?? null, inTransaction),
+        release: () => collector.release(),
+      }
     }
   }
 
@@ -381,7 +403,11 @@ class PostgresWriter implements HotWriter {
           index += 1
           const isFull =
             collector.rows >= batchRows || ((index & 0x3ff) === 0 && collector.bytes > 32 * 1024 * 1024)
-          if (!isFull) continue
+          if (!isFull) {
+            // Rows that are there without waiting would keep the sockets of the batches under way from being served.
+            if ((index & 0x3ff) === 0 && running.size > 0) await nextTurn()
+            continue
+          }
           while (running.size >= connections) await Promise.race(running)
           if (failure !== null) break
           send(collector)
@@ -416,13 +442,15 @@ class PostgresWriter implements HotWriter {
   }
 
   async #collector(table: WritableTable, onConflict: OnConflict): Promise<Collector> {
-    const { definition } = table
-    // Only what COPY can take straight into a partition is routed.
-    const routing =
-      definition.kind === 'hypertable' && onConflict === 'error'
-        ? { map: await this.#chunks.map(definition), hypertable: await this.#hypertable(definition) }
-        : null
+    const routing = await this.#routing(table, onConflict)
     return new Collector(table, onConflict, routing, this.#pool, this.#options.smallRows)
+  }
+
+  /** Only what COPY can take straight into a partition is routed. */
+  async #routing(table: WritableTable, onConflict: OnConflict): Promise<Routing | null> {
+    const { definition } = table
+    if (definition.kind !== 'hypertable' || onConflict !== 'error') return null
+    return { map: await this.#chunks.map(definition), hypertable: await this.#hypertable(definition) }
   }
 
   /** One transaction, or one statement. */
@@ -731,6 +759,12 @@ class Collector {
     }
     this.#rows.push(row)
     if (this.#rows.length > this.#smallRows) this.batch()
+  }
+
+  /** As `add`, when no keys are compared. */
+  addSlots(row: RowSlots): void {
+    this.#count += 1
+    this.batch().addSlots(row)
   }
 
   /** The rows by absence while they are few; null when there are too many for one statement. */

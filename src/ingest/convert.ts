@@ -288,7 +288,9 @@ function toStoredJson(value: unknown, context: ConvertContext): string | typeof 
   return text
 }
 
-const powers = [1, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15]
+export const powersOfTen = [
+  1, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15,
+]
 
 /**
  * The nearest double, or null. Up to 15 digits are read as integer / power of ten: both are exact doubles, so the
@@ -309,7 +311,7 @@ export function toFloat(text: string): number | null {
     else break
   }
   if (at === length && digits > 0 && digits <= 15) {
-    const value = scale === -1 ? mantissa : mantissa / powers[digits - scale]!
+    const value = scale === -1 ? mantissa : mantissa / powersOfTen[digits - scale]!
     return text.charCodeAt(0) === 45 ? -value : value
   }
   if (decimalForm.test(text)) return Number(text)

@@ -114,6 +114,10 @@ export class CsvReader {
       if (end - position > maxLength) {
         this.#refuseLong(text, position, end, line)
       } else if (end > position || this.#dialect.keepBlankLines) {
+        if (!asBytes && this.#sink.line?.(line, text, position, end) === true) {
+          position = lineEnd + 1
+          continue
+        }
         const fields: string[] = []
         let from = position
         for (;;) {

@@ -1,10 +1,12 @@
-import type { BatchInsert, BatchWriter } from '../hot/index.ts'
+import type { BatchInsert, BatchWriter, OpenBatch, WrittenCounts } from '../hot/index.ts'
 import { openParquet } from '../lake/index.ts'
 import type { Database } from '../postgres/index.ts'
 import type { CanonicalValue, StoredDefinition } from '../schema/index.ts'
 import { isTidemarkError, TidemarkError } from '../util/errors.ts'
 import type { ColumnNotes } from './convert.ts'
 import { createReader, usedFields } from './create-reader.ts'
+import { CsvLane } from './csv-lane.ts'
+import { CsvReader } from './csv-reader.ts'
 import {
   claimImport,
   commitBatch,
@@ -153,10 +155,54 @@ interface Batch {
   /** Committed by an earlier run: its records are only counted. */
   readonly isCommitted: boolean
   records: number
-  readonly rows: CanonicalValue[][]
-  /** Line of each row, for problems that only the database finds. */
-  readonly lines: number[]
+  /** The rows as they will be written; null where they are not, and after they have been. */
+  open: OpenBatch | null
+  readonly rows: BatchRows
   readonly dead: DeadLetter[]
+}
+
+/** What a batch's rows were made of, for problems that only the database finds. */
+class BatchRows {
+  readonly lines: number[] = []
+  /** null: the line was encoded without making a row of it. */
+  readonly #rows: (CanonicalValue[] | null)[] = []
+  readonly #from: number[] = []
+  readonly #to: number[] = []
+  /** Texts that lines are in, each with the first row of which that is true. */
+  readonly #texts: { readonly text: string; readonly first: number }[] = []
+  #lastText = ''
+
+  get length(): number {
+    return this.lines.length
+  }
+
+  push(row: CanonicalValue[], line: number): void {
+    this.#add(row, line, 0, 0)
+  }
+
+  pushLine(line: number, text: string, from: number, to: number): void {
+    if (text !== this.#lastText) {
+      this.#texts.push({ text, first: this.length })
+      this.#lastText = text
+    }
+    this.#add(null, line, from, to)
+  }
+
+  #add(row: CanonicalValue[] | null, line: number, from: number, to: number): void {
+    this.lines.push(line)
+    this.#rows.push(row)
+    this.#from.push(from)
+    this.#to.push(to)
+  }
+
+  /** Every row in canonical form; `read` makes one of a line. */
+  all(read: (text: string, line: number) => CanonicalValue[]): CanonicalValue[][] {
+    let block = -1
+    return this.#rows.map((row, i) => {
+      while (this.#texts[block + 1] !== undefined && this.#texts[block + 1]!.first <= i) block++
+      return row ?? read(this.#texts[block]!.text.slice(this.#from[i], this.#to[i]), this.lines[i]!)
+    })
+  }
 }
 
 const progressEveryMs = 100
@@ -178,6 +224,7 @@ class ImportRun implements RecordSink {
   readonly #plan: ImportPlan
   readonly #claim: ImportClaim
   readonly #maker: RowMaker
+  readonly #lane: CsvLane | null
   readonly #counter: ReadCounter = { bytes: 0 }
   readonly #startedAt = performance.now()
   readonly #inFlight = new Set<Promise<void>>()
@@ -187,6 +234,7 @@ class ImportRun implements RecordSink {
   #halt: TidemarkError | null = null
   #ready: Batch[] = []
   #batch: Batch | null = null
+  #openBatch!: () => OpenBatch
   #isBytes: () => boolean = () => false
   #records = 0
   #recordsRead = 0
@@ -214,6 +262,7 @@ class ImportRun implements RecordSink {
     this.#maker = new RowMaker(source.path, plan, request.definition)
     // of rows with one key the first (ignore) or the last (update) of the file wins: batches have to keep their order
     this.#connections = options.onConflict === 'error' ? options.connections : 1
+    this.#lane = options.onConflict === 'error' ? CsvLane.create(plan, request.definition) : null
     this.#dead = claim.dead
     this.#committedRows = claim.rows
     this.#committedDead = claim.dead
@@ -225,6 +274,7 @@ class ImportRun implements RecordSink {
     signal?.addEventListener('abort', cancel, { once: true })
     try {
       this.#checkSignal()
+      await this.#lookAtChunks()
       if (this.#plan.format === 'parquet') await this.#readParquet()
       else await this.#readText()
       if (this.#batch && this.#halt === null) this.#close(this.#batch)
@@ -311,8 +361,8 @@ class ImportRun implements RecordSink {
     if (!batch.isCommitted) {
       const row = this.#maker.make(fields, line)
       if (row !== null) {
-        batch.rows.push(row)
-        batch.lines.push(line)
+        batch.open!.add(row)
+        batch.rows.push(row, line)
       } else {
         const { reason, message, column, value } = this.#maker.problem
         const raw = text === '' ? showFields(this.#plan.fields, fields) : this.#raw(text, from, to)
@@ -320,6 +370,19 @@ class ImportRun implements RecordSink {
       }
     }
     this.#count(batch)
+  }
+
+  line(line: number, text: string, from: number, to: number): boolean {
+    if (this.#lane === null) return false
+    const batch = this.#open()
+    if (batch === null) return true
+    if (!batch.isCommitted) {
+      if (!this.#lane.read(text, from, to)) return false
+      batch.open!.addSlots(this.#lane.slots)
+      batch.rows.pushLine(line, text, from, to)
+    }
+    this.#count(batch)
+    return true
   }
 
   bad(reason: DeadReason, detail: BadDetail, line: number, text: string, from: number, to: number): void {
@@ -342,12 +405,13 @@ class ImportRun implements RecordSink {
     if (this.#isEnough) return null
     if (this.#batch === null) {
       const number = Math.floor(this.#records / this.#claim.batchRows)
+      const isCommitted = this.#claim.committed.has(number)
       this.#batch = {
         number,
-        isCommitted: this.#claim.committed.has(number),
+        isCommitted,
         records: 0,
-        rows: [],
-        lines: [],
+        open: isCommitted ? null : this.#openBatch(),
+        rows: new BatchRows(),
         dead: [],
       }
     }
@@ -410,7 +474,14 @@ class ImportRun implements RecordSink {
       if (this.#ready.length === 0 && (room > 0 || this.#inFlight.size === 0)) break
       await Promise.race(this.#inFlight)
     }
+    await this.#lookAtChunks()
     this.#checkSignal()
+  }
+
+  /** Batches are routed by the chunks that are known when they are begun. */
+  async #lookAtChunks(): Promise<void> {
+    const { writer, definition } = this.#request
+    this.#openBatch = await writer.batches(definition, this.#options.onConflict)
   }
 
   #start(batch: Batch): void {
@@ -425,38 +496,42 @@ class ImportRun implements RecordSink {
   }
 
   async #write(batch: Batch): Promise<void> {
+    const open = batch.open!
+    batch.open = null
     try {
-      await this.#commit(batch)
+      await this.#commit(batch, batch.rows.length, batch.dead, (inTransaction) =>
+        open.commit({ inTransaction, signal: this.#stop.signal }),
+      )
     } catch (error) {
       if (!isConstraint(error) || this.#options.strict) throw error
-      await this.#commit(await this.#withoutRefused(batch, error))
+      const { rows, dead } = await this.#withoutRefused(batch, error)
+      await this.#commit(batch, rows.length, dead, (inTransaction) => this.#insert(rows, inTransaction))
+    } finally {
+      open.release()
     }
   }
 
-  async #commit(batch: Batch): Promise<void> {
+  async #commit(
+    batch: Batch,
+    rows: number,
+    dead: readonly DeadLetter[],
+    write: (inTransaction: BatchInsert['inTransaction']) => Promise<WrittenCounts>,
+  ): Promise<void> {
     const { definition } = this.#request
-    const written = await this.#insert(batch.rows, (connection) =>
-      commitBatch(
-        connection,
-        definition.name,
-        this.#source.path,
-        this.#claim,
-        batch.number,
-        batch.rows.length,
-        batch.dead,
-      ),
+    const written = await write((connection) =>
+      commitBatch(connection, definition.name, this.#source.path, this.#claim, batch.number, rows, dead),
     )
     this.#inserted += written.inserted
     this.#updated += written.updated
     this.#ignored += written.ignored
-    this.#committedRows += batch.rows.length
-    this.#committedDead += batch.dead.length
+    this.#committedRows += rows
+    this.#committedDead += dead.length
   }
 
   #insert(
     rows: readonly CanonicalValue[][],
     inTransaction: BatchInsert['inTransaction'],
-  ): ReturnType<BatchWriter['insertBatch']> {
+  ): Promise<WrittenCounts> {
     const { writer, definition } = this.#request
     const { onConflict } = this.#options
     return writer.insertBatch({ definition, rows, onConflict, inTransaction, signal: this.#stop.signal })
@@ -466,10 +541,15 @@ class ImportRun implements RecordSink {
    * The batch with the rows that a constraint of the table refuses as dead letters. They are found by halving, in
    * transactions that are rolled back: some 2 * log2(batchRows) for each, so only for a few in a batch.
    */
-  async #withoutRefused(batch: Batch, error: TidemarkError): Promise<Batch> {
+  async #withoutRefused(
+    batch: Batch,
+    error: TidemarkError,
+  ): Promise<{ readonly rows: CanonicalValue[][]; readonly dead: readonly DeadLetter[] }> {
+    const rows = batch.rows.all((text, line) => this.#readLine(text, line))
+    const { lines } = batch.rows
     const refusals = new Map<number, string>()
     const search = async (from: number, to: number): Promise<void> => {
-      const problem = await this.#probe(batch.rows.slice(from, to))
+      const problem = await this.#probe(rows.slice(from, to))
       if (problem === null) return
       if (to - from === 1) {
         refusals.set(from, problem.message)
@@ -480,22 +560,35 @@ class ImportRun implements RecordSink {
       await search(from, middle)
       await search(middle, to)
     }
-    await search(0, batch.rows.length)
+    await search(0, rows.length)
     const letters = [...refusals].map(([index, message]): DeadLetter => {
-      const raw = JSON.stringify(batch.rows[index], (_key, value) =>
+      const raw = JSON.stringify(rows[index], (_key, value) =>
         typeof value === 'bigint' ? String(value) : value,
       )
-      return { line: batch.lines[index]!, column: null, value: null, reason: 'constraint', message, raw }
+      return { line: lines[index]!, column: null, value: null, reason: 'constraint', message, raw }
     })
     this.#dead += letters.length
     if (this.#dead > this.#options.maxDead)
       throw this.#tooManyDead(letters[0]!, `more than maxDead (${this.#options.maxDead})`)
-    return {
-      ...batch,
-      rows: batch.rows.filter((_, index) => !refusals.has(index)),
-      lines: batch.lines.filter((_, index) => !refusals.has(index)),
-      dead: [...batch.dead, ...letters],
-    }
+    return { rows: rows.filter((_, index) => !refusals.has(index)), dead: [...batch.dead, ...letters] }
+  }
+
+  /** A line that the lane took, the long way. */
+  #readLine(text: string, line: number): CanonicalValue[] {
+    let row: CanonicalValue[] | null = null
+    const { separator, maxRecordBytes } = this.#plan
+    const reader = new CsvReader(
+      { separator: separator!, maxRecordBytes, keepBlankLines: true },
+      {
+        record: (fields) => {
+          row = this.#maker.make(fields, line)
+        },
+        bad: () => {},
+      },
+    )
+    reader.push({ text: `${text}\n`, form: 'text' })
+    if (row === null) throw new Error(`line ${line} of ${this.#source.path} was read in two ways: ${text}`)
+    return row
   }
 
   /** What a constraint says to the rows; they are not written. */

@@ -6,6 +6,11 @@ import type { DeadReason } from './reasons.ts'
  */
 export interface RecordSink {
   record(fields: readonly unknown[], line: number, text: string, from: number, to: number): void
+  /**
+   * Offered a whole line without quotes before it is cut into fields; false: it shall be cut, and given to `record`.
+   * CSV only.
+   */
+  line?(line: number, text: string, from: number, to: number): boolean
   bad(reason: DeadReason, detail: BadDetail, line: number, text: string, from: number, to: number): void
 }
 

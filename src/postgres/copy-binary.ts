@@ -27,6 +27,33 @@ export interface CopyEncoderOptions {
   readonly chunkBytes?: number
 }
 
+/** How a slot holds its value. */
+export const slotHow = Object.freeze({ null: 0, number: 1, span: 2, value: 3 })
+
+/**
+ * One row, filled anew for each: whoever reads rows leaves numbers and pieces of text here and allocates nothing.
+ * `how[i]` says where the i-th column's value is (`slotHow`).
+ */
+export class RowSlots {
+  readonly how: Uint8Array
+  /** timestamptz (microseconds since 1970), int2, int4, int8: safe integers; float4, float8. */
+  readonly numbers: Float64Array
+  /** text: characters `[from, to)` of `source`, all of them ASCII and none NUL. */
+  readonly from: Int32Array
+  readonly to: Int32Array
+  source = ''
+  /** Canonical values of any type. */
+  readonly values: unknown[]
+
+  constructor(columns: number) {
+    this.how = new Uint8Array(columns)
+    this.numbers = new Float64Array(columns)
+    this.from = new Int32Array(columns)
+    this.to = new Int32Array(columns)
+    this.values = new Array(columns).fill(null)
+  }
+}
+
 export interface CopyEncoder {
   /** Rows since the last reset. */
   readonly rows: number
@@ -39,6 +66,8 @@ export interface CopyEncoder {
    * that hold more than what is copied.
    */
   addRowFrom(values: readonly unknown[], indexes: readonly number[]): void
+  /** As `addRow`, from slots: about twice as fast. */
+  addSlots(row: RowSlots): void
   /** The stream so far, with its end. Valid until `reset`; nothing may be added before. */
   finish(): readonly Uint8Array[]
   /** Forgets the rows; the buffers are used again, so what `finish` gave must have been sent. */
@@ -271,6 +300,17 @@ const writeText: Writer = (out, value) => {
   out.at = end
 }
 
+/** A piece of a text that is known to be ASCII. */
+function writeSpan(out: Output, source: string, from: number, to: number): void {
+  const length = to - from
+  makeRoom(out, 4 + length)
+  const { view, bytes, at } = out
+  view.setInt32(at, length)
+  if (length <= loopChars) for (let i = 0; i < length; i += 1) bytes[at + 4 + i] = source.charCodeAt(from + i)
+  else bytes.write(source.slice(from, to), at + 4, 'latin1')
+  out.at = at + 4 + length
+}
+
 /** Version 1 and the text. */
 const writeJsonb: Writer = (out, value) => {
   if (typeof value !== 'string') throw wrongValue('jsonb', value)
@@ -396,14 +436,26 @@ export function createCopyEncoder(types: readonly CopyType[], options: CopyEncod
   return new BinaryCopyEncoder(types, options.chunkBytes ?? 256 * 1024)
 }
 
+/** Numbers of a type as the server reads them; a branch on a small integer, where a call for each value costs more. */
+const numberForms: Readonly<Partial<Record<CopyType, number>>> = {
+  float8: 1,
+  timestamptz: 2,
+  int4: 3,
+  float4: 4,
+  int8: 5,
+  int2: 6,
+}
+
 class BinaryCopyEncoder implements CopyEncoder {
   readonly #writers: readonly Writer[]
+  readonly #forms: Uint8Array
   readonly #count: number
   readonly #out: Output
   #rows = 0
 
   constructor(types: readonly CopyType[], chunkBytes: number) {
     this.#writers = types.map((type) => writers[type])
+    this.#forms = Uint8Array.from(types, (type) => numberForms[type] ?? 0)
     this.#count = types.length
     // Field count, then length word and value of each column; header and trailer fit, too.
     const rowBytes = types.reduce((sum, type) => sum + 4 + fixedBytes[type], 2 + header.length)
@@ -450,6 +502,71 @@ class BinaryCopyEncoder implements CopyEncoder {
         out.at += 4
       } else writers[i]!(out, value)
     }
+    this.#rows += 1
+  }
+
+  addSlots(row: RowSlots): void {
+    const out = this.#out
+    const count = this.#count
+    const forms = this.#forms
+    const { how, numbers } = row
+    if (out.at + out.rowBytes > out.bytes.byteLength) out.turn(out.rowBytes)
+    let view = out.view
+    let at = out.at
+    view.setInt16(at, count)
+    at += 2
+    for (let i = 0; i < count; i += 1) {
+      const where = how[i]
+      if (where === slotHow.number) {
+        const value = numbers[i]!
+        switch (forms[i]) {
+          case 1:
+            view.setInt32(at, 8)
+            view.setFloat64(at + 4, value)
+            at += 12
+            break
+          case 2:
+            view.setInt32(at, 8)
+            writeSafeInteger(view, at + 4, value - epochMicrosNumber)
+            at += 12
+            break
+          case 3:
+            view.setInt32(at, 4)
+            view.setInt32(at + 4, value)
+            at += 8
+            break
+          case 4:
+            view.setInt32(at, 4)
+            view.setFloat32(at + 4, value)
+            at += 8
+            break
+          case 5:
+            view.setInt32(at, 8)
+            writeSafeInteger(view, at + 4, value)
+            at += 12
+            break
+          case 6:
+            view.setInt32(at, 2)
+            view.setInt16(at + 4, value)
+            at += 6
+            break
+          default:
+            throw new TypeError(`column ${i + 1} takes no number in its slot`)
+        }
+        continue
+      }
+      if (where === slotHow.null) {
+        view.setInt32(at, -1)
+        at += 4
+        continue
+      }
+      out.at = at
+      if (where === slotHow.span) writeSpan(out, row.source, row.from[i]!, row.to[i]!)
+      else this.#writers[i]!(out, row.values[i])
+      view = out.view
+      at = out.at
+    }
+    out.at = at
     this.#rows += 1
   }
 

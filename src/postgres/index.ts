@@ -8,7 +8,14 @@ export type {
   TransactionMode,
   TransactionOptions,
 } from './contract.ts'
-export { type CopyEncoder, type CopyEncoderOptions, type CopyType, createCopyEncoder } from './copy-binary.ts'
+export {
+  type CopyEncoder,
+  type CopyEncoderOptions,
+  type CopyType,
+  createCopyEncoder,
+  RowSlots,
+  slotHow,
+} from './copy-binary.ts'
 export type { DatabaseOptions } from './database.ts'
 export { createDatabase, databaseDefaults } from './database.ts'
 export { createKysely, type KyselyOptions } from './kysely.ts'
