@@ -1,4 +1,5 @@
 import { existsSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
 import { defineConfig } from 'vitest/config'
 import { SummaryReporter } from './test/helpers/reporter.ts'
 
@@ -18,6 +19,18 @@ else {
     )
 }
 
+/** The package's own doors, as the examples import them: the sources, never what was built last. */
+const alias = [
+  ['tidemark', 'src/index.ts'],
+  ['tidemark/schema', 'src/schema/index.ts'],
+  ['tidemark/server', 'src/api/index.ts'],
+  ['tidemark/embedded', 'src/postgres/embedded/index.ts'],
+  ['tidemark/terminal', 'src/cli/terminal.ts'],
+].map(([door, file]) => ({
+  find: new RegExp(`^${door}$`),
+  replacement: fileURLToPath(new URL(file as string, import.meta.url)),
+}))
+
 const shared = { exclude: ['**/node_modules/**', '**/dist/**'], testTimeout: 30_000, hookTimeout: 60_000 }
 
 export default defineConfig({
@@ -27,6 +40,7 @@ export default defineConfig({
     maxWorkers: 2,
     projects: [
       {
+        resolve: { alias },
         test: {
           ...shared,
           name: 'unit',
@@ -35,6 +49,7 @@ export default defineConfig({
         },
       },
       ...lanes.map((name) => ({
+        resolve: { alias },
         test: {
           ...shared,
           name,

@@ -27,12 +27,26 @@ export interface LoadReport {
 
 /**
  * Fills metrics.llm_requests from the real logs where they are, otherwise from a generator; then derives the tables
- * that stand beside it.
+ * that stand beside it. Killed anywhere and called again it ends with the same rows; what it did is in
+ * analytics.metadata under "source", written last.
  */
 export async function loadHub(tm: Hub, folder = realLogs): Promise<LoadReport> {
-  const report = existsSync(folder) ? await loadRealLogs(tm, folder) : await loadGenerated(tm)
+  const source = existsSync(folder) ? 'real logs' : 'generated'
+  if (source === 'real logs') await loadRealLogs(tm, folder)
+  else await loadGenerated(tm)
   await deriveTables(tm)
-  await tm.upsert(metadata, [{ key: 'source', value: { ...report } }])
+
+  const [counted] = (await tm.query(llmRequests, { select: { requests: { fn: 'count' } } })).rows
+  const { deadLetters } = await tm.status()
+  const report: LoadReport = {
+    source,
+    requests: counted?.requests ?? 0,
+    deadLetters: Object.fromEntries(
+      deadLetters
+        .filter(({ dataset }) => dataset === llmRequests.name)
+        .map(({ reason, rows }) => [reason, Number(rows)]),
+    ),
+  }
   await tm.insert(systemEvents, [
     {
       time: new Date(),
@@ -41,57 +55,45 @@ export async function loadHub(tm: Hub, folder = realLogs): Promise<LoadReport> {
       message: `${report.requests} requests from ${report.source}`,
     },
   ])
+  await tm.upsert(metadata, [{ key: 'source', value: { ...report } }])
   return report
 }
 
-async function loadRealLogs(tm: Hub, folder: string): Promise<LoadReport> {
-  const deadLetters: Record<string, number> = {}
-  let requests = 0
-  const add = (report: Awaited<ReturnType<Hub['import']>>): void => {
-    requests += report.rows
-    for (const [reason, rows] of Object.entries(report.deadByReason))
-      deadLetters[reason] = (deadLetters[reason] ?? 0) + rows
-  }
+/** Files that are in already are left out, so that a load that was killed goes on. */
+async function loadRealLogs(tm: Hub, folder: string): Promise<void> {
   for (const service of ['code', 'conv']) {
-    add(
-      await tm.import(llmRequests.name, `${folder}azure_llm_2023_${service}.csv.gz`, {
-        map: { time: 'TIMESTAMP', prompt_tokens: 'ContextTokens', completion_tokens: 'GeneratedTokens' },
-        // the traces name no model: the service is the nearest there is
-        set: { provider: 'azure', model: `azure-${service}` },
-        // they name no zone either; UTC is said here, not guessed
-        timeZone: 'UTC',
-      }),
-    )
+    await tm.importFiles(llmRequests.name, [`${folder}azure_llm_2023_${service}.csv.gz`], {
+      map: { time: 'TIMESTAMP', prompt_tokens: 'ContextTokens', completion_tokens: 'GeneratedTokens' },
+      // the traces name no model: the service is the nearest there is
+      set: { provider: 'azure', model: `azure-${service}` },
+      // they name no zone either; UTC is said here, not guessed
+      timeZone: 'UTC',
+    })
   }
-  add(
-    await tm.import(llmRequests.name, `${folder}aider_message_send.jsonl.gz`, {
-      map: {
-        time: 'time',
-        user_id: 'user_id',
-        model: 'properties.main_model',
-        prompt_tokens: 'properties.prompt_tokens',
-        completion_tokens: 'properties.completion_tokens',
-        cost_usd: 'properties.cost',
-        properties: 'properties',
-      },
-      set: { provider: 'aider' },
-      // 22 messages went to a model called "None": there was none, so they are dead letters of a column without null
-      nullWords: ['None'],
-    }),
-  )
-  return { source: 'real logs', requests, deadLetters }
+  await tm.importFiles(llmRequests.name, [`${folder}aider_message_send.jsonl.gz`], {
+    map: {
+      time: 'time',
+      user_id: 'user_id',
+      model: 'properties.main_model',
+      prompt_tokens: 'properties.prompt_tokens',
+      completion_tokens: 'properties.completion_tokens',
+      cost_usd: 'properties.cost',
+      properties: 'properties',
+    },
+    set: { provider: 'aider' },
+    // 22 messages went to a model called "None": there was none, so they are dead letters of a column without null
+    nullWords: ['None'],
+  })
 }
 
-async function loadGenerated(tm: Hub): Promise<LoadReport> {
-  const requests = await tm.insert(
-    llmRequests,
-    generateRequests({ requests: 30_000, seed: 7, to: new Date() }),
-  )
-  return { source: 'generated', requests, deadLetters: {} }
+async function loadGenerated(tm: Hub): Promise<void> {
+  await tm.delete(llmRequests, { all: true })
+  await tm.insert(llmRequests, generateRequests({ requests: 30_000, seed: 7, to: new Date() }))
 }
 
 /** Token usage, costs and daily performance out of the requests, page by page: plain inserts as an application has them. */
 async function deriveTables(tm: Hub): Promise<void> {
+  for (const table of [tokenUsage, costTracking, errorLogs] as const) await tm.delete(table, { all: true })
   let cursor: string | undefined
   do {
     const page = await tm.query(llmRequests, {

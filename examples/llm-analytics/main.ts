@@ -4,7 +4,7 @@ import { avg, count, createTidemark, percentile, sum, uniques } from 'tidemark'
 import { startEmbedded } from 'tidemark/embedded'
 import { drawAnswer, drawPlan } from 'tidemark/terminal'
 import { loadHub } from './load.ts'
-import config, { costTracking, llmRequests } from './tidemark.config.ts'
+import config, { costTracking, llmRequests, metadata } from './tidemark.config.ts'
 
 const here = dirname(fileURLToPath(import.meta.url))
 const url = process.env['DATABASE_URL']
@@ -14,8 +14,8 @@ const show = (title: string, lines: readonly string[]): void => console.log(`\n$
 
 try {
   await tm.migrate()
-  const [there] = (await tm.query(llmRequests, { select: { n: count() } })).rows
-  if (there?.n === 0) {
+  const loaded = await tm.query(metadata, { where: { key: 'source' } })
+  if (loaded.rows.length === 0) {
     const report = await loadHub(tm)
     console.log(
       `${report.requests} requests, ${report.source}; dead letters: ${JSON.stringify(report.deadLetters)}`,

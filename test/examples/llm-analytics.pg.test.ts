@@ -1,0 +1,114 @@
+import { existsSync } from 'node:fs'
+import { createTidemark, type Tidemark } from 'tidemark'
+import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { loadHub, realLogs } from '../../examples/llm-analytics/load.ts'
+import config, {
+  costTracking,
+  errorLogs,
+  llmRequests,
+  metadata,
+  modelPerformance,
+  systemEvents,
+  tokenUsage,
+} from '../../examples/llm-analytics/tidemark.config.ts'
+import { raw } from '../../src/util/sql.ts'
+import { createTestDatabase, type TestDatabase } from '../helpers/database.ts'
+import { sharedDataAbsent } from '../helpers/shared-data.ts'
+
+let test: TestDatabase
+let tm: Tidemark<typeof config>
+beforeEach(async () => {
+  test = await createTestDatabase({ empty: true })
+  tm = await createTidemark(config, { connectionString: test.connectionString })
+  await tm.migrate()
+})
+afterEach(async () => {
+  await tm.close()
+  await test.drop()
+})
+
+const one = async (text: string): Promise<unknown> => (await test.db.query(raw(text))).rows[0]?.[0]
+const count = (table: string): Promise<unknown> => one(`select count(*)::int4 from ${table}`)
+
+describe('the LLM analytics hub', () => {
+  it('has the tables, indexes, views and policies of its schema', async () => {
+    const policies = await test.db.query(
+      raw(`select schema_name || '.' || table_name, definition ->> 'chunk', definition #>> '{freeze,after}',
+          definition ->> 'retain'
+        from tidemark.hypertable order by 1`),
+    )
+    expect(policies.rows).toEqual([
+      ['analytics.model_performance', '7 days', null, null],
+      ['events.error_logs', '1 day', '14 days', '180 days'],
+      ['events.system_events', '1 day', '7 days', '90 days'],
+      ['metrics.cost_tracking', '1 day', '30 days', '730 days'],
+      ['metrics.llm_requests', '1 day', '7 days', '365 days'],
+      ['metrics.token_usage', '1 day', '7 days', '365 days'],
+    ])
+    const { rows } = await test.db.query(
+      raw(`select string_agg(distinct a.attname, ',' order by a.attname)
+        from pg_index i join pg_attribute a on a.attrelid = i.indrelid and a.attnum = i.indkey[0]
+        where i.indrelid = 'metrics.llm_requests'::regclass`),
+    )
+    expect(rows[0]?.[0]).toBe('model,provider,status,time,user_id')
+    expect(await one(`select relkind::text from pg_class where oid = 'analytics.metadata'::regclass`)).toBe(
+      'r',
+    )
+    for (const view of ['recent_requests', 'top_models_by_usage'])
+      expect(await one(`select relkind::text from pg_class where oid = 'analytics.${view}'::regclass`)).toBe(
+        'v',
+      )
+  })
+
+  it('answers on generated requests, says that they are, and loads again to the same rows', async () => {
+    for (let load = 1; load <= 2; load++) {
+      const report = await loadHub(tm, '/there/are/no/logs/')
+      expect(report).toEqual({ source: 'generated', requests: 30_000, deadLetters: {} })
+      expect(await count(tokenUsage.name)).toBe(60_000)
+      expect(await count(costTracking.name)).toBe(30_000)
+      expect(await count(errorLogs.name)).toBe(await count(`${llmRequests.name} where status <> 'ok'`))
+      expect(await count(systemEvents.name)).toBe(load)
+    }
+    expect((await tm.query(metadata, {})).rows).toMatchObject([
+      { key: 'source', value: { source: 'generated' } },
+    ])
+    expect(await count('analytics.recent_requests')).toBeGreaterThan(0)
+    expect(await count('analytics.top_models_by_usage')).toBe(4)
+    const { rows } = await tm.query(llmRequests, {
+      by: ['model'],
+      select: { requests: { fn: 'count' }, tokens: { fn: 'sum', column: 'completion_tokens' } },
+      order: ['-requests'],
+    })
+    const naive = await test.db.query(
+      raw(`select model, count(*)::int4, sum(completion_tokens)::int8
+        from metrics.llm_requests group by model order by 2 desc`),
+    )
+    expect(rows.map((r) => [r.model, r.requests, BigInt(r.tokens ?? 0)])).toEqual(
+      naive.rows.map(([model, requests, tokens]) => [model, requests, BigInt(tokens as bigint)]),
+    )
+  })
+
+  it.skipIf(!existsSync(realLogs))(
+    `holds every real request or its dead letter (else: ${sharedDataAbsent})`,
+    async () => {
+      const report = await loadHub(tm)
+      // 28,185 requests of Azure and 5,563 of aider, 22 of them to a model called "None"
+      expect(report).toEqual({
+        source: 'real logs',
+        requests: 28_185 + 5_563 - 22,
+        deadLetters: { null: 22 },
+      })
+      const { rows } = await test.db.query(
+        raw(`select column_name, value, count(*)::int4 from tidemark.dead_letter group by 1, 2`),
+      )
+      expect(rows).toEqual([['model', 'None', 22]])
+      expect(await count(`${llmRequests.name} where model = 'azure-code'`)).toBe(8_819)
+      expect(await count(`${llmRequests.name} where model = 'azure-conv'`)).toBe(19_366)
+      expect(await count(`${llmRequests.name} where provider = 'aider' and cost_usd is not null`)).toBe(
+        await count(costTracking.name),
+      )
+      expect(await count(tokenUsage.name)).toBe(2 * report.requests)
+      expect(await one(`select sum(samples)::int4 from ${modelPerformance.name}`)).toBe(report.requests)
+    },
+  )
+})
