@@ -298,7 +298,10 @@ export function setArbitrary(name: string): fc.Arbitrary<InputRow> {
   return fc
     .uniqueArray(fc.constantFrom(...Object.keys(fields)), { minLength: 1, maxLength: 2 })
     .chain((names) => fc.record(Object.fromEntries(names.map((column) => [column, fields[column]!]))))
-    .map((set) => Object.fromEntries(Object.entries(set).filter(([, value]) => value !== undefined)))
+    .map((set) => {
+      const given = Object.entries(set).filter(([, value]) => value !== undefined)
+      return given.length > 0 ? Object.fromEntries(given) : { num: 1 }
+    })
 }
 
 /** Rows that values of random filters and ranges are taken from. */

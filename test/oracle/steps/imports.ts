@@ -103,7 +103,9 @@ async function deadLetters(world: World, importId: unknown): Promise<string> {
 function importable(definition: StoredDefinition, row: InputRow): InputRow {
   return Object.fromEntries(
     Object.entries(storedRow(definition, row)).map(([name, value]) => {
-      const { type } = definition.columns[name]!
+      const { type, default: given } = definition.columns[name]!
+      // an empty field is no value: the column's default takes its place
+      if (value === '' && given !== null) return [name, 'old']
       if (typeof value === 'number') return [name, Number.isFinite(value) ? value + 0 : null]
       if (type === 'numeric' && /[a-z]/i.test(String(value))) return [name, null]
       if ((type === 'date' || name === 'seen') && String(value).length > 0)
