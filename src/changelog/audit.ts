@@ -285,19 +285,44 @@ async function auditPiece(
 }
 
 /**
+ * Types that PostgreSQL can hash. A table that was there before may have columns of others (json, point, xml), which are
+ * hashed by their bytes.
+ */
+const hashedTypes: readonly string[] = [
+  ...[
+    'timestamptz',
+    'timestamp',
+    'date',
+    'time',
+    'interval',
+    'text',
+    'varchar',
+    'bpchar',
+    'name',
+    'bytea',
+    'uuid',
+  ],
+  ...['bool', 'int2', 'int4', 'int8', 'float4', 'float8', 'numeric', 'jsonb', 'text[]', 'inet'],
+]
+
+/**
  * The hash of row `r`: over the columns that hold something, each with a seed of its own. A whole record's hash would
  * change with every column that is added, and with it every cell of the table.
  */
 async function rowHashSql(connection: Connection, table: TableName): Promise<Sql> {
   const { rows } = await connection.query(sql`
-    select a.attname, a.attnum::int4
+    select a.attname, a.attnum::int4, a.atttypid = any (${hashedTypes}::regtype[])
     from pg_attribute as a
     where a.attrelid = format('%I.%I', ${table.schema}::text, ${table.table}::text)::regclass
       and a.attnum > 0 and not a.attisdropped
     order by a.attnum`)
-  const columns = rows.map(([name, number]) => {
+  const columns = rows.map(([name, number, isHashed]) => {
     const column = identifier('r', name as string)
-    return sql`case when ${column} is null then 0 else hash_record_extended(row(${column}), ${raw(String(number))}) end`
+    const seed = raw(String(number))
+    const hash = isHashed
+      ? sql`hash_record_extended(row(${column}), ${seed})`
+      : sql`hashtextextended(encode(record_send(row(${column})), 'hex'), ${seed})`
+    return sql`case when ${column} is null then 0 else ${hash} end`
   })
   return sql`hashint8extended(${join(columns, ' # ')}, 0)`
 }

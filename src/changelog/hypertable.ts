@@ -78,7 +78,8 @@ export async function listPartitions(db: Queryable, table: TableName): Promise<P
         n.nspname,
         c.relname,
         c.oid = p.partdefid as is_default,
-        pg_get_expr(c.relpartbound, c.oid) as bound
+        -- CASE, so that it is written in a style that is read back as the same time: "IST" is not
+        case when set_config('datestyle', 'ISO', true) is not null then pg_get_expr(c.relpartbound, c.oid) end as bound
       from pg_class as t
       join pg_namespace as tn on tn.oid = t.relnamespace
       join pg_partitioned_table as p on p.partrelid = t.oid
