@@ -8,6 +8,7 @@ import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { createTidemark, defineConfig, hypertable, t } from '../../dist/index.js'
 import { createCopyEncoder } from '../../dist/postgres/index.js'
+import { cpuColumns, cpuColumnsSql } from '../cpu-table.mjs'
 import { interleave, markdownTable, text } from '../harness.mjs'
 import { makeCpu, makeFlights } from '../load-data.mjs'
 import { tsbsDefaults, tsbsRows, usages } from '../tsbs.mjs'
@@ -17,11 +18,6 @@ export const about = 'rows/s into a hypertable, against psql \\copy into a plain
 const run_ = promisify(execFile)
 const cli = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url))
 
-const cpuColumns = {
-  time: t.timestamptz(),
-  hostname: t.text(),
-  ...Object.fromEntries(usages.map((name) => [name, t.float8()])),
-}
 const cpu = hypertable('bench.cpu', {
   columns: cpuColumns,
   time: 'time',
@@ -65,14 +61,14 @@ export async function run({ db, connectionString, rounds, quick }) {
         name: 'TSBS cpu-only, indexes (hostname, time) and (time)',
         table: cpu,
         data: cpuData,
-        plainColumns: plainColumns(cpuColumns),
+        plainColumns: cpuColumnsSql,
         indexes: ['(hostname, time)', '(time)'],
       }),
       await load(context, {
         name: 'TSBS cpu-only, no index',
         table: cpuBare,
         data: cpuData,
-        plainColumns: plainColumns(cpuColumns),
+        plainColumns: cpuColumnsSql,
         indexes: [],
         ready: () => encodedCpu(set),
       }),
@@ -220,15 +216,6 @@ function encodedCpu(set) {
   const encoder = createCopyEncoder(['timestamptz', 'text', ...usages.map(() => 'float8')])
   for (const [ms, host, values] of tsbsRows(set)) encoder.addRow([ms * 1000, host, ...values])
   return [`time, hostname, ${usages}`, encoder.finish()]
-}
-
-function plainColumns(columns) {
-  return Object.entries(columns)
-    .map(
-      ([name]) =>
-        `${name} ${name === 'time' ? 'timestamptz' : name === 'hostname' ? 'text' : 'float8'} not null`,
-    )
-    .join(', ')
 }
 
 /** The same declarations as above, for the command line. */
