@@ -216,17 +216,20 @@ export class Tidemark<Config extends TidemarkConfig = TidemarkConfig> {
     const most = this.config.limits.queryTimeoutMs
     const timeoutMs = Math.min(options.timeoutMs ?? most, most)
     const signal = options.signal ?? null
-    return withReadSnapshot(
-      this.#db,
-      { timeoutMs, signal, dataset: dataset.kind === 'hypertable' ? dataset : null },
-      (snapshot) =>
-        executeQuery(node, {
-          tiers: this.#tiers,
-          snapshot,
-          clock: this.#clock,
-          signal,
-          limits: this.#limits,
-        }),
+    return explainUnmigrated(
+      dataset,
+      withReadSnapshot(
+        this.#db,
+        { timeoutMs, signal, dataset: dataset.kind === 'hypertable' ? dataset : null },
+        (snapshot) =>
+          executeQuery(node, {
+            tiers: this.#tiers,
+            snapshot,
+            clock: this.#clock,
+            signal,
+            limits: this.#limits,
+          }),
+      ),
     )
   }
 
@@ -249,7 +252,8 @@ export class Tidemark<Config extends TidemarkConfig = TidemarkConfig> {
   }
 
   async insertUnknown(name: string, rows: Rows<UnknownRow>, options: InsertOptions = {}): Promise<number> {
-    const { inserted } = await this.#writer.insert(this.dataset(name), rows, options)
+    const definition = this.dataset(name)
+    const { inserted } = await explainUnmigrated(definition, this.#writer.insert(definition, rows, options))
     return inserted
   }
 
@@ -263,7 +267,11 @@ export class Tidemark<Config extends TidemarkConfig = TidemarkConfig> {
   }
 
   async upsertUnknown(name: string, rows: Rows<UnknownRow>, options: CallOptions = {}): Promise<number> {
-    const { inserted, updated } = await this.#writer.upsert(this.dataset(name), rows, options)
+    const definition = this.dataset(name)
+    const { inserted, updated } = await explainUnmigrated(
+      definition,
+      this.#writer.upsert(definition, rows, options),
+    )
     return inserted + updated
   }
 
@@ -315,7 +323,10 @@ export class Tidemark<Config extends TidemarkConfig = TidemarkConfig> {
    * const { rows, deadByReason } = await tm.import('metrics.requests', 'requests.csv.gz', { timeZone: 'UTC' })
    */
   import(dataset: string, file: string, options: ImportCallOptions = {}): Promise<ImportReport> {
-    return importFile({ ...this.#importRequest(dataset, options), file })
+    return explainUnmigrated(
+      this.dataset(dataset),
+      importFile({ ...this.#importRequest(dataset, options), file }),
+    )
   }
 
   /**
@@ -327,7 +338,10 @@ export class Tidemark<Config extends TidemarkConfig = TidemarkConfig> {
     files: readonly string[],
     options: ImportCallOptions = {},
   ): Promise<{ readonly reports: readonly ImportReport[]; readonly skipped: readonly string[] }> {
-    return importFiles({ ...this.#importRequest(dataset, options), files })
+    return explainUnmigrated(
+      this.dataset(dataset),
+      importFiles({ ...this.#importRequest(dataset, options), files }),
+    )
   }
 
   /** Rows of a CSV text, ready for `insert`. */
@@ -461,6 +475,27 @@ const { version: packageVersion } = JSON.parse(
   readFileSync(new URL('../package.json', import.meta.url), 'utf8'),
 ) as {
   version: string
+}
+
+/** Undefined table, schema or column: what is declared is not in the database yet. */
+const unmigrated = new Set(['42P01', '3F000', '42703'])
+
+async function explainUnmigrated<T>(definition: StoredDefinition, work: Promise<T>): Promise<T> {
+  try {
+    return await work
+  } catch (error) {
+    const params = isTidemarkError(error) && error.code === 'TM_DATABASE' ? error.params : null
+    const { sqlstate, problem } = (params ?? {}) as { sqlstate?: string; problem?: string }
+    if (sqlstate === undefined || !unmigrated.has(sqlstate)) throw error
+    throw new TidemarkError(
+      'TM_MIGRATION',
+      {
+        problem: `the database does not have ${definition.name} as it is declared (${problem})`,
+        todo: 'run `tidemark migrate`, or tm.migrate()',
+      },
+      { cause: error },
+    )
+  }
 }
 
 function describeTarget(connectionString: string): string {

@@ -4,7 +4,7 @@ import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { avg, count, createTidemark, percentile, type Tidemark, uniques } from 'tidemark'
 import { startEmbedded } from 'tidemark/embedded'
-import { createServer } from 'tidemark/server'
+import { createServer, listen } from 'tidemark/server'
 import { createProgressBar, drawAnswer, drawPlan, formatDuration, formatNumber } from 'tidemark/terminal'
 import config, { flights } from './tidemark.config.ts'
 
@@ -44,7 +44,7 @@ async function run(tm: Tidemark<typeof config>): Promise<void> {
   worker.start()
   const app = await createServer(tm)
   const port = Number(process.env['PORT'] ?? config.server.port)
-  const address = await app.listen({ host: config.server.host, port })
+  const address = await listen(app, { host: config.server.host, port })
   title('it stays up')
   print([
     `HTTP     ${address}   (${address}/openapi.json)`,

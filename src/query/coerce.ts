@@ -1,6 +1,6 @@
 import type { ResultType } from '../aggregate/index.ts'
 import type { Clock } from '../time/index.ts'
-import type { QueryLimits } from './limits.ts'
+import { assertWithin, type QueryLimits } from './limits.ts'
 import type { Scalar } from './nodes.ts'
 import { fail, show } from './problem.ts'
 import { readInstant } from './read-time.ts'
@@ -65,8 +65,12 @@ export function coerceValue(type: ResultType, value: unknown, path: string, cont
 export function coerceText(value: unknown, path: string, context: Pick<CoerceContext, 'limits'>): string {
   if (typeof value !== 'string') return fail(path, `${show(value)} is not text`)
   const { maxTextLength } = context.limits
-  if (value.length > maxTextLength)
-    fail(path, `the text has ${value.length} characters, over the limit maxTextLength of ${maxTextLength}`)
+  assertWithin(
+    `the number of characters of ${path}`,
+    value.length,
+    maxTextLength,
+    'compare with a shorter text',
+  )
   if (value.includes('\0')) fail(path, 'PostgreSQL text cannot hold the character U+0000')
   if (loneSurrogate.test(value)) fail(path, 'the text holds half a surrogate pair, which is no character')
   return value

@@ -318,7 +318,7 @@ function parseAggregate(input: unknown, path: string, context: Context): Aggrega
     if ((fn === 'first' || fn === 'last') && timeOf(dataset) === null)
       fail(place, `${fn} needs a time, and ${dataset.name} is a plain table`)
     const refusal = aggregates[fn].refuses(inputTypeOf(dataset, fn, ref))
-    if (refusal !== null) fail(place, refusal)
+    if (refusal !== null) fail(place, `${fn} takes ${refusal}; "${column}" is ${typeOfRef(dataset, ref)}`)
   }
   return {
     kind: 'aggregate',

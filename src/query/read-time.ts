@@ -34,8 +34,15 @@ export function readInstant(value: unknown, path: string, clock: Clock): Instant
 
 /** An end that is not given is open: rows of tomorrow are rows too. */
 export function readRange(from: unknown, to: unknown, clock: Clock): TimeRange {
-  const end = (value: unknown, path: string): Instant =>
-    placed(path, () => parsePoint(value as RangePoint, clock.now(), null))
+  const end = (value: unknown, path: string): Instant => {
+    // a word is a relative time that was not understood; the forms of a moment alone would be no way out
+    if (typeof value === 'string' && /^[a-z ]+$/i.test(value) && value.trim().toLowerCase() !== 'now')
+      return fail(
+        path,
+        `${show(value)} is not a time; write ISO 8601 with a zone, 'now', or relative: '-30 days'`,
+      )
+    return placed(path, () => parsePoint(value as RangePoint, clock.now(), null))
+  }
   const range = {
     from: from == null ? everything.from : end(from, 'from'),
     to: to == null ? everything.to : end(to, 'to'),

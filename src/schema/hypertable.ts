@@ -195,7 +195,11 @@ function readTime(
   if (!isKnownColumn(problems, '.time', input, columns)) return null
   const column = columns[input] as ColumnDefinition
   if (column.type !== 'timestamptz')
-    problems.add('.time', `column "${input}" is ${column.type}; it must be timestamptz`)
+    problems.add(
+      '.time',
+      `column "${input}" is ${column.type}; it must be timestamptz` +
+        (column.type === 'date' ? ', where a day is kept as its midnight' : ''),
+    )
   if (column.nullable)
     problems.add('.time', `column "${input}" is nullable; a row without a time has no chunk`)
   return input

@@ -1,7 +1,7 @@
 import { gzipSync } from 'node:zlib'
 import type { FastifyInstance } from 'fastify'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { createServer } from '../../src/api/index.ts'
+import { createServer, listen } from '../../src/api/index.ts'
 import { createTidemark, type Tidemark } from '../../src/engine.ts'
 import { defineConfig, hypertable, t, table } from '../../src/schema/index.ts'
 import { createTestDatabase, type TestDatabase } from '../helpers/database.ts'
@@ -294,5 +294,21 @@ describe('the other routes', () => {
     const response = await app.inject('/nope')
     expect(response.statusCode).toBe(404)
     expect(response.json()).toMatchObject({ code: 'TM_ROUTE' })
+  })
+})
+
+describe('a port that is taken', () => {
+  it('is an error that names it and the way out', async () => {
+    const [one, other] = [await createServer(tm), await createServer(tm)]
+    try {
+      const { port } = new URL(await listen(one, { host: '127.0.0.1', port: 0 }))
+      await expect(listen(other, { host: '127.0.0.1', port: Number(port) })).rejects.toMatchObject({
+        code: 'TM_CONFIG',
+        message: `server: 127.0.0.1:${port} is taken by another program; name another port, or 0 for a free one`,
+      })
+    } finally {
+      await one.close()
+      await other.close()
+    }
   })
 })

@@ -121,6 +121,7 @@ describe('parsing a query', () => {
       'TM_QUERY from: the range is empty: 2026-01-02T00:00:00Z is not before 2026-01-01T00:00:00Z (to is not part of it)',
     )
     expect(problem({ from: 'yesterdayish' })).toMatch(/^TM_QUERY from: "yesterdayish"/)
+    expect(problem({ to: 'last week' })).toMatch(/"last week" is not a time; write .* relative: '-30 days'$/)
     expect(problem({ to: '2026-01-01T00:00:00' })).toMatch(/^TM_QUERY to: /)
     expect(problem({ from: 12 })).toMatch(/^TM_QUERY from: 12 is not a time/)
     expect(problem({ from: '2026-01-01' }, plain)).toBe(
@@ -278,7 +279,10 @@ describe('parsing a query', () => {
       'TM_QUERY select.x.fn: there is no function "summ"; did you mean "sum"?',
     )
     expect(select({ fn: 'sum' })).toBe('TM_QUERY select.x: sum needs a column')
-    expect(select({ fn: 'sum', column: 'model' })).toMatch(/^TM_QUERY select\.x\.column: /)
+    expect(select({ fn: 'sum', column: 'model' })).toBe(
+      'TM_QUERY select.x.column: sum takes a column of numbers (int2, int4, int8, float4, float8, numeric) or a JSON ' +
+        'number; "model" is text',
+    )
     expect(select({ fn: 'sum', column: 'latency' })).toMatch(
       /has no column "latency"; did you mean "latencyMs"\?/,
     )
@@ -454,7 +458,7 @@ describe('parsing a query', () => {
     ]).toEqual(['fine', 'TM_LIMIT'])
     expect([code({ where: { model: '12345' } }), code({ where: { model: '123456' } })]).toEqual([
       'fine',
-      'TM_QUERY',
+      'TM_LIMIT',
     ])
     const bars = (borders: readonly number[]) => ({
       select: { h: { fn: 'histogram', column: 'tokens', borders } },

@@ -29,7 +29,7 @@ export const serverDefaults = Object.freeze({
  *
  * @example
  * const app = await createServer(tm)
- * await app.listen({ host: '127.0.0.1', port: 7337 })
+ * await listen(app, { host: '127.0.0.1', port: 4680 })
  */
 export async function createServer(
   tm: Tidemark,

@@ -14,10 +14,10 @@ export function devCommand(): Command {
         if (!output.isJson) printMigration(report, output)
         await using worker = tm.createWorker()
         if (config.worker.enabled) worker.start()
-        const { createServer } = await loadServer()
+        const { createServer, listen } = await loadServer()
         const app = await createServer(tm)
         try {
-          const address = await app.listen({
+          const address = await listen(app, {
             host: config.server.host,
             port: options.port ?? config.server.port,
           })

@@ -36,7 +36,15 @@ export function initCommand(): Command {
           problem: 'exists already; nothing was written',
         })
       }
-      await writeFile(path, template, { flag: 'wx' })
+      try {
+        await writeFile(path, template, { flag: 'wx' })
+      } catch (error) {
+        throw new TidemarkError(
+          'TM_CONFIG',
+          { path, problem: `cannot be written: ${(error as NodeJS.ErrnoException).code ?? String(error)}` },
+          { cause: error },
+        )
+      }
       const ignored = await ignoreDataFolder(resolve('.gitignore'))
       output.answer({ written: ['tidemark.config.ts'], gitignore: ignored }, () => [
         'wrote tidemark.config.ts' + (ignored ? ', and .tidemark/ into .gitignore' : ''),
