@@ -58,7 +58,7 @@ export function assertChunkCap(definition: HypertableDefinition, map: ChunkMap, 
     throw new TidemarkError('TM_CHUNK_CAP', { table: definition.name, needed, cap: map.maxChunks })
 }
 
-export function attachedCount(map: ChunkMap): number {
+export function attachedCount(map: Pick<ChunkMap, 'chunks'>): number {
   return map.chunks.filter((chunk) => chunk.relation !== null).length
 }
 

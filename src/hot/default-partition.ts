@@ -3,7 +3,7 @@ import type { Connection, Database, Queryable } from '../postgres/index.ts'
 import type { HypertableDefinition } from '../schema/index.ts'
 import type { Instant, TimeRange } from '../time/index.ts'
 import { identifier, join, type Sql, sql } from '../util/sql.ts'
-import { chunkSchema, rangesOf } from './chunk-map.ts'
+import { chunkSchema, loadChunkMap, rangesOf } from './chunk-map.ts'
 import { newChunkRange, rangeIndex } from './chunk-ranges.ts'
 import {
   type ApplyPartitionPolicies,
@@ -168,6 +168,10 @@ export async function drainDefaultOnce(
   const before = await markDefault(db, partition)
   const maxBytes = options.maxBytes ?? maxDrainBytes
   if (before.bytes > maxBytes) return tooLarge(name, `${before.bytes} bytes`, maxBytes)
+  // Without a lock: a table that stays at its cap is asked every minute.
+  const { chunks, maxChunks } = await loadChunkMap(db, definition)
+  if (before.rows > 0n && attachedCount({ chunks }) >= maxChunks)
+    return { kind: 'capped', rows: 0n, chunks: 0, left: before.rows }
   const reference = await findReference(db, definition)
   if (reference !== null) {
     const reason = `the foreign key ${reference} points at ${definition.name}, whose rows can then not be moved`
@@ -193,9 +197,8 @@ export async function drainDefaultOnce(
     if (now.text !== before.text || (await wasWrittenSince(connection, hypertable, before)))
       return { kind: 'blocked', reason: `${name} is being written` }
 
-    const plan = await planDrain(connection, definition, source, rangesOf(map), options.times ?? [])
     const room = map.maxChunks - attachedCount(map)
-    const ranges = plan.slice(0, Math.max(0, room))
+    const ranges = await planDrain(connection, definition, source, rangesOf(map), options.times ?? [], room)
     await beginLoggedWrite(connection, hypertable)
     // A move is no change: append-only tables let it pass, too.
     if (hypertable.appendOnly) await connection.query(sql`select tidemark.begin_row_move()`)
@@ -239,6 +242,7 @@ async function planDrain(
   source: Sql,
   existing: readonly TimeRange[],
   times: readonly Instant[],
+  room: number,
 ): Promise<TimeRange[]> {
   const time = identifier(definition.time)
   const all = [...existing]
@@ -251,10 +255,10 @@ async function planDrain(
     wanted.push(range)
     return range
   }
-  for (const at of times) add(at)
+  for (const at of times) if (wanted.length < room) add(at)
   // Asked for first, then the newest rows: when the cap is near, those matter most.
   let before: Instant | null = null
-  for (;;) {
+  while (wanted.length < room) {
     const bound = before === null ? sql`true` : sql`d.${time} < ${timestamptzText(before)}::timestamptz`
     const { rows } = await connection.query(
       sql`select max(d.${time}) from only ${source} as d where ${bound}`,
@@ -264,6 +268,7 @@ async function planDrain(
     const index = rangeIndex(all, at)
     before = index >= 0 ? all[index]!.from : (add(at)?.from ?? at)
   }
+  return wanted
 }
 
 function inRange(definition: HypertableDefinition, range: TimeRange): Sql {

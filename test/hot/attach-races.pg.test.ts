@@ -122,3 +122,24 @@ it('rows that are larger on their way than in the file are not drained beyond th
   const { rows } = await test.db.query(sql`select count(*) from only tidemark_chunks.readings_default`)
   expect(rows).toEqual([[30n]])
 })
+
+it('a table at its cap is not locked and rewritten for rows that have to stay where they are', async () => {
+  await test.db.execute('update tidemark.hypertable set max_chunks = 1')
+  const chunks = testChunks(test.db)
+  const { epoch } = await chunks.ensureChunks(readings, [parseInstant('2026-01-01T00:00:00Z')])
+  await test.db.execute(`
+    insert into readings select '2026-02-01'::timestamptz + n * interval '1 day', 't1', 'a', 1
+    from generate_series(1, 20) as n`)
+  const file = async () =>
+    (await test.db.query(sql`select pg_relation_filenode('tidemark_chunks.readings_default')`)).rows
+  const before = await file()
+  const reader = await test.connect()
+  await reader.execute('begin; select from readings')
+  expect(await chunks.drainDefault(readings)).toEqual({ kind: 'capped', rows: 0n, chunks: 0, left: 20n })
+  await reader.execute('commit')
+  expect(await file()).toEqual(before)
+  expect((await chunks.map(readings, { fresh: true })).epoch).toBe(epoch)
+  // With room for one: the newest rows get it.
+  await test.db.execute('update tidemark.hypertable set max_chunks = 2')
+  expect(await chunks.drainDefault(readings)).toEqual({ kind: 'capped', rows: 1n, chunks: 1, left: 19n })
+})
