@@ -141,9 +141,11 @@ export class Pool {
   /** Takes a connection back; one that is not clean is closed instead of being lent again. */
   release(connection: ServerConnection): void {
     this.#lent.delete(connection)
+    // Then statements that should have tidied up (unlocking, for example) were refused, too.
+    const isCutShort = connection.ambientSignal?.aborted === true
     connection.statementTimeoutMs = null
     connection.ambientSignal = null
-    if (connection.isClean && !this.#isClosed) this.#hand(connection)
+    if (connection.isClean && !isCutShort && !this.#isClosed) this.#hand(connection)
     else {
       const leaving = connection.isClean
         ? connection.end().catch(() => connection.destroy())
