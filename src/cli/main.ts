@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 import { readFileSync } from 'node:fs'
-import { Command, CommanderError } from 'commander'
+import { Command, CommanderError, Help } from 'commander'
 import { devCommand } from './commands/dev.ts'
 import { doctorCommand } from './commands/doctor.ts'
 import { importCommand } from './commands/import.ts'
@@ -21,6 +21,15 @@ const program = new Command('tidemark')
   .version(version)
   .option('-c, --config <file>', 'configuration (default: tidemark.config.ts here or above)')
   .option('--json', 'print one JSON document and nothing else on stdout')
+  .configureHelp({
+    showGlobalOptions: true,
+    // "(default: [])" says nothing
+    optionDescription(option) {
+      return Array.isArray(option.defaultValue)
+        ? option.description
+        : Help.prototype.optionDescription.call(this, option)
+    },
+  })
   .showSuggestionAfterError()
   // a wrong call is reported as every other error is: one sentence, or one JSON document, and exit code 2
   .exitOverride()

@@ -1,0 +1,52 @@
+import { readFileSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
+import type { Command } from 'commander'
+import { describe, expect, it } from 'vitest'
+import { devCommand } from '../../src/cli/commands/dev.ts'
+import { doctorCommand } from '../../src/cli/commands/doctor.ts'
+import { importCommand } from '../../src/cli/commands/import.ts'
+import { initCommand } from '../../src/cli/commands/init.ts'
+import { migrateCommand } from '../../src/cli/commands/migrate.ts'
+import { queryCommand } from '../../src/cli/commands/query.ts'
+import { statusCommand } from '../../src/cli/commands/status.ts'
+import { workerCommand } from '../../src/cli/commands/worker.ts'
+
+const page = (name: string): string =>
+  readFileSync(fileURLToPath(new URL(`../../docs/reference/${name}`, import.meta.url)), 'utf8')
+const reference = `${page('cli.md')}\n${page('import.md')}`
+const commands: readonly Command[] = [
+  initCommand(),
+  devCommand(),
+  migrateCommand(),
+  importCommand(),
+  queryCommand(),
+  statusCommand(),
+  workerCommand(),
+  doctorCommand(),
+]
+/** Of the program itself. */
+const everywhere = ['--config', '--json', '--help', '--version']
+
+describe('the reference of the command line', () => {
+  it.each(commands.map((command) => [command.name(), command] as const))(
+    'names %s and each of its options',
+    (name, command) => {
+      expect(reference).toContain(`tidemark ${name}`)
+      const missing = command.options
+        .map(({ long }) => long)
+        .filter((long) => !hasFlag(reference, long ?? ''))
+      expect(missing).toEqual([])
+    },
+  )
+
+  it('names no option that does not exist', () => {
+    const known = new Set([...everywhere, ...commands.flatMap((c) => c.options.map(({ long }) => long))])
+    const named = [...reference.matchAll(/(?<![\w-])--[a-z][a-z-]*/g)].map(([flag]) => flag)
+    expect(named.length).toBeGreaterThan(30)
+    expect([...new Set(named)].filter((flag) => !known.has(flag))).toEqual([])
+  })
+})
+
+function hasFlag(text: string, flag: string): boolean {
+  return new RegExp(`(?<![\\w-])${flag}(?![\\w-])`).test(text)
+}
