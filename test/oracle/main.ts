@@ -12,7 +12,7 @@ import { Difference, runEpisode } from './episode.ts'
 const { values } = parseArgs({
   options: {
     steps: { type: 'string', default: '1000' },
-    episode: { type: 'string', default: '120' },
+    episode: { type: 'string', default: '150' },
     seed: { type: 'string' },
     lane: { type: 'string', default: 'pg18' },
     only: { type: 'string' },

@@ -23,11 +23,11 @@ interface LentSnapshot extends Participant {
   readonly snapshot: PostgresSnapshot
 }
 
-const life = fc.integer({ min: 2, max: 10 })
+const life = fc.integer({ min: 2, max: 14 })
 
 const openReaderStep = defineStep({
   name: 'a reader takes its snapshot',
-  weight: 3,
+  weight: 4,
   // tables that it reads at once it holds locks on; the others can be truncated, drained, altered under its hands
   args: fc.record({ life, touched: fc.subarray([...tableNames], { maxLength: 2 }) }),
   async run(world, { life, touched }) {
@@ -114,7 +114,7 @@ function valueText(type: StoredDefinition['columns'][string]['type'], value: unk
 
 const lendStep = defineStep({
   name: 'a query keeps its snapshot open',
-  weight: 3,
+  weight: 4,
   args: fc.record({ life, name: fc.option(fc.constantFrom(...hypertableNames), { nil: null }) }),
   async run(world, { life, name }) {
     if (!hasRoom(world)) return 'no room'

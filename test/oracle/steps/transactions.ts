@@ -105,7 +105,7 @@ const prepareStep = defineStep({
   args: fc.record({
     transaction,
     isCommitted: fc.integer({ min: 0, max: 3 }),
-    life: fc.integer({ min: 1, max: 7 }),
+    life: fc.integer({ min: 1, max: 10 }),
   }),
   async run(world, { transaction: { name, parts }, isCommitted, life }) {
     if (!hasRoom(world)) return 'no room'
@@ -147,7 +147,7 @@ const staleWriterStep = defineStep({
       // what an upsert does to rows that its snapshot does not show is another story for each kind
       parts: parts.filter(({ op }) => ['insert', 'copy', 'update', 'shift', 'delete'].includes(op.op)),
     })),
-    life: fc.integer({ min: 1, max: 6 }),
+    life: fc.integer({ min: 1, max: 12 }),
     isCommitted: fc.boolean(),
   }),
   async run(world, { transaction: { name, parts }, life, isCommitted }) {
@@ -188,7 +188,7 @@ const staleWriterStep = defineStep({
 
 const closeStep = defineStep({
   name: 'an open transaction ends',
-  weight: 4,
+  weight: 3,
   args: fc.nat(10),
   async run(world, pick) {
     const participant = world.participants[pick % Math.max(1, world.participants.length)]
