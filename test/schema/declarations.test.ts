@@ -149,6 +149,11 @@ describe('what is wrong is named with its path', () => {
     ['an unknown time', { time: 'tme' }, '.time: "tme" is not a column; did you mean "time"?'],
     ['a time of another type', { time: 'value' }, '.time: column "value" is float8; it must be timestamptz'],
     [
+      'a day as the time',
+      { columns: { ...columns, time: t.date() } },
+      '.time: column "time" is date; it must be timestamptz, where a day is kept as its midnight',
+    ],
+    [
       'a nullable time',
       { columns: { ...columns, time: t.timestamptz().nullable() } },
       '.time: column "time" is nullable',
