@@ -7,8 +7,10 @@ export type { ApplyPartitionPolicies } from './create-chunks.ts'
 export type { DefaultPartitionStatus, DrainOutcome } from './default-partition.ts'
 export type { PostgresSnapshot, ReadSnapshotOptions } from './read-snapshot.ts'
 export { withReadSnapshot } from './read-snapshot.ts'
+export type { RowLane } from './row-lane.ts'
 export type { HotTierOptions } from './tier.ts'
 export { createHotTier, hotTierDefaults } from './tier.ts'
+export { rowLane } from './writable-table.ts'
 export type {
   ChangeOptions,
   DeleteInput,

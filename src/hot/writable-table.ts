@@ -10,6 +10,7 @@ import {
 import type { Instant } from '../time/index.ts'
 import { TidemarkError } from '../util/errors.ts'
 import { identifier, join, raw, type Sql } from '../util/sql.ts'
+import { RowLane } from './row-lane.ts'
 
 /** What writing needs to know of a table, worked out once. */
 export interface WritableTable {
@@ -23,6 +24,8 @@ export interface WritableTable {
   readonly keyIndexes: readonly number[]
   /** Some columns have a default that PostgreSQL evaluates: rows may leave them out. */
   readonly hasSqlDefaults: boolean
+  /** The short way into a COPY stream; null where there is none. Its slots are filled and written at once. */
+  readonly lane: RowLane | null
 }
 
 const tables = new WeakMap<StoredDefinition, WritableTable>()
@@ -32,7 +35,7 @@ export function writableTable(definition: StoredDefinition): WritableTable {
   if (table === undefined) {
     const columns = Object.keys(definition.columns)
     const place = (name: string | null): number => (name === null ? -1 : columns.indexOf(name))
-    table = Object.freeze({
+    const shape = {
       definition,
       codec: createRowCodec(definition),
       columns,
@@ -41,10 +44,17 @@ export function writableTable(definition: StoredDefinition): WritableTable {
       tenantIndex: place(definition.tenant),
       keyIndexes: (definition.primaryKey ?? []).map((name) => columns.indexOf(name)),
       hasSqlDefaults: columns.some((name) => definition.columns[name]!.default?.kind === 'sql'),
-    })
+      lane: null,
+    }
+    table = Object.freeze({ ...shape, lane: RowLane.create(shape) })
     tables.set(definition, table)
   }
   return table
+}
+
+/** The short way of a table's rows into a COPY stream, for whoever reads them; null where there is none. */
+export function rowLane(definition: StoredDefinition): RowLane | null {
+  return writableTable(definition).lane
 }
 
 /**

@@ -32,6 +32,7 @@ import { type Chunk, type ChunkMap, chunkAt, chunkSchema } from './chunk-map.ts'
 import type { ChunkManager } from './chunks.ts'
 import { filterToSql } from './filter-sql.ts'
 import { rangeConditions, whereSql } from './instant-sql.ts'
+import type { RowLane } from './row-lane.ts'
 import {
   absenceOf,
   encodeRow,
@@ -321,7 +322,7 @@ class PostgresWriter implements HotWriter {
       const collector = await this.#collector(table, onConflict)
       try {
         for (let i = 0; i < rows.length; i += 1) {
-          collector.add(encodeRow(table, rows[i], i))
+          collector.addObject(rows[i], i)
           if ((i & 0xfff) === 0xfff) this.#assertBytes(collector)
         }
         this.#assertBytes(collector)
@@ -399,7 +400,7 @@ class PostgresWriter implements HotWriter {
           }
           if (signal.aborted) throw new TidemarkError('TM_CANCELLED', { what: `writing ${definition.name}` })
           collector ??= await this.#collector(table, onConflict)
-          collector.add(encodeRow(table, next.value, index))
+          collector.addObject(next.value, index)
           index += 1
           const isFull =
             collector.rows >= batchRows || ((index & 0x3ff) === 0 && collector.bytes > 32 * 1024 * 1024)
@@ -700,6 +701,7 @@ class Collector {
   readonly #smallRows: number
   readonly #routing: Routing | null
   readonly #pool: EncoderPool
+  readonly #lane: RowLane | null
   #rows: (readonly CanonicalValue[])[] = []
   readonly #byKey = new Map<string, number>()
   readonly #buckets = new Map<Instant, Instant>()
@@ -718,6 +720,7 @@ class Collector {
     this.onConflict = onConflict
     this.#routing = routing
     this.#pool = pool
+    this.#lane = onConflict === 'error' ? table.lane : null
     this.#smallRows = smallRows
   }
 
@@ -759,6 +762,15 @@ class Collector {
     }
     this.#rows.push(row)
     if (this.#rows.length > this.#smallRows) this.batch()
+  }
+
+  /** A row as it was given; `index` is its place in the call, for the error. */
+  addObject(row: unknown, index: number): void {
+    const lane = this.#lane
+    if (lane !== null && this.#batch !== null && lane.readObject(row)) {
+      this.#count += 1
+      this.#batch.addSlots(lane.slots)
+    } else this.add(encodeRow(this.table, row, index))
   }
 
   /** As `add`, when no keys are compared. */

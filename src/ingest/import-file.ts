@@ -1,5 +1,5 @@
 import type { BatchInsert, BatchWriter, OpenBatch, WrittenCounts } from '../hot/index.ts'
-import { openParquet } from '../lake/index.ts'
+import { openParquet, type ParquetBatch } from '../lake/index.ts'
 import type { Database } from '../postgres/index.ts'
 import type { CanonicalValue, StoredDefinition } from '../schema/index.ts'
 import { isTidemarkError, TidemarkError } from '../util/errors.ts'
@@ -24,6 +24,7 @@ import {
   type ResolvedImportOptions,
   resolveImportOptions,
 } from './options.ts'
+import { ParquetLane } from './parquet-lane.ts'
 import { type ImportPlan, planImport } from './plan.ts'
 import type { DeadReason } from './reasons.ts'
 import type { BadDetail, RecordSink } from './record-sink.ts'
@@ -161,16 +162,20 @@ interface Batch {
   readonly dead: DeadLetter[]
 }
 
+/** Where rows are that were encoded without being made: a block of a text file, or columns of Parquet. */
+type RowSource = string | ParquetBatch['columns']
+
 /** What a batch's rows were made of, for problems that only the database finds. */
 class BatchRows {
   readonly lines: number[] = []
-  /** null: the line was encoded without making a row of it. */
+  /** null: the row was encoded without being made. */
   readonly #rows: (CanonicalValue[] | null)[] = []
+  /** Characters of a text; number of the row in columns. */
   readonly #from: number[] = []
   readonly #to: number[] = []
-  /** Texts that lines are in, each with the first row of which that is true. */
-  readonly #texts: { readonly text: string; readonly first: number }[] = []
-  #lastText = ''
+  /** Each with the first row that is in it. */
+  readonly #sources: { readonly source: RowSource; readonly first: number }[] = []
+  #last: RowSource = ''
 
   get length(): number {
     return this.lines.length
@@ -180,10 +185,10 @@ class BatchRows {
     this.#add(row, line, 0, 0)
   }
 
-  pushLine(line: number, text: string, from: number, to: number): void {
-    if (text !== this.#lastText) {
-      this.#texts.push({ text, first: this.length })
-      this.#lastText = text
+  pushFrom(source: RowSource, line: number, from: number, to: number): void {
+    if (source !== this.#last) {
+      this.#sources.push({ source, first: this.length })
+      this.#last = source
     }
     this.#add(null, line, from, to)
   }
@@ -195,12 +200,14 @@ class BatchRows {
     this.#to.push(to)
   }
 
-  /** Every row in canonical form; `read` makes one of a line. */
-  all(read: (text: string, line: number) => CanonicalValue[]): CanonicalValue[][] {
-    let block = -1
+  /** Every row in canonical form; `make` makes those that were not. */
+  all(
+    make: (source: RowSource, line: number, from: number, to: number) => CanonicalValue[],
+  ): CanonicalValue[][] {
+    let at = -1
     return this.#rows.map((row, i) => {
-      while (this.#texts[block + 1] !== undefined && this.#texts[block + 1]!.first <= i) block++
-      return row ?? read(this.#texts[block]!.text.slice(this.#from[i], this.#to[i]), this.lines[i]!)
+      while (this.#sources[at + 1] !== undefined && this.#sources[at + 1]!.first <= i) at++
+      return row ?? make(this.#sources[at]!.source, this.lines[i]!, this.#from[i]!, this.#to[i]!)
     })
   }
 }
@@ -225,6 +232,8 @@ class ImportRun implements RecordSink {
   readonly #claim: ImportClaim
   readonly #maker: RowMaker
   readonly #lane: CsvLane | null
+  /** Parquet: fields that columns are made of. */
+  readonly #used: readonly number[]
   readonly #counter: ReadCounter = { bytes: 0 }
   readonly #startedAt = performance.now()
   readonly #inFlight = new Set<Promise<void>>()
@@ -260,6 +269,7 @@ class ImportRun implements RecordSink {
     this.#plan = plan
     this.#claim = claim
     this.#maker = new RowMaker(source.path, plan, request.definition)
+    this.#used = plan.format === 'parquet' ? usedFields(plan) : []
     // of rows with one key the first (ignore) or the last (update) of the file wins: batches have to keep their order
     this.#connections = options.onConflict === 'error' ? options.connections : 1
     this.#lane = options.onConflict === 'error' ? CsvLane.create(plan, request.definition) : null
@@ -326,16 +336,14 @@ class ImportRun implements RecordSink {
   }
 
   async #readParquet(): Promise<void> {
-    const indexes = usedFields(this.#plan)
     const file = await openParquet(this.#source.path)
+    const lane = ParquetLane.create(this.#plan, this.#request.definition, this.#used)
     try {
-      const names = indexes.map((index) => this.#plan.fields[index]!)
-      const width = this.#plan.fields.length
+      const names = this.#used.map((index) => this.#plan.fields[index]!)
       for await (const { rowCount, columns } of file.read(names, this.#stop.signal)) {
         for (let row = 0; row < rowCount; row++) {
-          const fields: unknown[] = new Array(width)
-          for (let i = 0; i < indexes.length; i++) fields[indexes[i]!] = columns[i]![row]
-          this.record(fields, this.#records + 1, '', 0, 0)
+          if (lane !== null && this.#takeParquet(lane, columns, row)) continue
+          this.record(this.#parquetFields(columns, row), this.#records + 1, '', 0, 0)
         }
         this.#counter.bytes = Math.floor(
           (this.#source.sizeBytes * this.#records) / Math.max(1, file.rowCount),
@@ -346,6 +354,25 @@ class ImportRun implements RecordSink {
     } finally {
       file.close()
     }
+  }
+
+  #parquetFields(columns: ParquetBatch['columns'], row: number): unknown[] {
+    const fields: unknown[] = new Array(this.#plan.fields.length)
+    for (let i = 0; i < this.#used.length; i++) fields[this.#used[i]!] = columns[i]![row]
+    return fields
+  }
+
+  #takeParquet(lane: ParquetLane, columns: ParquetBatch['columns'], row: number): boolean {
+    if (this.#options.onConflict !== 'error') return false
+    const batch = this.#open()
+    if (batch === null) return true
+    if (!batch.isCommitted) {
+      if (!lane.read(columns, row)) return false
+      batch.open!.addSlots(lane.slots)
+      batch.rows.pushFrom(columns, this.#records + 1, row, row)
+    }
+    this.#count(batch)
+    return true
   }
 
   get #isEnough(): boolean {
@@ -379,7 +406,7 @@ class ImportRun implements RecordSink {
     if (!batch.isCommitted) {
       if (!this.#lane.read(text, from, to)) return false
       batch.open!.addSlots(this.#lane.slots)
-      batch.rows.pushLine(line, text, from, to)
+      batch.rows.pushFrom(text, line, from, to)
     }
     this.#count(batch)
     return true
@@ -545,7 +572,7 @@ class ImportRun implements RecordSink {
     batch: Batch,
     error: TidemarkError,
   ): Promise<{ readonly rows: CanonicalValue[][]; readonly dead: readonly DeadLetter[] }> {
-    const rows = batch.rows.all((text, line) => this.#readLine(text, line))
+    const rows = batch.rows.all((...place) => this.#makeAgain(...place))
     const { lines } = batch.rows
     const refusals = new Map<number, string>()
     const search = async (from: number, to: number): Promise<void> => {
@@ -573,21 +600,19 @@ class ImportRun implements RecordSink {
     return { rows: rows.filter((_, index) => !refusals.has(index)), dead: [...batch.dead, ...letters] }
   }
 
-  /** A line that the lane took, the long way. */
-  #readLine(text: string, line: number): CanonicalValue[] {
-    let row: CanonicalValue[] | null = null
+  /** A row that went the short way, the long way. */
+  #makeAgain(source: RowSource, line: number, from: number, to: number): CanonicalValue[] {
     const { separator, maxRecordBytes } = this.#plan
-    const reader = new CsvReader(
-      { separator: separator!, maxRecordBytes, keepBlankLines: true },
-      {
-        record: (fields) => {
-          row = this.#maker.make(fields, line)
-        },
-        bad: () => {},
-      },
-    )
-    reader.push({ text: `${text}\n`, form: 'text' })
-    if (row === null) throw new Error(`line ${line} of ${this.#source.path} was read in two ways: ${text}`)
+    let row: CanonicalValue[] | null = null
+    if (typeof source === 'string') {
+      const record = (fields: readonly unknown[]): void => {
+        row = this.#maker.make(fields, line)
+      }
+      const dialect = { separator: separator!, maxRecordBytes, keepBlankLines: true }
+      const reader = new CsvReader(dialect, { record, bad: () => {} })
+      reader.push({ text: `${source.slice(from, to)}\n`, form: 'text' })
+    } else row = this.#maker.make(this.#parquetFields(source, from), line)
+    if (row === null) throw new Error(`row ${line} of ${this.#source.path} was read in two ways`)
     return row
   }
 
