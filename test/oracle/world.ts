@@ -61,6 +61,8 @@ export class World {
   /** Of the step that runs now. */
   step = 0
   queries = 0
+  /** A server of one's own (DATABASE_URL) may allow no prepared transactions. */
+  canPrepare = true
   /** Of calls, so that their rows can be found again. */
   #mark = 0
 
@@ -233,6 +235,8 @@ export async function createWorld(connectionString: string): Promise<World> {
   })
   for (const i of [0, 1]) engines[i] = await world.createEngine(oracleTables)
   await engines[0].migrate()
+  const { rows } = await db.query(sql`select current_setting('max_prepared_transactions') <> '0'`)
+  world.canPrepare = rows[0]![0] as boolean
   for (const name of hypertableNames)
     world.consumers.push(await CellConsumer.create(db, 'oracle', world.definition(name)))
   return world

@@ -2,8 +2,9 @@ import fc from 'fast-check'
 import type { HypertableDefinition } from '../../../src/schema/index.ts'
 import { parseInterval } from '../../../src/time/index.ts'
 import { defineStep, type StepKind } from '../step.ts'
-import { farTime, hypertableNames, timeArbitrary } from '../tables.ts'
+import { farTime, hypertableNames, rowArbitrary, timeArbitrary } from '../tables.ts'
 import { endOf, isBusy, type World } from '../world.ts'
+import { outsideStep } from './direct-sql.ts'
 
 /** Chunks made ahead and on demand, the default partition drained, the worker. None of it changes an answer. */
 
@@ -69,6 +70,21 @@ const drainStep = defineStep({
   },
 })
 
+const lateStep = defineStep({
+  name: 'rows outside every chunk, and a drain at once',
+  weight: 4,
+  args: fc.constantFrom(...hypertableNames).chain((name) =>
+    fc.record({
+      name: fc.constant(name),
+      rows: fc.array(rowArbitrary(name, farTime), { minLength: 1, maxLength: 3 }),
+    }),
+  ),
+  async run(world, { name, rows }) {
+    const inserted = await outsideStep.run(world, { name, rows })
+    return `${inserted}, ${await drainStep.run(world, name)}`
+  },
+})
+
 const workerStep = defineStep({
   name: 'the worker runs',
   weight: 3,
@@ -95,5 +111,6 @@ export const chunkSteps: readonly StepKind<never>[] = [
   ensureStep,
   aheadStep,
   drainStep,
+  lateStep,
   workerStep,
 ] as readonly unknown[] as readonly StepKind<never>[]

@@ -118,7 +118,7 @@ const partitionStep = defineStep({
   },
 })
 
-const outsideStep = defineStep({
+export const outsideStep = defineStep({
   name: 'SQL rows outside every chunk',
   weight: 4,
   args: fc.constantFrom(...hypertableNames).chain((name) =>

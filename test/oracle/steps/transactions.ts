@@ -108,7 +108,7 @@ const prepareStep = defineStep({
     life: fc.integer({ min: 1, max: 10 }),
   }),
   async run(world, { transaction: { name, parts }, isCommitted, life }) {
-    if (!hasRoom(world)) return 'no room'
+    if (!hasRoom(world) || !world.canPrepare) return 'no room'
     const draft = world.draft(name)
     const id = nextId()
     const gid = `oracle ${id} of ${world.real.connectionString}`
