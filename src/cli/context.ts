@@ -1,7 +1,10 @@
 import { resolve } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { createTidemark, type Tidemark } from '../engine.ts'
 import type { EmbeddedServer } from '../postgres/embedded/index.ts'
 import { startEmbedded } from '../postgres/embedded/index.ts'
+import { createDatabase, type Database } from '../postgres/index.ts'
+import { sql } from '../util/sql.ts'
 import { type LoadedConfig, loadConfig } from './load-config.ts'
 import { createOutput, type Output } from './output.ts'
 
@@ -39,7 +42,7 @@ export async function withContext<T>(
       await tm.close()
     }
   } finally {
-    await database.embedded?.stop()
+    if (database.embedded) await stopWhenUnused(database.embedded, output)
     interruption.end()
   }
 }
@@ -54,6 +57,34 @@ async function openDatabase(
   const embedded = await startEmbedded({ dataDir, reuse: true })
   output.note(`embedded PostgreSQL ${embedded.version} on 127.0.0.1:${embedded.port}, data in ${dataDir}`)
   return { connectionString: embedded.connectionString, embedded }
+}
+
+/**
+ * Other commands may share the server that this one started: it stops when the last of them has left. They are known
+ * by the name of their sessions. An interrupted command waits too, or its Ctrl-C would cut off an import in another terminal;
+ * a second Ctrl-C ends it at once.
+ */
+async function stopWhenUnused(embedded: EmbeddedServer, output: Output): Promise<void> {
+  if (embedded.isOwner) {
+    const db = createDatabase({ connectionString: embedded.connectionString, max: 1 })
+    try {
+      for (let isTold = false; (await countSessions(db)) > 0; await sleep(200)) {
+        if (!isTold) output.note('other commands use this server; it stops after them (Ctrl-C stops it now)')
+        isTold = true
+      }
+    } finally {
+      await db.close()
+    }
+  }
+  await embedded.stop()
+}
+
+async function countSessions(db: Database): Promise<number> {
+  const { rows } = await db.query(sql`
+    select count(*)::int4
+    from pg_stat_activity
+    where application_name = 'tidemark' and backend_type = 'client backend' and pid <> pg_backend_pid()`)
+  return rows[0]?.[0] as number
 }
 
 function listenForInterruption(): { signal: AbortSignal; end: () => void } {
