@@ -237,8 +237,10 @@ export async function createWorld(connectionString: string): Promise<World> {
   await engines[0].migrate()
   const { rows } = await db.query(sql`select current_setting('max_prepared_transactions') <> '0'`)
   world.canPrepare = rows[0]![0] as boolean
-  for (const name of hypertableNames)
-    world.consumers.push(await CellConsumer.create(db, 'oracle', world.definition(name)))
+  // two of each: the log is kept for the slower one
+  for (const consumer of ['one', 'two'])
+    for (const name of hypertableNames)
+      world.consumers.push(await CellConsumer.create(db, consumer, world.definition(name)))
   return world
 }
 

@@ -1,13 +1,15 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import fc from 'fast-check'
 import { type PostgresSnapshot, withReadSnapshot } from '../../../src/hot/index.ts'
 import type { Connection } from '../../../src/postgres/index.ts'
-import type { StoredDefinition } from '../../../src/schema/index.ts'
+import type { HypertableDefinition, StoredDefinition } from '../../../src/schema/index.ts'
 import { identifier, join, sql } from '../../../src/util/sql.ts'
 import { groupText } from '../../helpers/naive-values.ts'
 import { show, verifySnapshot } from '../queries.ts'
 import { defineStep, type StepKind } from '../step.ts'
-import { hypertableNames, tableNames } from '../tables.ts'
+import { farTime, hypertableNames, rowArbitrary, tableNames } from '../tables.ts'
 import type { Participant, World } from '../world.ts'
+import { outsideStep } from './direct-sql.ts'
 import { hasRoom, nextId } from './transactions.ts'
 
 /** Readers that took their snapshot some steps ago, and idle transactions that hold locks. */
@@ -32,28 +34,64 @@ const openReaderStep = defineStep({
   args: fc.record({ life, touched: fc.subarray([...tableNames], { maxLength: 2 }) }),
   async run(world, { life, touched }) {
     if (!hasRoom(world)) return 'no room'
-    const lent = await world.connect()
-    await lent.connection.execute(
-      'begin isolation level repeatable read; select pg_current_snapshot(); set local statement_timeout = 20000',
-    )
-    const reader: Reader = {
-      kind: 'reader',
-      id: nextId(),
-      closesAt: world.step + life,
-      locksRows: false,
-      seen: world.copyOfAll(),
-      connection: lent.connection,
-      definitions: new Map(world.definitions),
-      async close() {
-        for (const name of tableNames) await readAll(world, reader, name)
-        await lent.connection.execute('rollback')
-        await lent.close()
-        return 'read all'
-      },
-    }
+    const reader = await openReader(world, await world.connect(), life)
     for (const name of touched) await readAll(world, reader, name)
     world.add(reader)
     return `of ${touched.length} tables`
+  },
+})
+
+/** From here on the connection sees what is committed now. */
+async function openReader(
+  world: World,
+  lent: Awaited<ReturnType<World['connect']>>,
+  life: number,
+): Promise<Reader> {
+  await lent.connection.execute(
+    'begin isolation level repeatable read; select pg_current_snapshot(); set local statement_timeout = 20000',
+  )
+  const reader: Reader = {
+    kind: 'reader',
+    id: nextId(),
+    closesAt: world.step + life,
+    locksRows: false,
+    seen: world.copyOfAll(),
+    connection: lent.connection,
+    definitions: new Map(world.definitions),
+    async close() {
+      for (const name of tableNames) await readAll(world, reader, name)
+      await lent.connection.execute('rollback')
+      await lent.close()
+      return 'read all'
+    },
+  }
+  return reader
+}
+
+const duringDrainStep = defineStep({
+  name: 'snapshots are taken while the default partition is drained',
+  weight: 3,
+  args: fc.constantFrom(...hypertableNames).chain((name) =>
+    fc.record({
+      name: fc.constant(name),
+      rows: fc.array(rowArbitrary(name, farTime), { minLength: 1, maxLength: 3 }),
+      delays: fc.array(fc.integer({ min: 0, max: 12 }), { minLength: 2, maxLength: 3 }),
+    }),
+  ),
+  async run(world, { name, rows, delays }) {
+    await outsideStep.run(world, { name, rows })
+    // no row changes from here on, so every snapshot shows the same, whenever it was taken
+    const lent = await Promise.all(delays.map(() => world.connect()))
+    const drain = world.real.chunks.drainDefault(world.definition(name) as HypertableDefinition)
+    const readers = await Promise.all(
+      lent.map(async (connection, i) => {
+        await sleep(delays[i]!)
+        return openReader(world, connection, 0)
+      }),
+    )
+    const outcome = await drain
+    for (const reader of readers) await reader.close()
+    return outcome.kind
   },
 })
 
@@ -196,6 +234,7 @@ const idleStep = defineStep({
 
 export const snapshotSteps: readonly StepKind<never>[] = [
   openReaderStep,
+  duringDrainStep,
   readStep,
   lendStep,
   queryLentStep,
