@@ -318,6 +318,11 @@ class PostgresWriter implements HotWriter {
   ): Promise<WriteCounts> {
     const table = this.#writable(definition, onConflict)
     const signal = options.signal ?? null
+    if (!isIterable(rows))
+      throw new TidemarkError('TM_QUERY', {
+        path: 'rows',
+        problem: `must be a list or an (async) iterable of row objects, not ${rows === null ? 'null' : typeof rows}`,
+      })
     if (Array.isArray(rows)) {
       const collector = await this.#collector(table, onConflict)
       try {
@@ -864,4 +869,10 @@ function nameTable(error: unknown, definition: StoredDefinition): unknown {
   }
   if (sqlstateOf(error) === 'TM001') return new TidemarkError('TM_APPEND_ONLY', { table }, { cause })
   return error
+}
+
+function isIterable(rows: unknown): rows is Rows {
+  return (
+    typeof rows === 'object' && rows !== null && (Symbol.iterator in rows || Symbol.asyncIterator in rows)
+  )
 }

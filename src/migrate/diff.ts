@@ -91,6 +91,19 @@ on conflict (schema_name, table_name) do update set
 }
 
 /**
+ * What the catalog still holds of a hypertable of this name that was dropped by hand: its chunks, consumers and log
+ * mean nothing for the new one.
+ */
+export function forgetStatements(name: { readonly schema: string; readonly table: string }): string[] {
+  const { schema, table } = name
+  return [
+    text(sql`delete from tidemark.change_log
+where hypertable_id in (select id from tidemark.hypertable where schema_name = ${schema} and table_name = ${table})`),
+    text(sql`delete from tidemark.hypertable where schema_name = ${schema} and table_name = ${table}`),
+  ]
+}
+
+/**
  * What it takes from `actual` to `definition`. Pure.
  *
  * @param wanted the declared table as PostgreSQL would spell it
@@ -106,7 +119,11 @@ export function diffRelation(
   const { name } = definition
   if (actual === null) {
     const what = definition.kind === 'hypertable' ? 'hypertable' : 'table'
-    const statements = [...createTableStatements(definition), catalogStatement(definition)]
+    const statements = [
+      ...createTableStatements(definition),
+      ...(definition.kind === 'hypertable' ? forgetStatements(definition) : []),
+      catalogStatement(definition),
+    ]
     if (definition.appendOnly) statements.push(text(appendOnlySql(name, definition)))
     return { steps: [step(name, `create-${what}`, `creates the ${what} ${name}`, statements)], drift: [] }
   }

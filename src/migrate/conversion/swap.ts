@@ -4,7 +4,7 @@ import type { HypertableDefinition } from '../../schema/index.ts'
 import { TidemarkError } from '../../util/errors.ts'
 import { identifier, join, quoteLiteral, raw, type Sql, sql } from '../../util/sql.ts'
 import { findUnguarded, guardSql } from '../append-only.ts'
-import { catalogStatement } from '../diff.ts'
+import { catalogStatement, forgetStatements } from '../diff.ts'
 import { fitName, relationName, text } from '../table-ddl.ts'
 import { conversionTriggers } from './queue.ts'
 import { type Conversion, conversionNames } from './record.ts'
@@ -108,6 +108,7 @@ export async function swap(
   }
   await addForeignKeysToChunks(connection, definition, source)
   await fence(connection, here)
+  for (const statement of forgetStatements(definition)) await run(raw(statement))
   await connection.query(sql`
     update tidemark.hypertable
     set schema_name = ${schema}::text, table_name = ${table}::text
