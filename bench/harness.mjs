@@ -1,5 +1,6 @@
 // What every case shares: interleaved runs, medians, the machine, and how results are kept and shown.
 import { execFileSync } from 'node:child_process'
+import { readdirSync, readFileSync } from 'node:fs'
 import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { cpus, loadavg, release, totalmem, type } from 'node:os'
 
@@ -44,6 +45,59 @@ export function summarize(list) {
   const sorted = [...list].sort((a, b) => a - b)
   const at = (share) => sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))]
   return { median: at(0.5), least: sorted[0], p90: at(0.9), runs: sorted.length }
+}
+
+/**
+ * Gives a function that tells how many milliseconds of processor time the server (every process of it) and this process
+ * with its children have used so far. Unlike the time on the wall, they hardly depend on what else the machine does. The
+ * server's is null where its processes are not to be seen: another machine, another system than Linux.
+ *
+ * @returns {Promise<() => { server: number | null, client: number }>}
+ */
+export async function processorTime(db) {
+  const { rows } = await db.query(text('select pg_backend_pid()'))
+  const postmaster = procStat(rows[0][0])?.parent
+  const isLocal = postmaster !== undefined && procStat(postmaster)?.name.startsWith('postgres')
+  return () => {
+    const own = process.cpuUsage()
+    const children = procStat(process.pid)?.reapedMs ?? 0
+    return {
+      server: isLocal ? serverMs(postmaster) : null,
+      client: (own.user + own.system) / 1000 + children,
+    }
+  }
+}
+
+function serverMs(postmaster) {
+  let total = procStat(postmaster)?.reapedMs ?? 0
+  for (const name of readdirSync('/proc')) {
+    if (!/^\d+$/.test(name)) continue
+    const process = procStat(name)
+    if (process?.parent === postmaster) total += process.ownMs
+  }
+  return total
+}
+
+/** proc(5); a tick is 10 ms on every Linux that matters. */
+function procStat(pid) {
+  let stat
+  try {
+    stat = readFileSync(`/proc/${pid}/stat`, 'utf8')
+  } catch {
+    // It has ended, or there is no /proc.
+    return undefined
+  }
+  const [name, rest] = [
+    stat.slice(stat.indexOf('(') + 1, stat.lastIndexOf(')')),
+    stat.slice(stat.lastIndexOf(')') + 2),
+  ]
+  const fields = rest.split(' ').map(Number)
+  return {
+    name,
+    parent: fields[1],
+    ownMs: (fields[11] + fields[12]) * 10,
+    reapedMs: (fields[13] + fields[14]) * 10,
+  }
 }
 
 /** What the figures depend on. */

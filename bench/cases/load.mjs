@@ -4,12 +4,13 @@ import { execFile } from 'node:child_process'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { setTimeout } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { createTidemark, defineConfig, hypertable, t } from '../../dist/index.js'
 import { createCopyEncoder } from '../../dist/postgres/index.js'
 import { cpuColumns, cpuColumnsSql } from '../cpu-table.mjs'
-import { interleave, markdownTable, text } from '../harness.mjs'
+import { interleave, markdownTable, processorTime, summarize, text } from '../harness.mjs'
 import { makeCpu, makeFlights } from '../load-data.mjs'
 import { tsbsDefaults, tsbsRows, usages } from '../tsbs.mjs'
 
@@ -96,13 +97,23 @@ export function table({ name, rows, contenders }) {
   )
   const perSecond = (ms) => `${Math.round(rows / ms)} k`
   return markdownTable(
-    [`${name}: ${rows.toLocaleString('en')} rows`, 'connections', 'rows/s', 'best run', 'against \\copy'],
-    contenders.map(({ label, connections, median, least }) => [
+    [
+      `${name}: ${rows.toLocaleString('en')} rows`,
+      'connections',
+      'rows/s',
+      'best run',
+      'against \\copy',
+      'server, us a row',
+      'client, us a row',
+    ],
+    contenders.map(({ label, connections, median, least, microsPerRow }) => [
       label,
       connections,
       perSecond(median),
       perSecond(least),
       base[connections] === undefined ? '' : `${(base[connections] / median).toFixed(2)}x`,
+      microsPerRow.server?.toFixed(2) ?? '',
+      microsPerRow.client.toFixed(2),
     ]),
   )
 }
@@ -169,14 +180,31 @@ async function load({ db, tm, connectionString, config, rounds }, one) {
     if (Number(rows[0][0]) !== data.rows || found !== expected)
       throw new Error(`${relation}: expected ${data.rows} rows (${expected}), found ${found}`)
   }
+  const spent = await processorTime(db)
   const variants = {}
+  const processor = {}
+  let usedBefore
   for (const [key, { base, isPlain, run }] of Object.entries(contenders)) {
     const relation = base || isPlain ? plain : definition.name
     variants[key] = {
       // Everybody begins with an empty table, and with nothing left to write from the one before.
-      before: () => db.execute(`truncate ${plain}; truncate ${definition.name}; checkpoint`),
+      before: async () => {
+        await db.execute(`truncate ${plain}; truncate ${definition.name}; checkpoint`)
+        usedBefore = spent()
+      },
       run,
-      after: () => verify(relation),
+      after: async (round) => {
+        // Until the processes of connections that were closed have ended and are counted.
+        await setTimeout(200)
+        const used = spent()
+        if (round > 0) {
+          processor[key] ??= { server: [], client: [] }
+          for (const side of ['server', 'client'])
+            if (used[side] !== null)
+              processor[key][side].push(((used[side] - usedBefore[side]) * 1000) / data.rows)
+        }
+        await verify(relation)
+      },
     }
   }
   if (data.objects) variants['objects alone'] = { run: () => drain(data.objects()) }
@@ -190,12 +218,16 @@ async function load({ db, tm, connectionString, config, rounds }, one) {
       connections,
       isBase: base === true,
       ...times[key],
+      microsPerRow: {
+        server: summarize(processor[key].server).median ?? null,
+        client: summarize(processor[key].client).median,
+      },
     })),
     objectsAlone: times['objects alone'] ?? null,
   }
-  for (const { key, median, least } of result.contenders)
+  for (const { key, median, least, microsPerRow: used } of result.contenders)
     console.log(
-      `  ${one.name.split(',')[0]} ${key.padEnd(14)} ${(data.rows / median).toFixed(0)} k rows/s (best ${(data.rows / least).toFixed(0)} k)`,
+      `  ${one.name.split(',')[0]} ${key.padEnd(14)} ${(data.rows / median).toFixed(0)} k rows/s (best ${(data.rows / least).toFixed(0)} k), us of processor a row: server ${used.server?.toFixed(2) ?? '?'}, client ${used.client.toFixed(2)}`,
     )
   if (result.objectsAlone)
     console.log(
