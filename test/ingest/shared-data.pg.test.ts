@@ -1,5 +1,5 @@
 import { join } from 'node:path'
-import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { createHotWriter, type HotWriter } from '../../src/hot/index.ts'
 import { type ImportReport, importFiles, previewImport } from '../../src/ingest/index.ts'
 import type { HypertableDefinition } from '../../src/schema/index.ts'
@@ -14,11 +14,6 @@ import {
 } from '../helpers/shared-data.ts'
 import { createTestHypertable, testChunks } from '../hot/create-test-hypertable.ts'
 
-/** Files of more rows run on the first server only: 4.5 of the 5 million rows are in them. */
-const bigRows = 150_000
-
-const isFirstLane = inject('postgres').lane !== 'pg15'
-
 const cases = sharedData.map((data) => ({ name: data.definition.name, data }))
 
 describe('every file of the data sets imports with the counts that their README states', () => {
@@ -31,9 +26,8 @@ describe('every file of the data sets imports with the counts that their README 
   })
   afterAll(() => test.drop())
 
-  it.for(cases)('$name', { timeout: 120_000 }, async ({ data }, { skip }) => {
+  it.for(cases)('$name', { timeout: 240_000 }, async ({ data }, { skip }) => {
     skip(!hasSharedData, sharedDataAbsent)
-    skip(data.rows > bigRows && !isFirstLane, `more than ${bigRows} rows: imported on PostgreSQL 18 only`)
     const { definition, options } = data
     await createTestHypertable(test.db, definition as HypertableDefinition)
     const files = data.files.map((file) => join(sharedDataFolder, file))
