@@ -81,7 +81,7 @@ export function show(value: unknown): string {
 }
 
 /** Throws when an answer is not the oracle's. */
-function compare(
+export function compare(
   world: World,
   definition: StoredDefinition,
   input: QueryInput,

@@ -5,6 +5,7 @@ import { directSqlSteps } from './steps/direct-sql.ts'
 import { engineSteps } from './steps/engines.ts'
 import { importSteps } from './steps/imports.ts'
 import { killSteps } from './steps/kills.ts'
+import { pagingSteps } from './steps/paging.ts'
 import { schemaSteps } from './steps/schema.ts'
 import { snapshotSteps } from './steps/snapshots.ts'
 import { transactionSteps } from './steps/transactions.ts'
@@ -23,6 +24,7 @@ export const registry: readonly StepKind<unknown>[] = [
   ...changeLogSteps,
   ...engineSteps,
   ...schemaSteps,
+  ...pagingSteps,
   ...importSteps,
   ...killSteps,
 ] as readonly StepKind<unknown>[]

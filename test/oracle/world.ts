@@ -238,9 +238,13 @@ export async function createWorld(connectionString: string): Promise<World> {
   const { rows } = await db.query(sql`select current_setting('max_prepared_transactions') <> '0'`)
   world.canPrepare = rows[0]![0] as boolean
   // two of each: the log is kept for the slower one
-  for (const consumer of ['one', 'two'])
-    for (const name of hypertableNames)
-      world.consumers.push(await CellConsumer.create(db, consumer, world.definition(name)))
+  for (const which of ['one', 'two'])
+    for (const name of hypertableNames) {
+      const consumer = await CellConsumer.create(db, which, world.definition(name))
+      // the first time a consumer reads everything: from here on it lives by the log
+      await consumer.refresh(false)
+      world.consumers.push(consumer)
+    }
   return world
 }
 

@@ -12,7 +12,7 @@ import { partitionsOf } from './direct-sql.ts'
 
 const refreshStep = defineStep({
   name: 'a consumer catches up',
-  weight: 8,
+  weight: 12,
   args: fc.record({ pick: fc.nat(7), turnsBack: fc.integer({ min: 0, max: 4 }).map((n) => n === 0) }),
   async run(world, { pick, turnsBack }) {
     await refresh(world, pick, turnsBack)
