@@ -90,10 +90,15 @@ export function createChunkManager(options: ChunkOptions): ChunkManager {
   return new PostgresChunks(options)
 }
 
+/** For so long after tries without success a call tries once: the batches of a stream would wait seconds each. */
+const heldUpForMs = 10_000
+
 class PostgresChunks implements ChunkManager {
   readonly #db: Database
   readonly #options: Required<ChunkOptions>
   readonly #maps = new Map<string, ChunkMap>()
+  /** By table, in the time of performance.now(): when making chunks was last given up. */
+  readonly #heldUpAt = new Map<string, number>()
 
   constructor(options: ChunkOptions) {
     this.#db = options.db
@@ -123,7 +128,7 @@ class PostgresChunks implements ChunkManager {
     const wanted = [...times]
     let map = await this.map(definition)
     if (isCovered(map, wanted)) return map
-    await this.#retry(`making chunks of ${definition.name}`, options, async () => {
+    const attempt = async () => {
       map = await this.map(definition, { fresh: true })
       if (isCovered(map, wanted)) return
       // Before any lock: a table at its cap is told so at once.
@@ -135,7 +140,17 @@ class PostgresChunks implements ChunkManager {
         await this.#drain(definition, wanted, options)
       }
       map = await this.map(definition, { fresh: true })
-    })
+    }
+    const heldUpAt = this.#heldUpAt.get(definition.name) ?? Number.NEGATIVE_INFINITY
+    const tries = performance.now() - heldUpAt < heldUpForMs ? 1 : this.#options.tries
+    try {
+      await this.#retry(`making chunks of ${definition.name}`, { ...options, tries }, attempt)
+      this.#heldUpAt.delete(definition.name)
+    } catch (error) {
+      if (isTidemarkError(error) && error.code === 'TM_BUSY')
+        this.#heldUpAt.set(definition.name, performance.now())
+      throw error
+    }
     return map
   }
 
@@ -234,8 +249,13 @@ class PostgresChunks implements ChunkManager {
     })
   }
 
-  #retry(what: string, options: CallOptions, attempt: () => Promise<void>): Promise<void> {
-    const { tries, random, sleep } = this.#options
+  #retry(
+    what: string,
+    options: CallOptions & { readonly tries?: number },
+    attempt: () => Promise<void>,
+  ): Promise<void> {
+    const { random, sleep } = this.#options
+    const tries = options.tries ?? this.#options.tries
     return retry(
       {
         what,
