@@ -68,7 +68,7 @@ const ledger = hypertable('oracle.ledger', {
   primaryKey: ['tag', 'num', 'time'],
   chunk: '12 hours',
   appendOnly: true,
-  maxChunks: 16,
+  maxChunks: 10,
 })
 
 const usage = hypertable('oracle.usage', {
