@@ -13,15 +13,21 @@ export const resultsDir = new URL('./results/', import.meta.url)
  * timed.
  *
  * @param {Record<string, Run | { before?: Run, run: Run, after?: Run }>} variants each gets the number of the round
- * @param {{ rounds?: number, maxMs?: number }} options `maxMs` ends the rounds early, after at least 5.
+ * @param {{ rounds?: number, maxMs?: number, spent?: Awaited<ReturnType<typeof processorTime>> }} options `maxMs` ends
+ * the rounds early, after at least 5; with `spent` each timing has the mean processor time of a run, server and client.
  * @returns {Promise<Record<string, Timing>>} milliseconds
  *
  * @typedef {(round: number) => unknown} Run
  * @typedef {{ median: number, least: number, p90: number, runs: number }} Timing
  */
-export async function interleave(variants, { rounds = 31, maxMs = 20_000 } = {}) {
+export async function interleave(variants, { rounds = 31, maxMs = 20_000, spent } = {}) {
   const names = Object.keys(variants)
   const times = Object.fromEntries(names.map((name) => [name, []]))
+  const processor = Object.fromEntries(names.map((name) => [name, 0]))
+  const total = () => {
+    const { server, client } = spent()
+    return (server ?? Number.NaN) + client
+  }
   const started = performance.now()
   for (let round = 0; round <= rounds; round++) {
     if (round > 5 && performance.now() - started > maxMs) break
@@ -30,14 +36,21 @@ export async function interleave(variants, { rounds = 31, maxMs = 20_000 } = {})
       const variant = variants[name]
       const { before, run, after } = typeof variant === 'function' ? { run: variant } : variant
       await before?.(round)
+      const usedBefore = spent ? total() : 0
       const startedAt = performance.now()
       await run(round)
       const ms = performance.now() - startedAt
+      if (spent && round > 0) processor[name] += total() - usedBefore
       await after?.(round)
       if (round > 0) times[name].push(ms)
     }
   }
-  return Object.fromEntries(names.map((name) => [name, summarize(times[name])]))
+  return Object.fromEntries(
+    names.map((name) => [
+      name,
+      { ...summarize(times[name]), ...(spent && { processorMs: processor[name] / times[name].length }) },
+    ]),
+  )
 }
 
 /** @param {number[]} list */

@@ -10,7 +10,7 @@ import { createTidemark, defineConfig, hypertable } from '../../dist/index.js'
 import { applyPartitionPolicies } from '../../dist/migrate/index.js'
 import { createCopyEncoder } from '../../dist/postgres/index.js'
 import { cpuColumns, plainTableSql, toObject } from '../cpu-table.mjs'
-import { interleave, markdownTable, ms, text } from '../harness.mjs'
+import { interleave, markdownTable, ms, processorTime, text } from '../harness.mjs'
 import { startMs, tsbsCopyText, tsbsDefaults, tsbsRows, usages } from '../tsbs.mjs'
 
 export const about = 'what change logging costs: ingest, single inserts, direct SQL, psql into the table'
@@ -42,7 +42,8 @@ export async function run({ db, connectionString, rounds = 11, quick }) {
     const chunks = createChunkManager({ db, applyPolicies: applyPartitionPolicies })
     for (const table of [logged, quiet]) await chunks.ensureChunks(table, [BigInt(startMs) * 1000n])
     await switchTriggersOff(db)
-    const context = { db, tm, connectionString, set, file, rounds }
+    const spent = await processorTime(db)
+    const context = { db, tm, connectionString, set, file, rounds, spent }
     const results = []
     for (const part of [ingest, singleInserts, directSql, psqlCopy]) {
       const found = await part(context)
@@ -60,26 +61,27 @@ export async function run({ db, connectionString, rounds = 11, quick }) {
 /** For docs/benchmarks.md. */
 export function table(results) {
   return markdownTable(
-    ['write', 'with the log, ms', 'without, ms', 'cost', 'plain table, ms'],
+    ['write', 'with the log, ms', 'without, ms', 'cost', 'cost in processor time', 'plain table, ms'],
     results.map(({ name, logged, quiet, plain }) => [
       name,
       ms(logged.median),
       ms(quiet.median),
-      percent(logged, quiet),
+      percent(logged.median, quiet.median),
+      percent(logged.processorMs, quiet.processorMs),
       plain ? ms(plain.median) : '',
     ]),
   )
 }
 
-const percent = (one, other) => `${((one.median / other.median - 1) * 100).toFixed(1)} %`
+const percent = (one, other) => (one / other > 0 ? `${((one / other - 1) * 100).toFixed(1)} %` : '')
 
 function line({ name, logged, quiet, plain }) {
   const beside = plain ? `, plain ${ms(plain.median)}` : ''
-  return `  ${name.padEnd(52)} ${ms(logged.median)} ms, without ${ms(quiet.median)} (${percent(logged, quiet)})${beside}`
+  return `  ${name.padEnd(52)} ${ms(logged.median)} ms, without ${ms(quiet.median)} (${percent(logged.median, quiet.median)}; processor ${percent(logged.processorMs, quiet.processorMs)})${beside}`
 }
 
 /** Everything that Tidemark's ingest does for the log, around the same COPY of the same bytes. */
-async function ingest({ db, set, rounds }) {
+async function ingest({ db, set, rounds, spent }) {
   const encoder = createCopyEncoder(['timestamptz', 'text', ...usages.map(() => 'float8')])
   const times = []
   for (const [at, host, values] of tsbsRows(set)) {
@@ -120,12 +122,12 @@ async function ingest({ db, set, rounds }) {
           }),
       },
     },
-    { rounds, maxMs: Number.POSITIVE_INFINITY },
+    { rounds, maxMs: Number.POSITIVE_INFINITY, spent },
   )
   return [{ name: `Tidemark's COPY into a chunk, ${times.length.toLocaleString('en')} rows`, ...times1 }]
 }
 
-async function singleInserts({ db, tm, set, rounds }) {
+async function singleInserts({ db, tm, set, rounds, spent }) {
   const calls = 200
   const rows = []
   for (const row of tsbsRows(set)) {
@@ -153,11 +155,17 @@ async function singleInserts({ db, tm, set, rounds }) {
   const compare = async (name, logged, quiet, plain) => {
     const found = await interleave(
       { logged, quiet, ...(plain && { plain }) },
-      { rounds, maxMs: Number.POSITIVE_INFINITY },
+      { rounds, maxMs: Number.POSITIVE_INFINITY, spent },
     )
-    const perCall = ([key, { median, least, p90, runs }]) => [
+    const perCall = ([key, { median, least, p90, runs, processorMs }]) => [
       key,
-      { median: median / calls, least: least / calls, p90: p90 / calls, runs },
+      {
+        median: median / calls,
+        least: least / calls,
+        p90: p90 / calls,
+        processorMs: processorMs / calls,
+        runs,
+      },
     ]
     return { name, ...Object.fromEntries(Object.entries(found).map(perCall)) }
   }
@@ -183,7 +191,7 @@ async function singleInserts({ db, tm, set, rounds }) {
   ]
 }
 
-async function directSql({ db, set, rounds }) {
+async function directSql({ db, set, rounds, spent }) {
   const rows = (set.hosts * set.days * 86_400) / set.everySeconds
   const hour = `time >= '2026-01-01T01:00Z' and time < '2026-01-01T02:00Z'`
   const compare = async (name, statement, before) => {
@@ -200,7 +208,7 @@ async function directSql({ db, set, rounds }) {
         quiet: variant('bench.quiet'),
         plain: variant('bench.plain'),
       },
-      { rounds, maxMs: Number.POSITIVE_INFINITY },
+      { rounds, maxMs: Number.POSITIVE_INFINITY, spent },
     )
     return { name, ...found }
   }
@@ -228,7 +236,7 @@ async function directSql({ db, set, rounds }) {
   ]
 }
 
-async function psqlCopy({ db, connectionString, set, file, rounds }) {
+async function psqlCopy({ db, connectionString, set, file, rounds, spent }) {
   const variant = (target) => ({
     before: () => clear(db),
     run: () => runFile('psql', psqlArguments(connectionString, target, file)),
@@ -236,7 +244,7 @@ async function psqlCopy({ db, connectionString, set, file, rounds }) {
   const rows = (set.hosts * set.days * 86_400) / set.everySeconds
   const found = await interleave(
     { logged: variant('bench.logged'), quiet: variant('bench.quiet'), plain: variant('bench.plain') },
-    { rounds, maxMs: Number.POSITIVE_INFINITY },
+    { rounds, maxMs: Number.POSITIVE_INFINITY, spent },
   )
   return [{ name: `psql \\copy into the table, ${rows.toLocaleString('en')} rows`, ...found }]
 }
