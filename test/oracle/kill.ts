@@ -6,6 +6,8 @@ import type { World } from './world.ts'
 export interface KillPlan {
   readonly afterMs: number
   readonly times: number
+  /** When the clock starts to run; default: at once. */
+  readonly begins?: Promise<void>
 }
 
 /**
@@ -23,6 +25,7 @@ export async function underFire<T>(
   })
   const outcome = Promise.allSettled([running])
   const victims: number[] = []
+  await Promise.race([plan.begins, outcome])
   for (let i = 0; i < plan.times && !isOver; i += 1) {
     await sleep(plan.afterMs)
     // materialized: PostgreSQL would ask pg_terminate_backend first, and of everybody
