@@ -8,6 +8,8 @@ import { instantText } from './instant-sql.ts'
 export interface FilterScope {
   readonly name: string
   readonly columns: Readonly<Record<string, ColumnDefinition>>
+  /** Of a hypertable: the column that it is partitioned by, which is never null. */
+  readonly time?: string
 }
 
 type Value = string | number | bigint | boolean
@@ -45,6 +47,9 @@ export function filterToSql(filter: FilterNode, scope: FilterScope): Sql {
     case 'not':
       return sql`(not ${filterToSql(filter.filter, scope)})`
     case 'isNull':
+      // PostgreSQL 15.18 prunes the default partition wrongly for `time < x and (time = y or time is not null)`;
+      // from 17 on it drops the test of a NOT NULL column before.
+      if (filter.ref.column === scope.time) return raw('false')
       return isJson(filter.ref, scope)
         ? sql`(${jsonAt(filter.ref)} is null)`
         : sql`(${identifier(filter.ref.column)} is null)`
