@@ -63,6 +63,11 @@ export interface ConvertOptions {
   readonly nullWords: readonly string[] | null
   /** For timestamptz and date. */
   readonly time: TimeReader | null
+  /**
+   * A text for a jsonb column is a JSON string, as a field of an NDJSON object is; otherwise it is JSON text, as in CSV.
+   * Default false.
+   */
+  readonly stringsAreJson?: boolean
 }
 
 /**
@@ -102,7 +107,11 @@ export function createConvert(
   }
 
   return (value) => {
-    if (typeof value === 'string') return convertString(value)
+    if (typeof value === 'string') {
+      const isJsonString =
+        options.stringsAreJson === true && column.type === 'jsonb' && !userWords?.has(value)
+      return isJsonString ? toStoredJson(value, context) : convertString(value)
+    }
     if (value === null || value === undefined) return null
     return convertTyped(value)
   }

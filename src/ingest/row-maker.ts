@@ -133,7 +133,11 @@ function createCell(
   }
   const convert = createConvert(
     declared,
-    { nullWords: plan.nullWords, time: time ?? new TimeReader('iso', zone) },
+    {
+      nullWords: plan.nullWords,
+      time: time ?? new TimeReader('iso', zone),
+      stringsAreJson: plan.format === 'ndjson' && source.kind === 'field',
+    },
     context,
   )
   const cell = {
