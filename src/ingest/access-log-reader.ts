@@ -1,6 +1,5 @@
 import { LineSplitter } from './line-splitter.ts'
 import type { RecordSink } from './record-sink.ts'
-import type { TextBlock } from './text-blocks.ts'
 
 /** The fields of the combined log of Apache and NGINX, in order. `-` is null. */
 export const accessLogFields = [
@@ -51,28 +50,8 @@ export function isAccessLogLine(line: string): boolean {
 }
 
 /** The combined log, and the common log, which ends before the referer. */
-export class AccessLogReader {
-  readonly #sink: RecordSink
-  readonly #lines: LineSplitter
-
-  constructor(maxRecordBytes: number, sink: RecordSink) {
-    this.#sink = sink
-    this.#lines = new LineSplitter(maxRecordBytes, sink, (...line) => this.#readLine(...line))
-  }
-
-  get isBytes(): boolean {
-    return this.#lines.isBytes
-  }
-
-  push(block: TextBlock): void {
-    this.#lines.push(block)
-  }
-
-  end(): void {
-    this.#lines.end()
-  }
-
-  #readLine(source: string, line: number, text: string, from: number, to: number): void {
+export function accessLogReader(maxRecordBytes: number, sink: RecordSink): LineSplitter {
+  return new LineSplitter(maxRecordBytes, sink, (source, line, text, from, to) => {
     const match = combined.exec(source)
     if (!match) {
       const quotes = source.split('"').length - 1
@@ -80,7 +59,7 @@ export class AccessLogReader {
         quotes % 2 === 1
           ? 'the line does not have the form of the combined log: a quote is not closed'
           : 'the line does not have the form of the combined log'
-      this.#sink.bad('log_line', { message, field: null, value: null }, line, text, from, to)
+      sink.bad('log_line', { message, field: null, value: null }, line, text, from, to)
       return
     }
     const request = unescapeQuotes(match[5]!)
@@ -89,7 +68,7 @@ export class AccessLogReader {
     const isRequest = parts.length >= 2 && /^[A-Z]+$/.test(parts[0]!)
     const last = parts[parts.length - 1]!
     const hasProtocol = isRequest && parts.length >= 3 && last.startsWith('HTTP/')
-    this.#sink.record(
+    sink.record(
       [
         match[1],
         dash(match[2]),
@@ -109,7 +88,7 @@ export class AccessLogReader {
       from,
       to,
     )
-  }
+  })
 }
 
 function dash(text: string | undefined): string | null {

@@ -1,7 +1,8 @@
-import { AccessLogReader } from './access-log-reader.ts'
+import { accessLogReader } from './access-log-reader.ts'
 import { CsvReader } from './csv-reader.ts'
-import { NdjsonReader } from './ndjson-reader.ts'
-import { type ImportPlan, toJsonFields } from './plan.ts'
+import { toJsonFields } from './json-paths.ts'
+import { ndjsonReader } from './ndjson-reader.ts'
+import type { ImportPlan } from './plan.ts'
 import type { RecordSink } from './record-sink.ts'
 import type { TextBlock } from './text-blocks.ts'
 
@@ -16,20 +17,9 @@ export interface TextReader {
 export function createReader(plan: ImportPlan, sink: RecordSink): TextReader {
   const { maxRecordBytes, keepBlankLines, separator, format, hasPrefix, header } = plan
   if (format === 'ndjson')
-    return new NdjsonReader({ fields: toJsonFields(plan), hasPrefix, maxRecordBytes }, sink)
-  if (format === 'access-log') return new AccessLogReader(maxRecordBytes, sink)
+    return ndjsonReader({ fields: toJsonFields(plan), hasPrefix, maxRecordBytes }, sink)
+  if (format === 'access-log') return accessLogReader(maxRecordBytes, sink)
   const reader = new CsvReader({ separator: separator!, maxRecordBytes, keepBlankLines }, sink)
   if (header) reader.skipFirst()
   return reader
-}
-
-/** Positions of the fields that columns are made of. */
-export function usedFields(plan: ImportPlan): number[] {
-  const used = new Set<number>()
-  for (const { source } of plan.columns) {
-    if (source.kind === 'field') used.add(source.index)
-    if (source.kind === 'assembled')
-      for (const part of source.parts) if (typeof part === 'number') used.add(part)
-  }
-  return [...used].sort((a, b) => a - b)
 }

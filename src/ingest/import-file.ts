@@ -4,7 +4,7 @@ import type { Database } from '../postgres/index.ts'
 import type { CanonicalValue, StoredDefinition } from '../schema/index.ts'
 import { isTidemarkError, TidemarkError } from '../util/errors.ts'
 import type { ColumnNotes } from './convert.ts'
-import { createReader, usedFields } from './create-reader.ts'
+import { createReader } from './create-reader.ts'
 import { CsvLane } from './csv-lane.ts'
 import { CsvReader } from './csv-reader.ts'
 import {
@@ -25,7 +25,8 @@ import {
   resolveImportOptions,
 } from './options.ts'
 import { ParquetLane } from './parquet-lane.ts'
-import { type ImportPlan, planImport } from './plan.ts'
+import { type ImportPlan, usedFields } from './plan.ts'
+import { planImport } from './plan-import.ts'
 import type { DeadReason } from './reasons.ts'
 import type { BadDetail, RecordSink } from './record-sink.ts'
 import { RowMaker } from './row-maker.ts'

@@ -1,6 +1,5 @@
 import { LineSplitter } from './line-splitter.ts'
 import type { RecordSink } from './record-sink.ts'
-import type { TextBlock } from './text-blocks.ts'
 
 /** A number literal that a JavaScript number would change: `"properties.id": 9007199254740993`. */
 export class ExactNumber {
@@ -61,33 +60,12 @@ export interface NdjsonDialect {
 }
 
 /** One JSON object a line. */
-export class NdjsonReader {
-  readonly #dialect: NdjsonDialect
-  readonly #sink: RecordSink
-  readonly #lines: LineSplitter
-
-  constructor(dialect: NdjsonDialect, sink: RecordSink) {
-    this.#dialect = dialect
-    this.#sink = sink
-    this.#lines = new LineSplitter(dialect.maxRecordBytes, sink, (...line) => this.#readLine(...line))
-  }
-
-  get isBytes(): boolean {
-    return this.#lines.isBytes
-  }
-
-  push(block: TextBlock): void {
-    this.#lines.push(block)
-  }
-
-  end(): void {
-    this.#lines.end()
-  }
-
-  #readLine(source: string, line: number, text: string, from: number, to: number): void {
+export function ndjsonReader(dialect: NdjsonDialect, sink: RecordSink): LineSplitter {
+  const { fields, hasPrefix, maxRecordBytes } = dialect
+  return new LineSplitter(maxRecordBytes, sink, (source, line, text, from, to) => {
     let json = source
     let prefix: string | null = null
-    if (this.#dialect.hasPrefix) {
+    if (hasPrefix) {
       const brace = json.indexOf('{')
       if (brace > 0) {
         prefix = json.slice(0, brace).trim()
@@ -99,20 +77,19 @@ export class NdjsonReader {
       value = parseExactJson(json)
     } catch (error) {
       const message = `the line is not JSON: ${(error as Error).message.slice(0, 200)}`
-      this.#sink.bad('json', { message, field: null, value: null }, line, text, from, to)
+      sink.bad('json', { message, field: null, value: null }, line, text, from, to)
       return
     }
     if (typeof value !== 'object' || value === null || Array.isArray(value)) {
       const found = value === null ? 'null' : Array.isArray(value) ? 'an array' : `a ${typeof value}`
       const message = `the line is ${found}, not an object`
-      this.#sink.bad('json', { message, field: null, value: null }, line, text, from, to)
+      sink.bad('json', { message, field: null, value: null }, line, text, from, to)
       return
     }
-    const wanted = this.#dialect.fields
-    const fields: unknown[] = new Array(wanted.length)
-    for (let i = 0; i < wanted.length; i++) {
-      const field = wanted[i]!
-      fields[i] =
+    const values: unknown[] = new Array(fields.length)
+    for (let i = 0; i < fields.length; i++) {
+      const field = fields[i]!
+      values[i] =
         field.kind === 'path'
           ? atPath(value, field.path)
           : field.kind === 'prefix'
@@ -121,8 +98,8 @@ export class NdjsonReader {
               ? value
               : undefined
     }
-    this.#sink.record(fields, line, text, from, to)
-  }
+    sink.record(values, line, text, from, to)
+  })
 }
 
 export function atPath(value: unknown, path: readonly string[]): unknown {

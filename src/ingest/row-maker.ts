@@ -11,8 +11,9 @@ import {
 } from '../time/index.ts'
 import { TidemarkError } from '../util/errors.ts'
 import { type ColumnNotes, type Convert, type ConvertContext, createConvert, refused } from './convert.ts'
-import { type ImportPlan, sourceText } from './plan.ts'
+import type { ImportPlan } from './plan.ts'
 import type { DeadReason } from './reasons.ts'
+import { sourceText } from './source-text.ts'
 import { TimeReader } from './time-format.ts'
 
 /** Why the last record was refused. */

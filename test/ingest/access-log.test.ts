@@ -1,9 +1,9 @@
 import { describe, expect, it } from 'vitest'
-import { AccessLogReader, accessLogFields, isAccessLogLine } from '../../src/ingest/access-log-reader.ts'
+import { accessLogFields, accessLogReader, isAccessLogLine } from '../../src/ingest/access-log-reader.ts'
 
 function read(line: string): Record<string, unknown> | string {
   let answer: Record<string, unknown> | string = 'nothing'
-  const reader = new AccessLogReader(10_000, {
+  const reader = accessLogReader(10_000, {
     record(fields) {
       answer = Object.fromEntries(accessLogFields.map((name, i) => [name, fields[i]]))
     },
