@@ -261,6 +261,7 @@ describe('dead letters', () => {
     expect(rows).toEqual([['stopped', 30n, 10n]])
     const report = await importFile({ ...request, options: { maxDead: 1000, batchRows: 10 } })
     expect(report).toMatchObject({ isResumed: true, records: 100, rows: 75, dead: 25, inserted: 45 })
+    expect(report.recordsThisRun).toBe(60)
     expect(await one('select count(*) from import.cpu')).toBe(75)
   })
 

@@ -135,9 +135,10 @@ export function drawImportPlan(file: string, plan: ImportPlan): string[] {
 }
 
 export function drawImportReport(report: ImportReport): string[] {
-  const rate = report.elapsedMs > 0 ? report.records / (report.elapsedMs / 1000) : 0
+  const rate = report.elapsedMs > 0 ? report.recordsThisRun / (report.elapsedMs / 1000) : 0
+  const resumed = report.isResumed ? ` (resumed with ${formatNumber(report.recordsThisRun)} left)` : ''
   const lines = [
-    `${pc.green('✓')} ${report.file}: ${formatNumber(report.rows)} rows into ${report.dataset}${report.isResumed ? ' (resumed)' : ''}, ` +
+    `${pc.green('✓')} ${report.file}: ${formatNumber(report.rows)} rows into ${report.dataset}${resumed}, ` +
       `${formatBytes(report.bytes)} in ${formatDuration(report.elapsedMs)}, ${formatNumber(Math.round(rate))} rows/s`,
   ]
   if (report.ignored > 0) lines.push(`  ${formatNumber(report.ignored)} rows were there already`)

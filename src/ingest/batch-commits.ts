@@ -1,0 +1,190 @@
+import type { BatchInsert, BatchWriter, WrittenCounts } from '../hot/index.ts'
+import type { CanonicalValue, StoredDefinition } from '../schema/index.ts'
+import { isTidemarkError, type TidemarkError } from '../util/errors.ts'
+import type { DeadLimit } from './dead-limit.ts'
+import type { Batch, MakeRow } from './import-batch.ts'
+import { commitBatch, type DeadLetter, type ImportClaim } from './ledger.ts'
+import type { ResolvedImportOptions } from './options.ts'
+import { showJson } from './record-batches.ts'
+
+/** Rows of a batch that a constraint may refuse; with more the import stops with the constraint's error. */
+const maxRefusedRows = 100
+
+/** Rolls back what was only tried. */
+class ProbePassed extends Error {}
+
+function isConstraint(error: unknown): error is TidemarkError {
+  return isTidemarkError(error) && error.code === 'TM_CONSTRAINT'
+}
+
+export interface BatchCommitsOptions {
+  readonly writer: BatchWriter
+  readonly definition: StoredDefinition
+  readonly file: string
+  readonly claim: ImportClaim
+  readonly rules: Pick<ResolvedImportOptions, 'onConflict' | 'strict'>
+  /** Batches that are written at the same time. */
+  readonly connections: number
+  readonly deadLimit: DeadLimit
+  readonly makeRow: MakeRow
+  readonly signal: AbortSignal
+}
+
+/** Writes batches, several at once, each with its place in the ledger in one transaction. */
+export class BatchCommits {
+  readonly #options: BatchCommitsOptions
+  readonly #ready: Batch[] = []
+  readonly #inFlight = new Set<Promise<void>>()
+  #failure: { readonly error: unknown } | null = null
+  #rows: number
+  #dead: number
+  #inserted = 0
+  #updated = 0
+  #ignored = 0
+
+  constructor(options: BatchCommitsOptions) {
+    this.#options = options
+    this.#rows = options.claim.rows
+    this.#dead = options.claim.dead
+  }
+
+  /** Rows and dead letters that are committed, with those of earlier runs. */
+  get committed(): { readonly rows: number; readonly dead: number } {
+    return { rows: this.#rows, dead: this.#dead }
+  }
+
+  /** Of this run alone: what became of its rows in the table. */
+  get written(): WrittenCounts {
+    return { inserted: this.#inserted, updated: this.#updated, ignored: this.#ignored }
+  }
+
+  add(batch: Batch): void {
+    this.#ready.push(batch)
+  }
+
+  /** Starts what is ready; true when there is room for more (`untilEmpty`: when nothing is left). */
+  start(untilEmpty: boolean): boolean {
+    this.assertGoing()
+    while (this.#ready.length > 0 && this.#inFlight.size < this.#options.connections)
+      this.#start(this.#ready.shift()!)
+    return this.#ready.length === 0 && (!untilEmpty || this.#inFlight.size === 0)
+  }
+
+  /** Resolves when one of those under way has ended. */
+  async next(): Promise<void> {
+    await Promise.race(this.#inFlight)
+  }
+
+  /** Throws what a batch has failed with. */
+  assertGoing(): void {
+    if (this.#failure) throw this.#failure.error
+  }
+
+  /** Waits for what is under way, whatever becomes of it: an import that failed leaves nothing running. */
+  async settle(): Promise<void> {
+    await Promise.allSettled(this.#inFlight)
+  }
+
+  #start(batch: Batch): void {
+    const work = this.#write(batch)
+      .catch((error: unknown) => {
+        this.#failure ??= { error }
+      })
+      .finally(() => {
+        this.#inFlight.delete(work)
+      })
+    this.#inFlight.add(work)
+  }
+
+  async #write(batch: Batch): Promise<void> {
+    const open = batch.open!
+    batch.open = null
+    const { signal, rules } = this.#options
+    try {
+      await this.#commit(batch, batch.rows.length, batch.dead, (inTransaction) =>
+        open.commit({ inTransaction, signal }),
+      )
+    } catch (error) {
+      if (!isConstraint(error) || rules.strict) throw error
+      const { rows, dead } = await this.#withoutRefused(batch, error)
+      await this.#commit(batch, rows.length, dead, (inTransaction) => this.#insert(rows, inTransaction))
+    } finally {
+      open.release()
+    }
+  }
+
+  async #commit(
+    batch: Batch,
+    rows: number,
+    dead: readonly DeadLetter[],
+    write: (inTransaction: BatchInsert['inTransaction']) => Promise<WrittenCounts>,
+  ): Promise<void> {
+    const { definition, file, claim } = this.#options
+    const written = await write((connection) =>
+      commitBatch(connection, definition.name, file, claim, batch.number, rows, dead),
+    )
+    this.#inserted += written.inserted
+    this.#updated += written.updated
+    this.#ignored += written.ignored
+    this.#rows += rows
+    this.#dead += dead.length
+  }
+
+  #insert(
+    rows: readonly CanonicalValue[][],
+    inTransaction: BatchInsert['inTransaction'],
+  ): Promise<WrittenCounts> {
+    const { writer, definition, rules, signal } = this.#options
+    return writer.insertBatch({ definition, rows, onConflict: rules.onConflict, inTransaction, signal })
+  }
+
+  /**
+   * The batch with the rows that a constraint of the table refuses as dead letters. They are found by halving, in
+   * transactions that are rolled back: some 2 * log2(batchRows) for each, so only for a few in a batch.
+   */
+  async #withoutRefused(
+    batch: Batch,
+    error: TidemarkError,
+  ): Promise<{ readonly rows: CanonicalValue[][]; readonly dead: readonly DeadLetter[] }> {
+    const rows = batch.rows.all(this.#options.makeRow)
+    const { lines } = batch.rows
+    const refusals = new Map<number, string>()
+    const search = async (from: number, to: number): Promise<void> => {
+      const problem = await this.#probe(rows.slice(from, to))
+      if (problem === null) return
+      if (to - from === 1) {
+        refusals.set(from, problem.message)
+        if (refusals.size > maxRefusedRows) throw error
+        return
+      }
+      const middle = (from + to) >> 1
+      await search(from, middle)
+      await search(middle, to)
+    }
+    await search(0, rows.length)
+    const letters = [...refusals].map(
+      ([index, message]): DeadLetter => ({
+        line: lines[index]!,
+        column: null,
+        value: null,
+        reason: 'constraint',
+        message,
+        raw: showJson(rows[index]),
+      }),
+    )
+    const tooMany = this.#options.deadLimit.add(letters, null)
+    if (tooMany) throw tooMany
+    return { rows: rows.filter((_, index) => !refusals.has(index)), dead: [...batch.dead, ...letters] }
+  }
+
+  /** What a constraint says to the rows; they are not written. */
+  async #probe(rows: readonly CanonicalValue[][]): Promise<TidemarkError | null> {
+    try {
+      await this.#insert(rows, () => Promise.reject(new ProbePassed()))
+    } catch (error) {
+      if (isConstraint(error)) return error
+      if (!(error instanceof ProbePassed)) throw error
+    }
+    return null
+  }
+}

@@ -1,0 +1,175 @@
+import type { OpenBatch } from '../hot/index.ts'
+import type { ParquetBatch } from '../lake/index.ts'
+import type { TidemarkError } from '../util/errors.ts'
+import type { CsvLane } from './csv-lane.ts'
+import type { DeadLimit } from './dead-limit.ts'
+import { type Batch, BatchRows } from './import-batch.ts'
+import { type DeadLetter, type ImportClaim, maxDeadRaw } from './ledger.ts'
+import type { ParquetLane } from './parquet-lane.ts'
+import type { ImportPlan } from './plan.ts'
+import type { DeadReason } from './reasons.ts'
+import type { BadDetail, RecordSink } from './record-sink.ts'
+import type { RowMaker } from './row-maker.ts'
+import { decodeLossy } from './text-blocks.ts'
+
+export interface RecordBatchesOptions {
+  readonly plan: ImportPlan
+  readonly claim: ImportClaim
+  readonly maker: RowMaker
+  /** The short way of CSV lines, where there is one. */
+  readonly lane: CsvLane | null
+  readonly deadLimit: DeadLimit
+  readonly openBatch: () => OpenBatch
+  /** A batch is whole and has to be written. */
+  readonly onBatch: (batch: Batch) => void
+}
+
+/**
+ * Makes rows and dead letters of records and cuts them into batches. Batches are numbered by records, so that a later
+ * run cuts the file at the same places; those that an earlier run has committed are only counted.
+ */
+export class RecordBatches implements RecordSink {
+  readonly #options: RecordBatchesOptions
+  #batch: Batch | null = null
+  #records = 0
+  #recordsThisRun = 0
+  #halt: TidemarkError | null = null
+  /** Whether the text that is read now is bytes (see TextBlock). */
+  isBytes: () => boolean = () => false
+
+  constructor(options: RecordBatchesOptions) {
+    this.#options = options
+  }
+
+  get records(): number {
+    return this.#records
+  }
+
+  /** Without those that an earlier run has committed. */
+  get recordsThisRun(): number {
+    return this.#recordsThisRun
+  }
+
+  /** Why reading has ended early: the batches before are written, the open one is not. */
+  get halt(): TidemarkError | null {
+    return this.#halt
+  }
+
+  get isEnough(): boolean {
+    if (this.#halt !== null) return true
+    const { limit } = this.#options.plan
+    return limit !== null && this.#records >= limit
+  }
+
+  record(fields: readonly unknown[], line: number, text: string, from: number, to: number): void {
+    const batch = this.#open()
+    if (batch === null) return
+    if (!batch.isCommitted) {
+      const { maker, plan } = this.#options
+      const row = maker.make(fields, line)
+      if (row !== null) {
+        batch.open!.add(row)
+        batch.rows.push(row, line)
+      } else {
+        const { reason, message, column, value } = maker.problem
+        const raw = text === '' ? showFields(plan.fields, fields) : this.#raw(text, from, to)
+        this.#refuse(batch, { line, column, value, reason, message, raw })
+      }
+    }
+    this.#count(batch)
+  }
+
+  line(line: number, text: string, from: number, to: number): boolean {
+    const { lane } = this.#options
+    if (lane === null) return false
+    const batch = this.#open()
+    if (batch === null) return true
+    if (!batch.isCommitted) {
+      if (!lane.read(text, from, to)) return false
+      batch.open!.addSlots(lane.slots)
+      batch.rows.pushFrom(text, line, from, to)
+    }
+    this.#count(batch)
+    return true
+  }
+
+  /** The short way of a row of Parquet; false when it has to go the long way. */
+  parquetRow(lane: ParquetLane, columns: ParquetBatch['columns'], row: number): boolean {
+    const batch = this.#open()
+    if (batch === null) return true
+    if (!batch.isCommitted) {
+      if (!lane.read(columns, row)) return false
+      batch.open!.addSlots(lane.slots)
+      batch.rows.pushFrom(columns, this.#records + 1, row, row)
+    }
+    this.#count(batch)
+    return true
+  }
+
+  bad(reason: DeadReason, detail: BadDetail, line: number, text: string, from: number, to: number): void {
+    const batch = this.#open()
+    if (batch === null) return
+    if (!batch.isCommitted) {
+      const { columns } = this.#options.plan
+      const column =
+        detail.field === null
+          ? null
+          : (columns.find(({ source }) => source.kind === 'field' && source.index === detail.field)?.column ??
+            null)
+      const { message, value } = detail
+      this.#refuse(batch, { line, column, value, reason, message, raw: this.#raw(text, from, to) })
+    }
+    this.#count(batch)
+  }
+
+  /** The file is at its end: the last batch is not full. */
+  end(): void {
+    if (this.#batch) this.#close(this.#batch)
+  }
+
+  #open(): Batch | null {
+    if (this.isEnough) return null
+    if (this.#batch === null) {
+      const { claim, openBatch } = this.#options
+      const number = Math.floor(this.#records / claim.batchRows)
+      const isCommitted = claim.committed.has(number)
+      const open = isCommitted ? null : openBatch()
+      this.#batch = { number, isCommitted, records: 0, open, rows: new BatchRows(), dead: [] }
+    }
+    return this.#batch
+  }
+
+  #count(batch: Batch): void {
+    this.#records++
+    if (!batch.isCommitted) this.#recordsThisRun++
+    if (++batch.records >= this.#options.claim.batchRows) this.#close(batch)
+  }
+
+  #close(batch: Batch): void {
+    // the open batch of an import that has ended is not written
+    if (this.#halt !== null) return
+    this.#batch = null
+    if (!batch.isCommitted) this.#options.onBatch(batch)
+  }
+
+  #raw(text: string, from: number, to: number): string {
+    // a cut piece must not keep the whole block alive
+    const raw = text.slice(from, Math.min(to, from + maxDeadRaw + 1))
+    return this.isBytes() ? decodeLossy(raw) : Buffer.from(raw).toString()
+  }
+
+  #refuse(batch: Batch, letter: DeadLetter): void {
+    batch.dead.push(letter)
+    this.#halt = this.#options.deadLimit.add([letter], this.#records + 1)
+  }
+}
+
+function showFields(names: readonly string[], fields: readonly unknown[]): string {
+  const entries = names.flatMap((name, i) => (fields[i] === undefined ? [] : [[name, fields[i]] as const]))
+  return showJson(Object.fromEntries(entries))
+}
+
+/** JSON for a person: a bigint as its digits. */
+export function showJson(value: unknown): string {
+  return JSON.stringify(value, (_key, inner) => (typeof inner === 'bigint' ? String(inner) : inner))
+}
