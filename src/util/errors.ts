@@ -196,6 +196,20 @@ export const errorRegistry = {
     (p) => `${p.file}: ${p.problem}; ${p.todo}`,
   ),
   // over HTTP
+  TM_COLD: define<{ table: string; what: string; todo: string }>(
+    409,
+    false,
+    'A write would touch rows that are in the lake, and this way of writing cannot see them.',
+    'Write through the API (tm.upsert, tm.update, tm.delete), or thaw the chunk first.',
+    (p) => `${p.what} in ${p.table}: rows of it are in the lake, where SQL does not see them; ${p.todo}`,
+  ),
+  TM_LAKE: define<{ what: string; problem: string; todo: string }>(
+    500,
+    true,
+    'A file of the lake cannot be written, read or trusted.',
+    'Do what the message says; nothing has been lost, rows stay where they were.',
+    (p) => `${p.what}: ${p.problem}; ${p.todo}`,
+  ),
   TM_BODY: define<{ problem: string; todo: string }>(
     400,
     false,

@@ -1,0 +1,129 @@
+import { mkdirSync } from 'node:fs'
+import { createRequire } from 'node:module'
+import { availableParallelism, totalmem } from 'node:os'
+import type { DuckDBConnection, DuckDBInstance, DuckDBValue } from '@duckdb/node-api'
+import { TidemarkError } from '../util/errors.ts'
+import { printSql, type Sql } from '../util/sql.ts'
+
+export interface DuckDBOptions {
+  /** Bytes that queries may hold; beyond it they spill to `temporaryDir`. Default: a quarter of the machine's memory. */
+  readonly memoryBytes?: number
+  /** Default: the machine's cores. */
+  readonly threads?: number
+  /** Where it spills; made when it is not there. Default: it does not, and a query that needs more fails. */
+  readonly temporaryDir?: string
+}
+
+export interface DuckDBAnswer {
+  /**
+   * One array a row. Integers of 64 bits and more bigint, smaller ones and floats number, DECIMAL its decimal string, TIMESTAMPTZ
+   * and TIMESTAMP bigint microseconds, DATE `YYYY-MM-DD`, UUID string, BLOB Uint8Array, LIST array, SQL NULL null.
+   */
+  readonly rows: readonly (readonly unknown[])[]
+}
+
+/** An embedded DuckDB in memory. It starts when it is first asked; it can read files, and is asked only what src/lake writes. */
+export interface DuckDB {
+  /** Runs one statement; `signal` interrupts it. Statements run at once, each on a connection of its own. */
+  query(statement: Sql, signal: AbortSignal | null): Promise<DuckDBAnswer>
+  /** Lends a connection, for appenders, streams and temporary tables; temporary tables have to be dropped by the caller. */
+  withConnection<T>(signal: AbortSignal | null, use: (connection: DuckDBConnection) => Promise<T>): Promise<T>
+  close(): Promise<void>
+}
+
+/**
+ * @example
+ * const duckdb = createDuckDB({ threads: 2 })
+ * const { rows } = await duckdb.query(sql`select sum(x) from range(${10}::bigint) t(x)`, null) // [[45n]]
+ */
+export function createDuckDB(options: DuckDBOptions = {}): DuckDB {
+  let starting: Promise<DuckDBInstance> | null = null
+  let closed = false
+  const idle: DuckDBConnection[] = []
+  const lent = new Set<Promise<unknown>>()
+
+  async function start(): Promise<DuckDBInstance> {
+    // 70 MB of native code: loaded when something is cold, not with the library
+    const { DuckDBInstance } = createRequire(import.meta.url)(
+      '@duckdb/node-api',
+    ) as typeof import('@duckdb/node-api')
+    if (options.temporaryDir !== undefined) mkdirSync(options.temporaryDir, { recursive: true })
+    const instance = await DuckDBInstance.create(':memory:', {
+      threads: String(options.threads ?? availableParallelism()),
+      memory_limit: `${Math.floor((options.memoryBytes ?? totalmem() / 4) / 1024)}KiB`,
+      temp_directory: options.temporaryDir ?? '',
+    })
+    const connection = await instance.connect()
+    // the machine's zone must never decide; as an option above it is refused
+    await connection.run("set global TimeZone = 'UTC'")
+    connection.closeSync()
+    return instance
+  }
+
+  async function lend<T>(
+    signal: AbortSignal | null,
+    use: (connection: DuckDBConnection) => Promise<T>,
+  ): Promise<T> {
+    if (closed) throw new TidemarkError('TM_CONFIG', { path: 'duckdb', problem: 'it is closed' })
+    if (signal?.aborted) throw reasonOf(signal)
+    starting ??= start()
+    const connection = idle.pop() ?? (await (await starting).connect())
+    const stop = (): void => connection.interrupt()
+    signal?.addEventListener('abort', stop, { once: true })
+    try {
+      return await use(connection)
+    } catch (error) {
+      if (signal?.aborted) throw reasonOf(signal, error)
+      throw error
+    } finally {
+      signal?.removeEventListener('abort', stop)
+      if (closed) connection.closeSync()
+      else idle.push(connection)
+    }
+  }
+
+  function withConnection<T>(
+    signal: AbortSignal | null,
+    use: (connection: DuckDBConnection) => Promise<T>,
+  ): Promise<T> {
+    const work = lend(signal, use)
+    const forget = (): void => {
+      lent.delete(work)
+    }
+    lent.add(work)
+    work.then(forget, forget)
+    return work
+  }
+
+  return {
+    withConnection,
+    query: (statement, signal) =>
+      withConnection(signal, async (connection) => {
+        const { text, values } = printSql(statement)
+        const reader = await connection.runAndReadAll(text, values as DuckDBValue[])
+        return { rows: reader.getRows().map((row) => row.map(plainValue)) }
+      }),
+    async close() {
+      closed = true
+      await Promise.allSettled(lent)
+      for (const connection of idle.splice(0)) connection.closeSync()
+      if (starting) (await starting).closeSync()
+    },
+  }
+}
+
+function reasonOf(signal: AbortSignal, cause?: unknown): Error {
+  const reason: unknown = signal.reason
+  return reason instanceof TidemarkError
+    ? reason
+    : new TidemarkError('TM_CANCELLED', { what: 'the query' }, { cause })
+}
+
+/** DuckDB's own value objects made plain; see `DuckDBAnswer`. */
+export function plainValue(value: unknown): unknown {
+  if (typeof value !== 'object' || value === null) return value
+  if ('micros' in value) return (value as { micros: bigint }).micros
+  if ('items' in value) return (value as { items: readonly unknown[] }).items.map(plainValue)
+  if ('bytes' in value) return (value as { bytes: Uint8Array }).bytes
+  return String(value)
+}
