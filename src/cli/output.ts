@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto'
+import { inspect } from 'node:util'
 import pc from 'picocolors'
 import { isTidemarkError, TidemarkError } from '../util/errors.ts'
 import { toJsonText } from '../util/json.ts'
@@ -37,6 +38,7 @@ export function reportError(error: unknown, isJson: boolean): number {
   } else {
     process.stderr.write(`${pc.red(known.code)} ${known.message}\n`)
   }
-  if (known.code === 'TM_INTERNAL') process.stderr.write(`${(error as Error)?.stack ?? String(error)}\n`)
+  // with its cause: nobody else will see it
+  if (known.code === 'TM_INTERNAL') process.stderr.write(`${inspect(error)}\n`)
   return known.status >= 400 && known.status < 500 ? 2 : 1
 }

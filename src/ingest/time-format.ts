@@ -238,6 +238,9 @@ const tokens: Readonly<Record<string, string>> = {
 }
 const tokenForm = /YYYY|MMM|MM|M|DD|D|HH|H|hh|h|mm|ss|SSS|A|Z|\[[^\]]*\]|[\s\S]/g
 
+/** What is wrong with a pattern. */
+class PatternProblem extends Error {}
+
 /** The message of what is wrong with a pattern, or null. */
 export function problemOfTimeFormat(format: string): string | null {
   if ((namedTimeFormats as readonly string[]).includes(format)) return null
@@ -245,7 +248,8 @@ export function problemOfTimeFormat(format: string): string | null {
     compilePattern(format)
     return null
   } catch (error) {
-    return (error as Error).message
+    if (error instanceof PatternProblem) return error.message
+    throw error
   }
 }
 
@@ -260,12 +264,12 @@ function compilePattern(pattern: string): Parse {
     const part = tokens[token]
     if (part !== undefined) {
       const group = /<(\w+)>/.exec(part)![1]!
-      if (seen.has(group)) throw new Error(`"${token}" stands twice`)
+      if (seen.has(group)) throw new PatternProblem(`"${token}" stands twice`)
       seen.add(group)
       source += part
     } else if (token === ' ') source += '\\s+'
     else if (/[A-Za-z]/.test(token) && !token.startsWith('['))
-      throw new Error(`"${token}" is no token; put text into brackets: [${token}]`)
+      throw new PatternProblem(`"${token}" is no token; put text into brackets: [${token}]`)
     else
       source += (token.startsWith('[') && token.length > 1 ? token.slice(1, -1) : token).replace(
         /[\\^$.*+?()[\]{}|/-]/g,
@@ -273,8 +277,8 @@ function compilePattern(pattern: string): Parse {
       )
   }
   if (!seen.has('year') || !(seen.has('month') || seen.has('monthName')) || !seen.has('day'))
-    throw new Error('a pattern needs year, month and day (YYYY, MM or MMM, DD)')
-  if (seen.has('hour12') && !seen.has('half')) throw new Error('hh needs A (AM or PM)')
+    throw new PatternProblem('a pattern needs year, month and day (YYYY, MM or MMM, DD)')
+  if (seen.has('hour12') && !seen.has('half')) throw new PatternProblem('hh needs A (AM or PM)')
   const form = new RegExp(`^${source}$`)
   return (text, into) => {
     const groups = form.exec(text)?.groups

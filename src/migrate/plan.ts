@@ -1,7 +1,7 @@
 import { findHypertable, findTriggerProblems } from '../changelog/index.ts'
 import { type Connection, type Database, sqlstateOf } from '../postgres/index.ts'
 import { decodeDefinition, type StoredDefinition, type ViewDefinition } from '../schema/index.ts'
-import { TidemarkError } from '../util/errors.ts'
+import { isTidemarkError, TidemarkError } from '../util/errors.ts'
 import { identifier, quoteLiteral, raw, sql } from '../util/sql.ts'
 import { findUnguarded, guardSql } from './append-only.ts'
 import { diffRelation } from './diff.ts'
@@ -93,6 +93,7 @@ function readStored(entry: CatalogEntry): StoredDefinition | null {
   try {
     return decodeDefinition(entry.definition)
   } catch (error) {
+    if (isTidemarkError(error)) throw error
     throw new TidemarkError(
       'TM_MIGRATION',
       {

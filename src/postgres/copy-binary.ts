@@ -1,3 +1,5 @@
+import { unreachable } from '../util/unreachable.ts'
+
 /**
  * COPY … FROM STDIN (FORMAT binary): rows become the bytes that the server reads without parsing. Made once per list
  * of columns; writes into large buffers without an allocation per row, and the buffers are used again.
@@ -551,7 +553,7 @@ class BinaryCopyEncoder implements CopyEncoder {
             at += 6
             break
           default:
-            throw new TypeError(`column ${i + 1} takes no number in its slot`)
+            unreachable(`column ${i + 1} takes no number in its slot`)
         }
         continue
       }

@@ -1,4 +1,5 @@
 import { compareText, type ResultType } from '../aggregate/index.ts'
+import { unreachable } from '../util/unreachable.ts'
 
 /**
  * Values inside the query engine, by type: how they compare, when two are the same group. Their forms are those of
@@ -115,7 +116,7 @@ export function compareValues(type: ResultType, a: unknown, b: unknown): number 
     case 'histogram':
     case 'jsonb':
       // parse.ts lets neither be compared, ordered by or grouped by.
-      throw new Error(`${type} has no order`)
+      return unreachable(`${type} has no order`)
   }
 }
 

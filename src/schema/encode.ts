@@ -1,4 +1,5 @@
 import { formatInstant, type Interval, parseInstant, parseInterval } from '../time/index.ts'
+import { TidemarkError } from '../util/errors.ts'
 import type {
   ColumnDefault,
   ColumnDefinition,
@@ -104,9 +105,10 @@ function deepFreeze<T>(value: T): T {
 export function decodeDefinition(json: unknown): StoredDefinition {
   const encoded = json as EncodedDefinition
   if (typeof encoded !== 'object' || encoded === null || encoded.version !== 1) {
-    throw new Error(
-      `a stored definition has version ${String(encoded?.version)}; this release reads version 1`,
-    )
+    throw new TidemarkError('TM_MIGRATION', {
+      problem: `the catalog's declaration of ${String(encoded?.name ?? 'a table')} has version ${String(encoded?.version)}, and this release reads version 1`,
+      todo: 'use the version of Tidemark that migrated this database last, or a newer one',
+    })
   }
   const columns: Record<string, ColumnDefinition> = {}
   for (const column of encoded.columns) {

@@ -1,3 +1,4 @@
+import { unreachable } from '../util/unreachable.ts'
 import { daysFromCivil, floorDivide, microsPerSecond } from './civil.ts'
 import { showValue, TimeProblem } from './problem.ts'
 import type { Instant } from './types.ts'
@@ -207,7 +208,7 @@ export class OffsetTable {
     // en-US: "3/29/2026, 03:00:00"
     const text = this.#format.format(seconds * 1000)
     const fields = /^(\d+)\/(\d+)\/(\d+), (\d+):(\d+):(\d+)$/.exec(text)
-    if (fields === null) throw new Error(`unexpected form of a local time: ${text}`)
+    if (fields === null) unreachable(`Intl writes a local time as ${text}`)
     const [, month, day, year, hour, minute, second] = fields
     return (
       daysFromCivil(Number(year), Number(month), Number(day)) * daySeconds +

@@ -76,15 +76,14 @@ function conversionLock(definition: HypertableDefinition): readonly [number, num
   return [0x74696466, hash]
 }
 
-/** What a run does in each state; it then reads the state again. `finishing` says what is left, or null. */
+/** What a run does in each state before the last; it then reads the state again. */
 const phases: Readonly<
-  Record<ConversionState, (run: ConversionRun, conversion: Conversion) => Promise<string | null | undefined>>
+  Record<Exclude<ConversionState, 'finishing'>, (run: ConversionRun, conversion: Conversion) => Promise<void>>
 > = {
   preparing: prepareConversion,
   copying: copyRows,
   indexing: indexConversion,
   'catching-up': catchUpAndSwap,
-  finishing: finishConversion,
   done: async () => {},
   cancelled: async () => {},
 }
@@ -94,20 +93,23 @@ async function convert(run: ConversionRun): Promise<ConversionReport> {
   if (!(await run.find())) await beginConversion(run)
   for (;;) {
     run.assertGoing()
-    const conversion = await run.find()
-    if (!conversion) unreachable('a conversion that was begun is gone')
+    const conversion = (await run.find()) ?? unreachable('a conversion that was begun is gone')
     run.rowsCopied = conversion.rowsCopied
-    const unfinished = await phases[conversion.state](run, conversion)
-    if (conversion.state === 'finishing')
-      return {
-        relation: run.definition.name,
-        rowsCopied: run.rowsCopied,
-        swapTries: run.swapTries,
-        writersHeldMs: run.writersHeldMs,
-        readersHeldMs: run.readersHeldMs,
-        keptAs: run.settings.dropOld && !unfinished ? null : `${conversion.schema}.${conversion.oldTable}`,
-        unfinished: unfinished ?? null,
-      }
+    if (conversion.state !== 'finishing') {
+      await phases[conversion.state](run, conversion)
+      continue
+    }
+    const unfinished = await finishConversion(run, conversion)
+    const isKept = !run.settings.dropOld || unfinished !== null
+    return {
+      relation: run.definition.name,
+      rowsCopied: run.rowsCopied,
+      swapTries: run.swapTries,
+      writersHeldMs: run.writersHeldMs,
+      readersHeldMs: run.readersHeldMs,
+      keptAs: isKept ? `${conversion.schema}.${conversion.oldTable}` : null,
+      unfinished,
+    }
   }
 }
 

@@ -4,6 +4,7 @@ import { access, cp, mkdir, readFile, rename, rm, symlink } from 'node:fs/promis
 import { createRequire } from 'node:module'
 import { homedir } from 'node:os'
 import { basename, dirname, join } from 'node:path'
+import { isTidemarkError, type TidemarkError } from '../../util/errors.ts'
 import { type Account, asAccount } from './account.ts'
 import { embeddedError, lastLines } from './errors.ts'
 
@@ -129,18 +130,22 @@ async function copyToCache(packageDir: string, cacheDir: string): Promise<string
     await cp(join(packageDir, 'native'), join(draft, 'native'), { recursive: true, verbatimSymlinks: true })
     await cp(join(packageDir, 'package.json'), join(draft, 'package.json'))
     const problem = await linkLibraries(draft)
-    if (problem) throw new Error(problem)
+    if (problem !== null) throw cannotCopy(cacheDir, problem)
     await rename(draft, target).catch((error: NodeJS.ErrnoException) => {
       if (error.code !== 'ENOTEMPTY' && error.code !== 'EEXIST') throw error
     })
   } catch (cause) {
-    throw embeddedError(
-      `its programs could not be copied to ${cacheDir}: ${(cause as Error).message}`,
-      'make room there, or give another cacheDir',
-      { cause },
-    )
+    throw isTidemarkError(cause) ? cause : cannotCopy(cacheDir, (cause as Error).message, cause)
   } finally {
     await rm(draft, { recursive: true, force: true })
   }
   return target
+}
+
+function cannotCopy(cacheDir: string, why: string, cause?: unknown): TidemarkError {
+  return embeddedError(
+    `its programs could not be copied to ${cacheDir}: ${why}`,
+    'make room there, or give another cacheDir',
+    { cause },
+  )
 }
