@@ -69,7 +69,7 @@ export function coerceText(value: unknown, path: string, context: Pick<CoerceCon
     `the number of characters of ${path}`,
     value.length,
     maxTextLength,
-    'compare with a shorter text',
+    'compare with a shorter text (the limit is maxTextLength)',
   )
   if (value.includes('\0')) fail(path, 'PostgreSQL text cannot hold the character U+0000')
   if (loneSurrogate.test(value)) fail(path, 'the text holds half a surrogate pair, which is no character')

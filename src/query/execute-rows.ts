@@ -99,7 +99,7 @@ export async function executeLatest(
       'the number of series',
       newest.size,
       limits.maxCells,
-      'ask for a narrower filter or a shorter range',
+      'ask for a narrower filter or a shorter range, or raise limits.maxCells',
     )
   }
   const merging = performance.now()

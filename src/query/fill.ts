@@ -32,7 +32,7 @@ export function fillGaps(
     'the number of rows with the gaps filled',
     groups.length * (borders.length - 1),
     limits.maxRows,
-    'ask for a wider bucket, a shorter range or fewer groups',
+    'ask for a wider bucket, a shorter range or fewer groups, or raise limits.maxRows',
   )
   const firstAggregate = 1 + node.by.length
   const makeGap = createGapMaker(fill, columns.slice(firstAggregate))

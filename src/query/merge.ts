@@ -63,7 +63,7 @@ export function createCellMerger(
         'the number of cells (buckets x groups)',
         merged.size,
         maxCells,
-        'ask for a wider bucket, a shorter range, fewer groups or a narrower filter',
+        'ask for a wider bucket, a shorter range, fewer groups or a narrower filter, or raise limits.maxCells',
       )
     },
     cells: () => [...merged.values()],

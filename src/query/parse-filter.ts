@@ -26,7 +26,7 @@ function spend(context: FilterContext): void {
     'the number of conditions',
     context.budget.nodes,
     context.limits.maxFilterNodes,
-    'ask in parts',
+    'ask in parts (the limit is maxFilterNodes)',
   )
 }
 
@@ -43,7 +43,12 @@ export function parseFilter(
 ): FilterNode | null {
   const filter = plainObject(input, path, 'a filter such as { status: "ok" }')
   const { maxFilterDepth } = context.limits
-  assertWithin(`the depth of ${path}`, depth, maxFilterDepth, 'nest $and, $or and $not less deeply')
+  assertWithin(
+    `the depth of ${path}`,
+    depth,
+    maxFilterDepth,
+    'nest $and, $or and $not less deeply (the limit is maxFilterDepth)',
+  )
   const parts: FilterNode[] = []
   for (const [name, condition] of Object.entries(filter)) {
     if (condition === undefined) continue
@@ -169,7 +174,12 @@ function parseIn(
 ): FilterNode {
   if (!Array.isArray(input)) return fail(path, `${show(input)} is not a list of values`)
   const { maxInList } = context.limits
-  assertWithin(`the list ${path}`, input.length, maxInList, 'ask in parts')
+  assertWithin(
+    `the number of values in ${path}`,
+    input.length,
+    maxInList,
+    'ask in parts (the limit is maxInList)',
+  )
   assertComparable(ref, type, path)
   const values = input.map((item, i) => {
     if (item === null)

@@ -218,7 +218,12 @@ function parseLatestQuery(query: Fields, context: Context): LatestQueryNode {
     if (type === 'jsonb') fail(place, `"${column}" is jsonb, which cannot be grouped by`)
     return column
   })
-  assertWithin('the number of columns in latestBy', by.length, limits.maxGroups, 'name fewer')
+  assertWithin(
+    'the number of columns in latestBy',
+    by.length,
+    limits.maxGroups,
+    'name fewer (the limit is maxGroups)',
+  )
   assertDistinct(by, 'latestBy')
   return {
     kind: 'latest',
@@ -272,7 +277,12 @@ function parseGroups(input: unknown, { dataset, limits }: Context): readonly Gro
       fail(place, `"${name}" is jsonb; group by a path inside of it, such as "${name}.key"`)
     return { name, ref }
   })
-  assertWithin('the number of columns in by', groups.length, limits.maxGroups, 'group by fewer')
+  assertWithin(
+    'the number of columns in by',
+    groups.length,
+    limits.maxGroups,
+    'group by fewer (the limit is maxGroups)',
+  )
   assertDistinct(
     groups.map((group) => JSON.stringify([group.ref.column, group.ref.path])),
     'by',
@@ -284,7 +294,12 @@ function parseSelect(input: unknown, context: Context): AggregateQueryNode['sele
   const select = plainObject(input, 'select', 'a set of aggregates such as { rows: { "fn": "count" } }')
   const entries = Object.entries(select).filter(([, aggregate]) => aggregate !== undefined)
   if (entries.length === 0) fail('select', 'it is empty; ask for at least one aggregate')
-  assertWithin('the number of aggregates in select', entries.length, context.limits.maxSelect, 'ask in parts')
+  assertWithin(
+    'the number of aggregates in select',
+    entries.length,
+    context.limits.maxSelect,
+    'ask in parts (the limit is maxSelect)',
+  )
   return entries.map(([name, aggregate]) => {
     const place = at('select', name)
     if (!/^[\p{L}_$][\p{L}\p{N}_$ .%/()-]{0,62}$/u.test(name) || name === '__proto__')
@@ -338,7 +353,12 @@ function parseQuantile(input: unknown, path: string): number {
 function parseBorders(input: unknown, path: string, { limits }: Context): readonly number[] {
   const borders = parseList(input, path)
   if (borders.length === 0) fail(path, 'the list is empty; give at least one border')
-  assertWithin(`the list ${path}`, borders.length, limits.maxBorders, 'give fewer borders')
+  assertWithin(
+    `the number of borders in ${path}`,
+    borders.length,
+    limits.maxBorders,
+    'give fewer (the limit is maxBorders)',
+  )
   return borders.map((border, i) => {
     if (typeof border !== 'number' || !Number.isFinite(border))
       return fail(at(path, i), `${show(border)} is not a finite number`)

@@ -189,7 +189,7 @@ function tooManyBuckets(spec: BucketSpec, value: string, max: number): TidemarkE
     what: `number of buckets of '${spec.every.text}'`,
     value,
     limit: `${max} buckets`,
-    todo: 'ask for a wider bucket or a shorter range',
+    todo: 'ask for a wider bucket or a shorter range, or raise limits.maxBuckets',
   })
 }
 

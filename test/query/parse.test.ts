@@ -471,6 +471,40 @@ describe('parsing a query', () => {
     expect(() => queryLimits({ maxRow: 1 } as never)).toThrow('limits.maxRow: there is no such limit')
   })
 
+  it('a refusal names the limit that it is of', () => {
+    const limits = queryLimits({
+      maxSelect: 1,
+      maxGroups: 1,
+      maxFilterDepth: 1,
+      maxFilterNodes: 2,
+      maxInList: 1,
+      maxTextLength: 1,
+      maxBorders: 1,
+      maxRangeMs: 1,
+      maxRows: 1,
+    })
+    const refused: Record<string, Record<string, unknown>> = {
+      maxSelect: { select: { a: { fn: 'count' }, b: { fn: 'count' } } },
+      maxGroups: { by: ['model', 'ok'], select: n },
+      maxFilterDepth: { where: { $not: { $not: { ok: true } } } },
+      maxFilterNodes: { where: { tokens: { gt: 1, lt: 2, ne: 3 } } },
+      maxInList: { where: { tokens: { in: [1, 2] } } },
+      maxTextLength: { where: { model: 'xy' } },
+      maxBorders: { select: { h: { fn: 'histogram', column: 'tokens', borders: [1, 2] } } },
+      maxRangeMs: { from: '-2 days', to: 'now' },
+      maxRows: { limit: 2 },
+    }
+    for (const [name, input] of Object.entries(refused))
+      expect(
+        () =>
+          parse({ from: null, ...input }, requests, {
+            ...limits,
+            ...(name === 'maxRangeMs' ? {} : { maxRangeMs: null }),
+          }),
+        name,
+      ).toThrow(name)
+  })
+
   it('answers hostile input with an error, not with a crash', () => {
     const loop: Record<string, unknown> = {}
     loop['$not'] = loop
