@@ -1,5 +1,6 @@
-import type { ColumnType } from '../schema/index.ts'
-import type { Instant } from '../time/index.ts'
+import type { ColumnType, HypertableDefinition } from '../schema/index.ts'
+import type { Instant, TimeRange } from '../time/index.ts'
+import type { DuckDB } from './duckdb.ts'
 
 /**
  * How the columns of a declaration lie in one file. Decided when the file is written, by what the values are; kept in
@@ -10,11 +11,23 @@ import type { Instant } from '../time/index.ts'
  * | timestamptz, date, text, uuid, bool, int2, int4, int8, float4, float8, text[] | the type of that kind |
  * | numeric | DECIMAL(p, s) when every value of the file fits it exactly, also its scale; otherwise text |
  * | jsonb | typed columns for paths that repeat, and the rest as text |
+ *
+ * Two kinds are for values that almost nobody has: `wideInstant` and `shapedTexts`.
  */
 export type ColumnLayout =
   | { readonly kind: 'native' }
   | { readonly kind: 'decimal'; readonly precision: number; readonly scale: number }
   | { readonly kind: 'numericText' }
+  /**
+   * timestamptz with a value after 294247-01-10T04:00:54.775806Z, which does not fit int64 microseconds since 1970: BIGINT
+   * microseconds since 2000, as PostgreSQL has them; the greatest and least int64 are infinity and -infinity.
+   */
+  | { readonly kind: 'wideInstant' }
+  /**
+   * text[] with a value of several dimensions, or that does not begin at 1: the list has the elements in storage order, and
+   * the text column `shape` has what PostgreSQL writes before such an array, `[2:3]` or `[1:2][1:3]`; null: an ordinary one.
+   */
+  | { readonly kind: 'shapedTexts'; readonly shape: string }
   | {
       readonly kind: 'json'
       /** The column that holds what no other column does; the declared name. */
@@ -129,4 +142,87 @@ export interface ObjectStore {
   list(prefix: string): AsyncIterable<StoredObject>
   /** Also when it is not there. */
   remove(path: string): Promise<void>
+}
+
+/**
+ * Rows as PostgreSQL's COPY BINARY stream of all declared columns in declared order: `copy (select …) to stdout (format
+ * binary)`, cut anywhere. It has to begin with the header and end with the trailer. Whoever gets the buffers owns them.
+ */
+export type RowStream = AsyncIterable<Uint8Array> | Iterable<Uint8Array>
+
+export interface WriteFileRequest {
+  readonly definition: HypertableDefinition
+  /** Of the chunk. Every row has to lie in it. */
+  readonly range: TimeRange
+  readonly rows: RowStream
+  readonly signal: AbortSignal | null
+  /** Called some times a second at the most; `rows` so far, in each stage. */
+  readonly onProgress?: (progress: WriteProgress) => void
+}
+
+export interface WriteProgress {
+  readonly stage: 'read' | 'write' | 'verify' | 'summarize'
+  readonly rows: number
+}
+
+/** Which rows of a file, by their places in it from 0, ascending and each once. */
+export type RowChoice =
+  | { readonly kind: 'all' }
+  | { readonly kind: 'without'; readonly positions: readonly number[] | Float64Array }
+  | { readonly kind: 'only'; readonly positions: readonly number[] | Float64Array }
+
+/** What reading a file needs to know of it; a `LakeFile` and a `WrittenFile` are ones. */
+export type FileReference = Pick<
+  WrittenFile,
+  'path' | 'rowCount' | 'bytes' | 'checksum' | 'contentHash' | 'layout'
+>
+
+export interface ReadRowsRequest {
+  /** As it is declared now: columns that the file does not have are null. */
+  readonly definition: HypertableDefinition
+  readonly file: FileReference
+  readonly choice: RowChoice
+  readonly signal: AbortSignal | null
+}
+
+/**
+ * Writes the files of chunks, and gives their rows back as the bytes that PostgreSQL sent. No catalog: what is written here
+ * counts only when a transaction says so.
+ */
+export interface LakeFiles {
+  /**
+   * Rows into one file, sorted, in the store, durable, and read back: count and content hash of what the file gives are those of
+   * `rows`. Memory stays within DuckDB's limit and some ten MB. Null when there was no row: nothing was written.
+   * @throws TidemarkError TM_LAKE when it cannot be written or reads back otherwise; nothing is left then. TM_CANCELLED.
+   */
+  write(request: WriteFileRequest): Promise<WrittenFile | null>
+  /**
+   * Rows of a file in file order, as a COPY BINARY stream with header and trailer, for `Connection.copyFrom`. Reads no faster than
+   * it is asked. Does not look at checksum or hash: `hashRows` over the stream does.
+   * @throws TidemarkError TM_LAKE when the file is absent or damaged. TM_CANCELLED.
+   */
+  rows(request: ReadRowsRequest): AsyncGenerator<Uint8Array>
+  /**
+   * Compares checksum, count and content hash of the file in the store with what is known of it.
+   * @throws TidemarkError TM_LAKE that says what differs.
+   */
+  verify(request: Omit<ReadRowsRequest, 'choice'>): Promise<void>
+  /** Writes the summary of a file anew under a path of its own. Null when none fits the budget. */
+  summarize(request: Omit<ReadRowsRequest, 'choice'>): Promise<LakeSummary | null>
+}
+
+/** The order-free sum of rows: count, and 128 bits (docs/decisions/0009-lake.md). */
+export interface RowsHash {
+  readonly rowCount: number
+  /** 16 bytes, big-endian. */
+  readonly contentHash: Uint8Array
+}
+
+/** As `createLakeFiles(options): LakeFiles` takes them. */
+export interface LakeFilesOptions {
+  /** With a `temporaryDir`, so that chunks larger than its memory spill. */
+  readonly duckdb: DuckDB
+  readonly store: ObjectStore
+  /** Bytes of a summary at most, as a share of its file. Default 0.02; 0: no summaries. */
+  readonly summaryShare?: number
 }
