@@ -10,6 +10,7 @@ import {
 import type { Instant } from '../time/index.ts'
 import { TidemarkError } from '../util/errors.ts'
 import { identifier, join, raw, type Sql } from '../util/sql.ts'
+import { unreachable } from '../util/unreachable.ts'
 import { RowLane } from './row-lane.ts'
 
 /** What writing needs to know of a table, worked out once. */
@@ -89,7 +90,7 @@ export function relationOf(table: WritableTable): Sql {
 export function encodeRow(table: WritableTable, row: unknown, index: number): CanonicalRow {
   const values = table.codec.encode(row as object)
   if (values !== null) return values
-  const problem = table.codec.problems(row)[0] ?? { column: '', value: '', problem: 'does not fit the table' }
+  const problem = table.codec.problems(row)[0] ?? unreachable('a row is refused and nothing is wrong with it')
   throw new TidemarkError('TM_ROW', { row: index, ...problem })
 }
 

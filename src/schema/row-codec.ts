@@ -7,7 +7,8 @@ import { suggest } from './problems.ts'
 export type CanonicalRow = CanonicalValue[]
 
 export interface RowProblem {
-  readonly column: string
+  /** null: the row as a whole. */
+  readonly column: string | null
   /** The value as it is shown in a message, cut at 60 characters. */
   readonly value: string
   readonly problem: string
@@ -73,9 +74,9 @@ export function createRowCodec(definition: StoredDefinition): RowCodec {
     if (typeof row !== 'object' || row === null || Array.isArray(row)) {
       return [
         {
-          column: '',
+          column: null,
           value: showValue(row),
-          problem: 'a row must be an object with a value for each column',
+          problem: 'the row is not an object; give one with a value for each column',
         },
       ]
     }

@@ -80,12 +80,21 @@ export const errorRegistry = {
     (p) => `${p.what} was cancelled by its caller`,
   ),
   // writing
-  TM_ROW: define<{ row: number; column: string; value: string; problem: string }>(
+  TM_ROW: define<{
+    row: number
+    /** null: the row as a whole. */
+    column: string | null
+    value: string
+    problem: string
+  }>(
     422,
     false,
     'A row does not fit its table. Nothing of the call was written.',
     'Correct the value at the row and column that the message names.',
-    (p) => `row ${p.row}, column "${p.column}", value ${p.value}: ${p.problem}`,
+    (p) =>
+      p.column === null
+        ? `row ${p.row} (${p.value}): ${p.problem}`
+        : `row ${p.row}, column "${p.column}", value ${p.value}: ${p.problem}`,
   ),
   TM_DUPLICATE_KEY: define<{ table: string; detail: string }>(
     409,

@@ -45,6 +45,9 @@ const row = (minute: number, over: object = {}): object => ({
   ...over,
 })
 
+const json = { 'content-type': 'application/json' }
+const ndjson = { 'content-type': 'application/x-ndjson' }
+
 async function post(url: string, payload: string | Buffer, headers: Record<string, string>) {
   const response = await app.inject({ method: 'POST', url, payload, headers })
   return { status: response.statusCode, type: response.headers['content-type'], body: response.json() }
@@ -113,11 +116,12 @@ describe('rows over HTTP', () => {
       body: { code: 'TM_DUPLICATE_KEY' },
     })
     expect(await postJson(`${url}?onConflict=ignore`, [{ name: 'a', price: '3' }])).toMatchObject({
-      body: { inserted: 0 },
+      body: { inserted: 0, ignored: 1 },
     })
     expect(await price()).toEqual([{ price: '1.5000' }])
     expect(await postJson(`${url}?onConflict=update`, [{ name: 'a', price: '4' }])).toMatchObject({
       status: 201,
+      body: { upserted: 1 },
     })
     expect(await price()).toEqual([{ price: '4.0000' }])
     expect(await postJson(`${url}?onConflict=maybe`, [])).toMatchObject({
@@ -126,10 +130,21 @@ describe('rows over HTTP', () => {
     })
   })
 
+  it('are refused with the place of a forbidden key and the reason', async () => {
+    const body = `[{"model":"a"},{"properties":{"tags":[{"__proto__":1}]}}]`
+    const answer = await post(rowsUrl, body, json)
+    expect(answer.body.detail).toMatch(
+      /the key "\[1\]\.properties\.tags\[0\]\.__proto__", which is refused: .*prototype/,
+    )
+  })
+
   it.each<[string, string | Buffer, Record<string, string>, number, string]>([
     ['JSON that is cut off', '[{"time":', { 'content-type': 'application/json' }, 400, 'TM_BODY'],
     ['an empty body', '', { 'content-type': 'application/json' }, 400, 'TM_BODY'],
     ['an object', '{}', { 'content-type': 'application/json' }, 400, 'TM_BODY'],
+    ['a key that reaches the prototype', '[{"__proto__":{}}]', json, 400, 'TM_BODY'],
+    ['the same in NDJSON', '{}\n{"properties":{"\\u005f_proto__":1}}', ndjson, 400, 'TM_BODY'],
+    ['the same by its constructor', '[{"a":{"constructor":{"prototype":{}}}}]', json, 400, 'TM_BODY'],
     ['a number in the list', '[1]', { 'content-type': 'application/json' }, 400, 'TM_BODY'],
     ['a bad NDJSON line', '{}\n{', { 'content-type': 'application/x-ndjson' }, 400, 'TM_BODY'],
     ['CSV with an unknown column', 'time,nope\n1,2\n', { 'content-type': 'text/csv' }, 400, 'TM_BODY'],
@@ -288,6 +303,8 @@ describe('the other routes', () => {
       '/api/v1/health',
       '/api/v1/query',
     ])
+    const written = document.paths['/api/v1/datasets/{dataset}/rows'].post.responses['201']
+    expect(JSON.stringify([written, document.components])).toMatch(/inserted.*ignored.*upserted/)
   })
 
   it('answer a wrong address with a problem', async () => {

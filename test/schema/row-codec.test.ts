@@ -11,6 +11,7 @@ import {
   ValueProblem,
 } from '../../src/schema/index.ts'
 import { formatInstant, infinityInstant, parseInstant } from '../../src/time/index.ts'
+import { TidemarkError } from '../../src/util/errors.ts'
 
 const all = hypertable('metrics.all', {
   columns: {
@@ -255,6 +256,20 @@ test('all problems of a row are named, and a row that is no object is one proble
   const [problem] = codec.problems({ time: 'x'.repeat(10_000) })
   expect(problem?.value.length).toBeLessThanOrEqual(60)
   expect(problem?.problem.length).toBeLessThan(300)
+})
+
+test('a row that is no object is said to be none, without a column', () => {
+  const codec = createRowCodec(table('x', { columns: { a: t.int4() } }))
+  for (const [row, shown] of [
+    [[1], 'an array'],
+    [null, 'null'],
+    [7, '7'],
+  ]) {
+    const [problem] = codec.problems(row)
+    expect(new TidemarkError('TM_ROW', { row: 0, ...problem! }).message).toBe(
+      `row 0 (${shown as string}): the row is not an object; give one with a value for each column`,
+    )
+  }
 })
 
 test('rows of a class and rows with inherited keys are rows too', () => {

@@ -1,2 +1,2 @@
 export { Problem } from './problem.ts'
-export { Dataset, Health, InsertAnswer, QueryAnswer, QueryBody } from './schemas.ts'
+export { Dataset, Health, QueryAnswer, QueryBody, WriteAnswer } from './schemas.ts'

@@ -92,9 +92,27 @@ export const Dataset = Type.Object(
   { $id: 'Dataset', title: 'Dataset' },
 )
 
-export const InsertAnswer = Type.Object(
-  { inserted: Type.Integer({ description: 'Rows written and committed.' }) },
-  { $id: 'InsertAnswer', title: 'InsertAnswer' },
+export const WriteAnswer = Type.Union(
+  [
+    Type.Object(
+      {
+        inserted: Type.Integer({ description: 'Rows written.' }),
+        ignored: Type.Integer({ description: 'Rows left out because their key exists.' }),
+      },
+      { description: 'onConflict=error and onConflict=ignore' },
+    ),
+    Type.Object(
+      {
+        upserted: Type.Integer({
+          description:
+            'Rows written, new ones and ones that took the place of a row together: while others write at the same ' +
+            'moment PostgreSQL does not say exactly which were which.',
+        }),
+      },
+      { description: 'onConflict=update' },
+    ),
+  ],
+  { $id: 'WriteAnswer', title: 'WriteAnswer' },
 )
 
 export const Health = Type.Object(

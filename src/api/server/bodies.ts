@@ -2,6 +2,7 @@ import { Readable } from 'node:stream'
 import { createGunzip } from 'node:zlib'
 import type { FastifyInstance } from 'fastify'
 import { TidemarkError } from '../../util/errors.ts'
+import { parseJsonBody } from './json-body.ts'
 
 /**
  * Takes JSON, NDJSON and CSV bodies, gzipped or not. The limit holds for the unpacked bytes, so a small body cannot
@@ -24,21 +25,13 @@ export function installBodies(app: FastifyInstance): void {
     return unpacked
   })
   app.removeAllContentTypeParsers()
-  app.addContentTypeParser(
-    'application/json',
-    { parseAs: 'string' },
-    app.getDefaultJsonParser('error', 'error'),
+  app.addContentTypeParser<string>('application/json', { parseAs: 'string' }, (_request, body, done) =>
+    parseInto(done, () => parseJson(body)),
   )
   app.addContentTypeParser<string>(
     ['application/x-ndjson', 'application/ndjson', 'application/jsonl'],
     { parseAs: 'string' },
-    (_request, body, done) => {
-      try {
-        done(null, parseNdjson(body))
-      } catch (error) {
-        done(error as Error)
-      }
-    },
+    (_request, body, done) => parseInto(done, () => parseNdjson(body)),
   )
   app.addContentTypeParser<string>('text/csv', { parseAs: 'string' }, (_request, body, done) =>
     done(null, body),
@@ -60,24 +53,25 @@ async function* unpack(stream: Readable): AsyncGenerator<Buffer> {
   }
 }
 
-function parseNdjson(body: string): unknown[] {
-  const rows: unknown[] = []
-  let line = 0
-  for (const text of body.split('\n')) {
-    line++
-    if (text.trim() === '') continue
-    try {
-      rows.push(JSON.parse(text))
-    } catch (error) {
-      throw new TidemarkError(
-        'TM_BODY',
-        {
-          problem: `line ${line} is not JSON: ${(error as Error).message}`,
-          todo: 'send one JSON object a line',
-        },
-        { cause: error },
-      )
-    }
+function parseInto(done: (error: Error | null, body?: unknown) => void, parse: () => unknown): void {
+  let body: unknown
+  try {
+    body = parse()
+  } catch (error) {
+    done(error as Error)
+    return
   }
-  return rows
+  done(null, body)
+}
+
+function parseJson(body: string): unknown {
+  if (body.trim() === '')
+    throw new TidemarkError('TM_BODY', { problem: 'the body is empty', todo: 'send JSON' })
+  return parseJsonBody(body)
+}
+
+function parseNdjson(body: string): unknown[] {
+  return body
+    .split('\n')
+    .flatMap((text, i) => (text.trim() === '' ? [] : [parseJsonBody(text, `line ${i + 1}`)]))
 }

@@ -49,13 +49,10 @@ function toKnownError(error: FastifyError, request: FastifyRequest, bodyLimitByt
         found: request.headers['content-type'] ?? 'none',
         allowed: bodyTypes,
       })
-    case 'FST_ERR_CTP_EMPTY_JSON_BODY':
-      return new TidemarkError('TM_BODY', { problem: 'the body is empty', todo: 'send JSON' })
-    case 'FST_ERR_CTP_INVALID_JSON_BODY':
     case 'FST_ERR_CTP_INVALID_CONTENT_LENGTH':
       return new TidemarkError('TM_BODY', {
         problem: error.message,
-        todo: 'send valid JSON with its true length',
+        todo: 'send the body with its true length',
       })
     case 'FST_ERR_VALIDATION':
       return new TidemarkError('TM_QUERY', {

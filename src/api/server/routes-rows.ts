@@ -2,7 +2,7 @@ import type { FastifyInstance } from 'fastify'
 import Type from 'typebox'
 import type { Tidemark } from '../../engine.ts'
 import { TidemarkError } from '../../util/errors.ts'
-import { InsertAnswer, Problem } from '../contract/index.ts'
+import { Problem, WriteAnswer } from '../contract/index.ts'
 import { requestSignal } from './request-signal.ts'
 
 const conflictRules = ['error', 'ignore', 'update'] as const
@@ -15,7 +15,8 @@ export function installRowRoutes(app: FastifyInstance, tm: Tidemark): void {
         summary: 'Insert rows; the answer comes after they are committed, all or none',
         description:
           'A JSON array of row objects, NDJSON (one object a line) or CSV with a header line; gzip is taken. ' +
-          '`onConflict=ignore` leaves rows that exist as they are, `update` overwrites them by primary key.',
+          '`onConflict=ignore` leaves rows that exist as they are, `update` overwrites them by primary key; the answer ' +
+          'counts what was done.',
         tags: ['rows'],
         consumes: ['application/json', 'application/x-ndjson', 'text/csv'],
         params: Type.Object({ dataset: Type.String() }),
@@ -23,7 +24,7 @@ export function installRowRoutes(app: FastifyInstance, tm: Tidemark): void {
           onConflict: Type.Optional(Type.Union(conflictRules.map((rule) => Type.Literal(rule)))),
         }),
         body: Type.Array(Type.Record(Type.String(), Type.Unknown())),
-        response: { 201: InsertAnswer, '4xx': Problem, '5xx': Problem },
+        response: { 201: WriteAnswer, '4xx': Problem, '5xx': Problem },
       },
       serializerCompiler: () => (data) => JSON.stringify(data),
     },
@@ -39,11 +40,15 @@ export function installRowRoutes(app: FastifyInstance, tm: Tidemark): void {
       const rows =
         typeof request.body === 'string' ? tm.parseCsv(definition, request.body) : asRows(request.body)
       const signal = requestSignal(reply)
-      const inserted =
-        rule === 'update'
-          ? await tm.upsertUnknown(definition.name, rows, { signal })
-          : await tm.insertUnknown(definition.name, rows, { signal, onConflict: rule as 'error' | 'ignore' })
-      return reply.code(201).send({ inserted })
+      if (rule === 'update') {
+        const upserted = await tm.upsertUnknown(definition.name, rows, { signal })
+        return reply.code(201).send({ upserted })
+      }
+      const inserted = await tm.insertUnknown(definition.name, rows, {
+        signal,
+        onConflict: rule as 'error' | 'ignore',
+      })
+      return reply.code(201).send({ inserted, ignored: rows.length - inserted })
     },
   )
 }
