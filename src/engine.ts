@@ -220,7 +220,7 @@ export class Tidemark<Config extends TidemarkConfig = TidemarkConfig> {
       dataset,
       withReadSnapshot(
         this.#db,
-        { timeoutMs, signal, dataset: dataset.kind === 'hypertable' ? dataset : null },
+        { timeoutMs, signal, dataset, taken: 'with the first statement' },
         (snapshot) =>
           executeQuery(node, {
             tiers: this.#tiers,

@@ -69,14 +69,17 @@ function toCatalog([froms, tos, estimates, defaultRows]: CatalogRow): ChunkCatal
   return { chunks, defaultRows: defaultRows ?? 0 }
 }
 
-/** How long estimates of rows are believed. Ranges need no age: their version says whether they still hold. */
-const estimatesForMicros = 30_000_000n
+/** How long estimates of rows are believed, by this process's clock. Ranges need no age: their version says whether they still hold. */
+const estimatesForMs = 30_000
+
+interface Held {
+  readonly version: string
+  readonly readAtMs: number
+  readonly catalog: ChunkCatalog
+}
 
 /** By name of the hypertable. */
-type Remembered = Map<
-  string,
-  { readonly version: string; readonly readAt: Instant; readonly catalog: ChunkCatalog }
->
+type Remembered = Map<string, Held>
 
 /** The chunks of hypertables, as any snapshot sees them. */
 export interface ChunkCatalogs {
@@ -90,21 +93,26 @@ export interface ChunkCatalogs {
 /**
  * Remembers one catalog for each hypertable, because reading it costs 0.5 ms with 6 chunks and more with 200, as much
  * as a small query. It is used again only by a snapshot that sees the same version (id and epoch of the hypertable,
- * which grows in the transaction that changes which chunk is where).
+ * which grows in the transaction that changes which chunk is where), or that presumes so until it is taken.
  */
 export function createChunkCatalogs(): ChunkCatalogs {
   const known = new WeakMap<Database, Remembered>()
   return {
     async read(snapshot, dataset, signal) {
-      const version = await snapshot.catalogVersion(dataset)
       const ofDatabase: Remembered = known.get(snapshot.database) ?? new Map()
       known.set(snapshot.database, ofDatabase)
       const held = ofDatabase.get(dataset.name)
-      if (held && held.version === version && snapshot.takenAt - held.readAt < estimatesForMicros)
-        return held.catalog
+      if (held && performance.now() - held.readAtMs < estimatesForMs) {
+        const isSame =
+          snapshot.isCatalog(dataset, held.version) ??
+          (await snapshot.catalogVersion(dataset)) === held.version
+        if (isSame) return held.catalog
+      }
+      const readAtMs = performance.now()
       const { rows } = await snapshot.query(catalogSql(dataset), signal)
+      const version = await snapshot.catalogVersion(dataset)
       const catalog = toCatalog(rows[0] as unknown as CatalogRow)
-      if (version !== null) ofDatabase.set(dataset.name, { version, readAt: snapshot.takenAt, catalog })
+      if (version !== null) ofDatabase.set(dataset.name, { version, readAtMs, catalog })
       return catalog
     },
   }

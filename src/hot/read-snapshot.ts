@@ -1,19 +1,25 @@
-import type { Connection, Database, QueryAnswer } from '../postgres/index.ts'
+import type { Database, QueryAnswer, Reading } from '../postgres/index.ts'
 import type { ReadSnapshot } from '../query/index.ts'
 import type { DatasetDefinition, HypertableDefinition } from '../schema/index.ts'
 import type { Instant } from '../time/index.ts'
 import { TidemarkError } from '../util/errors.ts'
 import { raw, type Sql, sql } from '../util/sql.ts'
+import { unreachable } from '../util/unreachable.ts'
 
-/** A read snapshot of one PostgreSQL: an open REPEATABLE READ READ ONLY transaction, lent for the time of a call. */
+/** A read snapshot of one PostgreSQL: a REPEATABLE READ READ ONLY transaction, lent for the time of a call. */
 export interface PostgresSnapshot extends ReadSnapshot {
   readonly kind: 'postgres'
   readonly database: Database
-  readonly connection: Connection
+  confirm(): Promise<boolean>
   /** Runs a statement of a tier; it ends at the deadline, by the signal of the snapshot and by its own. */
   query(statement: Sql, signal: AbortSignal | null): Promise<QueryAnswer>
   /** The same for as long as no chunk of the hypertable comes, goes or moves; null when it is none. */
   catalogVersion(dataset: HypertableDefinition): Promise<string | null>
+  /**
+   * Whether a catalog of this version may be used. Before the snapshot is taken that is presumed, and `confirm` tells
+   * whether it was right. Null when it has to be asked for.
+   */
+  isCatalog(dataset: HypertableDefinition, version: string): boolean | null
 }
 
 export interface ReadSnapshotOptions {
@@ -24,13 +30,17 @@ export interface ReadSnapshotOptions {
   readonly tenant?: string | null
   /** What will be read: the version of its catalog comes with the snapshot, which saves a round trip. */
   readonly dataset?: DatasetDefinition | null
+  /**
+   * `at once`, or together with the first statement, which saves a round trip: what is read before that must be
+   * confirmed (`executeQuery` does), and `id` and `takenAt` are known only then. Default `at once`.
+   */
+  readonly taken?: 'at once' | 'with the first statement'
 }
 
 /**
- * Lends one moment of the database. BEGIN and its settings are one round trip, the snapshot another: about 0.2 ms with
- * the COMMIT.
+ * Lends one moment of the database: docs/decisions/0008-one-round-trip.md.
  *
- * `takenAt` is when PostgreSQL received the statement that took the snapshot: everything committed before is seen.
+ * `takenAt` is when PostgreSQL received BEGIN, just before the snapshot: everything committed before is seen.
  * JIT is off inside: compiling costs more than it saves on every query measured (bench/), because estimates of skip
  * scans are thousands of times too high.
  *
@@ -56,50 +66,118 @@ export async function withReadSnapshot<T>(
     deadline.abort(new TidemarkError('TM_TIMEOUT', { what: 'the query', limitMs: timeoutMs }))
   }, timeoutMs)
   const signal = options.signal ? AbortSignal.any([options.signal, deadline.signal]) : deadline.signal
+  const known = options.dataset?.kind === 'hypertable' ? options.dataset : null
   try {
-    return await db.transaction(
-      { mode: 'repeatable read read only', statementTimeoutMs: timeoutMs, signal },
-      async (connection) => use(await takeSnapshot(db, connection, options, signal)),
+    return await db.reading(
+      { opening: openingSql(known, options.tenant ?? null), statementTimeoutMs: timeoutMs, signal },
+      async (reading) => {
+        const snapshot = new LentSnapshot(db, reading, options, known, signal)
+        if (options.taken !== 'with the first statement') await snapshot.confirm()
+        return use(snapshot)
+      },
     )
   } finally {
     clearTimeout(timer)
   }
 }
 
-async function takeSnapshot(
-  database: Database,
-  connection: Connection,
-  options: ReadSnapshotOptions,
-  lent: AbortSignal,
-): Promise<PostgresSnapshot> {
-  const { tenant, dataset } = options
-  const known = dataset?.kind === 'hypertable' ? dataset : null
-  const { rows } = await connection.query(sql`
-    select pg_current_snapshot(), statement_timestamp(), set_config('jit', 'off', true)
-      ${known ? sql`, (${versionOf(known)})` : raw(', null::text')}
-      ${tenant ? sql`, set_config('tidemark.tenant', ${tenant}::text, true)` : raw('')}`)
-  const [id, takenAt, , version] = rows[0] as [string, Instant, string, string | null]
-  const versions = new Map<string, Promise<string | null>>()
-  if (known) versions.set(known.name, Promise.resolve(version))
-  return {
-    kind: 'postgres',
-    id,
-    takenAt,
-    database,
-    connection,
-    query(statement, signal) {
-      // one of its own would take the place of the connection's
-      const own = signal && signal !== options.signal ? AbortSignal.any([lent, signal]) : lent
-      return connection.query(statement, { signal: own })
-    },
-    catalogVersion(wanted) {
-      let found = versions.get(wanted.name)
-      if (!found) {
-        found = connection.query(versionOf(wanted)).then((answer) => (answer.rows[0]?.[0] as string) ?? null)
-        versions.set(wanted.name, found)
-      }
-      return found
-    },
+/** Takes the snapshot: the first statement of its transaction, so `now()` is not after it. */
+function openingSql(dataset: HypertableDefinition | null, tenant: string | null): Sql {
+  return sql`
+    select pg_current_snapshot(), now(), set_config('jit', 'off', true)
+      ${dataset ? sql`, (${versionOf(dataset)})` : raw(', null::text')}
+      ${tenant ? sql`, set_config('tidemark.tenant', ${tenant}::text, true)` : raw('')}`
+}
+
+interface Opening {
+  readonly id: string
+  readonly takenAt: Instant
+  readonly version: string | null
+}
+
+class LentSnapshot implements PostgresSnapshot {
+  readonly kind = 'postgres'
+  readonly database: Database
+  readonly #reading: Reading
+  readonly #options: ReadSnapshotOptions
+  readonly #dataset: HypertableDefinition | null
+  readonly #lent: AbortSignal
+  readonly #versions = new Map<string, Promise<string | null>>()
+  #opening: Opening | null = null
+  /** A version that was taken for that of `#dataset` before it was known. */
+  #presumed: string | null = null
+  #hasFailed = false
+
+  constructor(
+    database: Database,
+    reading: Reading,
+    options: ReadSnapshotOptions,
+    dataset: HypertableDefinition | null,
+    lent: AbortSignal,
+  ) {
+    this.database = database
+    this.#reading = reading
+    this.#options = options
+    this.#dataset = dataset
+    this.#lent = lent
+  }
+
+  get id(): string {
+    return this.#taken.id
+  }
+
+  get takenAt(): Instant {
+    return this.#taken.takenAt
+  }
+
+  get #taken(): Opening {
+    return this.#opening ?? unreachable('a snapshot was looked at before it was taken; await confirm() first')
+  }
+
+  readonly confirm = async (): Promise<boolean> => {
+    const { version } = await this.#open()
+    const presumed = this.#presumed
+    this.#presumed = null
+    // in a failed transaction nothing can be read again
+    return this.#hasFailed || presumed === null || presumed === version
+  }
+
+  readonly query = async (statement: Sql, signal: AbortSignal | null): Promise<QueryAnswer> => {
+    // one of its own would take the place of the connection's
+    const own = signal && signal !== this.#options.signal ? AbortSignal.any([this.#lent, signal]) : this.#lent
+    try {
+      return await this.#reading.query(statement, { signal: own })
+    } catch (error) {
+      this.#hasFailed = true
+      throw error
+    }
+  }
+
+  readonly catalogVersion = (dataset: HypertableDefinition): Promise<string | null> => {
+    let found = this.#versions.get(dataset.name)
+    if (!found) {
+      found =
+        dataset.name === this.#dataset?.name
+          ? this.#open().then(({ version }) => version)
+          : this.query(versionOf(dataset), null).then(({ rows }) => (rows[0]?.[0] as string) ?? null)
+      this.#versions.set(dataset.name, found)
+    }
+    return found
+  }
+
+  readonly isCatalog = (dataset: HypertableDefinition, version: string): boolean | null => {
+    if (dataset.name !== this.#dataset?.name) return null
+    if (this.#opening) return this.#opening.version === version
+    if (this.#presumed !== null && this.#presumed !== version) return null
+    this.#presumed = version
+    return true
+  }
+
+  async #open(): Promise<Opening> {
+    const { rows } = await this.#reading.open()
+    const [id, takenAt, , version] = rows[0] as [string, Instant, string, string | null]
+    this.#opening ??= { id, takenAt, version }
+    return this.#opening
   }
 }
 

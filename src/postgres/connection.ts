@@ -5,7 +5,8 @@ import type { Connection, QueryAnswer, QueryOptions } from './contract.ts'
 import { encodeParameter } from './parameters.ts'
 import { connectFailure, isServerError, translateError } from './translate-error.ts'
 import {
-  BinaryStatement,
+  Batch,
+  BatchItem,
   CopyIn,
   CopyOut,
   MessageTap,
@@ -84,7 +85,12 @@ export class ServerConnection implements Connection {
 
   /** Whether another user may have it: nothing runs, no transaction is open, no cancel request may still be under way. */
   get isClean(): boolean {
-    return !this.#lost && !this.#wasCancelled && this.#waiting === 0 && this.status === 'I'
+    return !this.#lost && !this.#wasCancelled && this.isQuiet && this.status === 'I'
+  }
+
+  /** Nothing runs and nothing waits. */
+  get isQuiet(): boolean {
+    return this.#waiting === 0
   }
 
   get isLost(): boolean {
@@ -92,17 +98,23 @@ export class ServerConnection implements Connection {
   }
 
   async query(statement: Sql, options: QueryOptions = {}): Promise<QueryAnswer> {
-    const { text, values } = printSql(statement)
-    if (values.length > maxParameters)
-      throw new TidemarkError('TM_LIMIT', {
-        what: 'the number of parameters of a statement',
-        value: String(values.length),
-        limit: String(maxParameters),
-        todo: 'pass arrays and unnest them, or use COPY',
-      })
-    const run = new BinaryStatement(text, values.map(encodeParameter), options.name)
-    await this.#run(run, options)
-    return { rows: run.rows, columns: run.columns, rowCount: run.rowCount }
+    const item = batchItem(statement, options.name)
+    await this.#run(new Batch([item]), options)
+    return item.answer
+  }
+
+  /**
+   * BEGIN with `clauses` and `statements` in one round trip; the first that fails ends all of them and leaves a failed
+   * transaction (or none). To be repeated whatever happens to it, so only for a transaction that is read only.
+   */
+  async beginReading(
+    clauses: string,
+    statements: readonly Sql[],
+    options: QueryOptions = {},
+  ): Promise<readonly QueryAnswer[]> {
+    const items = [new BatchItem(`begin ${clauses}`), ...statements.map((statement) => batchItem(statement))]
+    await this.#repeatable(() => this.#run(new Batch(items), options))
+    return items.slice(1).map((item) => item.answer)
   }
 
   async execute(script: string | Sql): Promise<void> {
@@ -117,9 +129,13 @@ export class ServerConnection implements Connection {
   }
 
   /** A script that changes nothing by itself (BEGIN), so that it may be repeated whatever happens to it. */
-  async begin(script: string): Promise<void> {
+  begin(script: string): Promise<void> {
+    return this.#repeatable(() => this.execute(script))
+  }
+
+  async #repeatable(run: () => Promise<void>): Promise<void> {
     try {
-      await this.executeTagged(script)
+      await run()
     } catch (error) {
       if (error instanceof TidemarkError && error.code === 'TM_COMMIT_UNKNOWN')
         throw connectFailure(error.cause as Error, this)
@@ -310,6 +326,18 @@ export class ServerConnection implements Connection {
     this.#lost ??= error
     this.#running?.settle(this.#lost)
   }
+}
+
+function batchItem(statement: Sql, name?: string): BatchItem {
+  const { text, values } = printSql(statement)
+  if (values.length > maxParameters)
+    throw new TidemarkError('TM_LIMIT', {
+      what: 'the number of parameters of a statement',
+      value: String(values.length),
+      limit: String(maxParameters),
+      todo: 'pass arrays and unnest them, or use COPY',
+    })
+  return new BatchItem(text, values.map(encodeParameter), name)
 }
 
 function ignoreLateError(): void {}

@@ -49,6 +49,21 @@ export interface TransactionOptions {
   readonly signal?: AbortSignal | null
 }
 
+export interface ReadingOptions {
+  /** The first statement: it takes the snapshot, and its settings (`set_config(…, true)`) hold for all others. */
+  readonly opening: Sql
+  /** ms; SET LOCAL statement_timeout. */
+  readonly statementTimeoutMs: number
+  readonly signal?: AbortSignal | null
+}
+
+/** A REPEATABLE READ READ ONLY transaction: everything that is asked sees one snapshot. */
+export interface Reading {
+  query(statement: Sql, options?: QueryOptions): Promise<QueryAnswer>
+  /** The answer of `opening`. Begins the transaction when nothing has been asked yet, otherwise costs nothing. */
+  open(): Promise<QueryAnswer>
+}
+
 export interface Database extends Queryable {
   /** Lends a connection; it goes back to the pool clean, or is destroyed when it is not. */
   withConnection<T>(
@@ -57,6 +72,12 @@ export interface Database extends Queryable {
   ): Promise<T>
   /** BEGIN and its settings go in one round trip; commits when `use` resolves, rolls back when it throws. */
   transaction<T>(options: TransactionOptions, use: (connection: Connection) => Promise<T>): Promise<T>
+  /**
+   * Lends a snapshot. BEGIN, its settings and `opening` travel with the first statement, in one round trip; without
+   * one nothing is begun. COMMIT is sent when `use` has resolved, but not waited for: nothing was written, and the
+   * connection is lent again only after it (or closed, where it failed).
+   */
+  reading<T>(options: ReadingOptions, use: (reading: Reading) => Promise<T>): Promise<T>
   /** Server version, e.g. 150018. Known after the first connection. */
   serverVersion(): Promise<number>
   close(): Promise<void>

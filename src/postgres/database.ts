@@ -6,6 +6,8 @@ import type {
   Database,
   QueryAnswer,
   QueryOptions,
+  Reading,
+  ReadingOptions,
   TransactionMode,
   TransactionOptions,
 } from './contract.ts'
@@ -124,6 +126,32 @@ class PooledDatabase implements Database {
     })
   }
 
+  async reading<T>(options: ReadingOptions, use: (reading: Reading) => Promise<T>): Promise<T> {
+    const signal = options.signal ?? null
+    const statementTimeout = timeoutSetting('statement_timeout', options.statementTimeoutMs)
+    const connection = await this.#pool.acquire(signal)
+    connection.statementTimeoutMs = options.statementTimeoutMs
+    connection.ambientSignal = signal
+    const reading = new LentReading(connection, [raw(statementTimeout), options.opening])
+    let result: T
+    try {
+      result = await use(reading)
+      if (signal?.aborted) throw cancelledError(signal, 'the transaction')
+      connection.ambientSignal = null
+      // Where a statement has failed or still runs there is something to wait for, and perhaps an error.
+      if (reading.hasBegun && !(connection.isQuiet && connection.status === 'T')) await commit(connection)
+    } catch (error) {
+      if (reading.hasBegun) await rollback(connection)
+      this.#pool.release(connection)
+      throw error
+    } finally {
+      reading.end()
+    }
+    if (connection.status === 'T') this.#pool.releaseAfter(connection, commit(connection))
+    else this.#pool.release(connection)
+    return result
+  }
+
   async serverVersion(): Promise<number> {
     if (this.#version === null) {
       const answer = await this.query(raw(`select current_setting('server_version_num')::int4`))
@@ -153,11 +181,7 @@ async function useLent<T>(
 ): Promise<T> {
   let isLent = true
   const check = () => {
-    if (isLent) return
-    throw new TidemarkError('TM_DATABASE', {
-      sqlstate: '08003',
-      problem: 'a connection was used after it was given back; await everything inside the callback',
-    })
+    if (!isLent) throw usedTooLate()
   }
   try {
     return await use({
@@ -184,6 +208,58 @@ async function useLent<T>(
   }
 }
 
+function usedTooLate(): TidemarkError {
+  return new TidemarkError('TM_DATABASE', {
+    sqlstate: '08003',
+    problem: 'a connection was used after it was given back; await everything inside the callback',
+  })
+}
+
+/** Begins with the first thing that is asked. */
+class LentReading implements Reading {
+  readonly #connection: ServerConnection
+  readonly #first: readonly Sql[]
+  #isLent = true
+  /** Everything of the first round trip. */
+  #begun: Promise<readonly QueryAnswer[]> | null = null
+
+  constructor(connection: ServerConnection, first: readonly Sql[]) {
+    this.#connection = connection
+    this.#first = first
+  }
+
+  get hasBegun(): boolean {
+    return this.#begun !== null
+  }
+
+  async query(statement: Sql, options: QueryOptions = {}): Promise<QueryAnswer> {
+    if (!this.#isLent) throw usedTooLate()
+    if (!this.#begun) return (await this.#begin([statement], options)).at(-1)!
+    // Had BEGIN failed, the statement would see a snapshot of its own.
+    await this.#begun
+    return this.#connection.query(statement, options)
+  }
+
+  async open(): Promise<QueryAnswer> {
+    if (!this.#isLent) throw usedTooLate()
+    const answers = await (this.#begun ?? this.#begin([], {}))
+    return answers[this.#first.length - 1]!
+  }
+
+  end(): void {
+    this.#isLent = false
+  }
+
+  #begin(statements: readonly Sql[], options: QueryOptions): Promise<readonly QueryAnswer[]> {
+    const first = [...this.#first, ...statements]
+    const begun = this.#connection.beginReading(modeClauses['repeatable read read only'], first, options)
+    this.#begun = begun
+    // Whoever asks next gets the error, too; it need not be anyone.
+    begun.catch(() => {})
+    return begun
+  }
+}
+
 const modeClauses: Readonly<Record<TransactionMode, string>> = {
   'read committed': 'isolation level read committed read write',
   'repeatable read': 'isolation level repeatable read read write',
@@ -194,19 +270,19 @@ const modeClauses: Readonly<Record<TransactionMode, string>> = {
 /** One round trip. SET LOCAL only: a session setting would leak to the next client behind PgBouncer. */
 function beginScript(options: TransactionOptions): string {
   const script = [`begin ${modeClauses[options.mode ?? 'read committed']}`]
-  for (const [setting, value] of [
-    ['lock_timeout', options.lockTimeoutMs],
-    ['statement_timeout', options.statementTimeoutMs],
-  ] as const) {
-    if (value === undefined) continue
-    if (!Number.isInteger(value) || value < 0 || value > 2147483647)
-      throw new TidemarkError('TM_CONFIG', {
-        path: setting,
-        problem: `must be a whole number of milliseconds from 0 to 2147483647, not ${value}`,
-      })
-    script.push(`set local ${setting} = ${value}`)
-  }
+  if (options.lockTimeoutMs !== undefined) script.push(timeoutSetting('lock_timeout', options.lockTimeoutMs))
+  if (options.statementTimeoutMs !== undefined)
+    script.push(timeoutSetting('statement_timeout', options.statementTimeoutMs))
   return script.join('; ')
+}
+
+function timeoutSetting(setting: string, value: number): string {
+  if (!Number.isInteger(value) || value < 0 || value > 2147483647)
+    throw new TidemarkError('TM_CONFIG', {
+      path: setting,
+      problem: `must be a whole number of milliseconds from 0 to 2147483647, not ${value}`,
+    })
+  return `set local ${setting} = ${value}`
 }
 
 async function commit(connection: ServerConnection): Promise<void> {

@@ -5,6 +5,8 @@ export type {
   QueryAnswer,
   Queryable,
   QueryOptions,
+  Reading,
+  ReadingOptions,
   TransactionMode,
   TransactionOptions,
 } from './contract.ts'

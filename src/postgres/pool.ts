@@ -27,6 +27,7 @@ export class Pool {
   readonly #leaving = new Set<Promise<void>>()
   readonly #waiters = new Set<Waiter>()
   #opening = 0
+  #returning = 0
   #isClosed = false
   #onEmpty: (() => void) | null = null
 
@@ -95,7 +96,10 @@ export class Pool {
   }
 
   #openForWaiters(): void {
-    while (this.#waiters.size > this.#opening && this.#idle.length + this.inUse < this.#settings.max) {
+    while (
+      this.#waiters.size > this.#opening + this.#returning &&
+      this.#idle.length + this.inUse < this.#settings.max
+    ) {
       this.#opening += 1
       ServerConnection.open(this.#settings).then(
         (connection) => {
@@ -158,6 +162,22 @@ export class Pool {
       })
     }
     this.#checkEmpty()
+  }
+
+  /**
+   * Takes a connection back when its last statement has ended, whatever comes of it: after a failure it is not clean and
+   * is closed. Whoever asks for a connection meanwhile waits for this one rather than for a new one, so that queries in
+   * a row do not need two; `cancelTimeoutMs` bounds that.
+   */
+  releaseAfter(connection: ServerConnection, last: Promise<void>): void {
+    this.#returning += 1
+    const limit = setTimeout(() => connection.destroy(), this.#settings.cancelTimeoutMs)
+    const back = () => {
+      clearTimeout(limit)
+      this.#returning -= 1
+      this.release(connection)
+    }
+    last.then(back, back)
   }
 
   #checkEmpty(): void {

@@ -1,6 +1,7 @@
 import type { EventEmitter } from 'node:events'
 import type { Socket } from 'node:net'
 import { TidemarkError } from '../util/errors.ts'
+import { unreachable } from '../util/unreachable.ts'
 import { type Decode, decoderFor } from './binary.ts'
 import type { WireValue } from './parameters.ts'
 
@@ -39,7 +40,7 @@ export class MessageTap {
 
   constructor(stream: Socket) {
     const listeners = stream.listeners('data') as ((bytes: Buffer) => void)[]
-    if (listeners.length !== 1) throw new Error(`pg has ${listeners.length} readers of a connection, not one`)
+    if (listeners.length !== 1) unreachable(`pg has ${listeners.length} readers of a connection, not one`)
     this.#forward = listeners[0]!
     stream.removeListener('data', this.#forward)
     stream.on('data', (bytes) => this.#receive(bytes))
@@ -163,22 +164,75 @@ export class Script extends Statement {
   }
 }
 
-/** One statement by the extended protocol with binary results. */
-export class BinaryStatement extends Statement {
-  readonly rows: unknown[][] = []
-  columns: string[] = []
-  readonly #values: readonly WireValue[]
+/** A statement of a batch: its text and what goes in, then what has come back. */
+export class BatchItem {
+  readonly answer: { rows: unknown[][]; columns: string[]; rowCount: number } = {
+    rows: [],
+    columns: [],
+    rowCount: 0,
+  }
+  readonly text: string
+  readonly name: string
+  readonly values: readonly WireValue[]
   #decoders: Decode[] = []
 
-  constructor(text: string, values: readonly WireValue[], name = '') {
-    super(text, name)
-    this.#values = values
+  constructor(text: string, values: readonly WireValue[] = [], name = '') {
+    this.text = text
+    this.values = values
+    this.name = name
+  }
+
+  describe(bytes: Buffer, start: number): void {
+    const count = bytes.readInt16BE(start)
+    let offset = start + 2
+    for (let i = 0; i < count; i += 1) {
+      const end = bytes.indexOf(0, offset)
+      const name = bytes.toString('utf8', offset, end)
+      this.answer.columns.push(name)
+      // name, table oid (4), attribute number (2), type oid (4), size (2), modifier (4), format (2)
+      this.#decoders.push(decoderFor(bytes.readUInt32BE(end + 7), name))
+      offset = end + 19
+    }
+  }
+
+  add(bytes: Buffer, start: number): void {
+    const count = bytes.readInt16BE(start)
+    const row = new Array<unknown>(count)
+    const decoders = this.#decoders
+    let offset = start + 2
+    for (let i = 0; i < count; i += 1) {
+      const length = bytes.readInt32BE(offset)
+      offset += 4
+      if (length < 0) row[i] = null
+      else {
+        row[i] = decoders[i]!(bytes, offset, offset + length)
+        offset += length
+      }
+    }
+    this.answer.rows.push(row)
+  }
+}
+
+/**
+ * Statements by the extended protocol with binary results, in one round trip: there is one Sync behind the last, so the
+ * first that fails ends all of them. (PgBouncer knows such a batch as one unit; a simple query followed by others
+ * before its answer it does not in every version.)
+ */
+export class Batch extends Statement {
+  readonly #items: readonly BatchItem[]
+  #at = 0
+
+  constructor(items: readonly BatchItem[]) {
+    // pg asks a statement for one name only; a batch of several has none.
+    super(items.map(({ text }) => text).join('; '), items.length === 1 ? items[0]!.name : '')
+    this.#items = items
   }
 
   submit(connection: WireConnection): Error | null {
-    const known = this.name !== '' ? connection.parsedStatements[this.name] : undefined
-    if (known !== undefined && known !== this.text) {
-      const problem = `the statement name "${this.name}" is in use for another text`
+    for (const { name, text } of this.#items) {
+      const known = name !== '' ? connection.parsedStatements[name] : undefined
+      if (known === undefined || known === text) continue
+      const problem = `the statement name "${name}" is in use for another text`
       const error = new TidemarkError('TM_DATABASE', { sqlstate: '42P05', problem })
       // Nothing was sent, so the server will not say that it is ready.
       queueMicrotask(() => this.settle(error))
@@ -186,10 +240,12 @@ export class BinaryStatement extends Statement {
     }
     connection.stream.cork()
     try {
-      if (known === undefined) connection.parse({ text: this.text, name: this.name })
-      connection.bind({ portal: '', statement: this.name, values: this.#values, binary: true })
-      connection.describe({ type: 'P', name: '' })
-      connection.execute({ portal: '', rows: 0 })
+      for (const { name, text, values } of this.#items) {
+        if (name === '' || connection.parsedStatements[name] === undefined) connection.parse({ text, name })
+        connection.bind({ portal: '', statement: name, values, binary: true })
+        connection.describe({ type: 'P', name: '' })
+        connection.execute({ portal: '', rows: 0 })
+      }
       connection.sync()
     } finally {
       connection.stream.uncork()
@@ -197,18 +253,24 @@ export class BinaryStatement extends Statement {
     return null
   }
 
+  override handleCommandComplete(message: { text: string }): void {
+    super.handleCommandComplete(message)
+    this.#complete()
+  }
+
+  override handleEmptyQuery(): void {
+    this.#complete()
+  }
+
+  #complete(): void {
+    const item = this.#items[this.#at]
+    if (item) item.answer.rowCount = this.rowCount
+    this.#at += 1
+  }
+
   override rowDescription(bytes: Buffer, start: number): void {
-    const count = bytes.readInt16BE(start)
-    let offset = start + 2
     try {
-      for (let i = 0; i < count; i += 1) {
-        const end = bytes.indexOf(0, offset)
-        const name = bytes.toString('utf8', offset, end)
-        this.columns.push(name)
-        // name, table oid (4), attribute number (2), type oid (4), size (2), modifier (4), format (2)
-        this.#decoders.push(decoderFor(bytes.readUInt32BE(end + 7), name))
-        offset = end + 19
-      }
+      this.#items[this.#at]!.describe(bytes, start)
     } catch (error) {
       this.problem ??= error
     }
@@ -216,20 +278,8 @@ export class BinaryStatement extends Statement {
 
   override row(bytes: Buffer, start: number): void {
     if (this.problem !== null) return
-    const count = bytes.readInt16BE(start)
-    const row = new Array<unknown>(count)
-    let offset = start + 2
     try {
-      for (let i = 0; i < count; i += 1) {
-        const length = bytes.readInt32BE(offset)
-        offset += 4
-        if (length < 0) row[i] = null
-        else {
-          row[i] = this.#decoders[i]!(bytes, offset, offset + length)
-          offset += length
-        }
-      }
-      this.rows.push(row)
+      this.#items[this.#at]!.add(bytes, start)
     } catch (error) {
       this.problem = error
     }

@@ -1,8 +1,9 @@
 import { type Answer, createAnswer } from './answer.ts'
 import { executeAggregate } from './execute-aggregate.ts'
-import { executeLatest, executeRows, rangeOfPage } from './execute-rows.ts'
+import { executeLatest, executeRows, type RowsPage, rangeOfPage } from './execute-rows.ts'
 import type { QueryNode } from './nodes.ts'
-import { type QueryContext, startReading } from './read-parts.ts'
+import { type QueryContext, type Reading, startReading } from './read-parts.ts'
+import type { ReadSnapshot } from './tier.ts'
 
 /**
  * Answers a query: asks the tiers what they hold, cuts the range into parts, reads each from the cheapest tier that
@@ -17,18 +18,7 @@ import { type QueryContext, startReading } from './read-parts.ts'
  */
 export async function executeQuery(node: QueryNode, context: QueryContext): Promise<Answer> {
   const startedMs = performance.now()
-  const range = node.kind === 'rows' ? rangeOfPage(node) : node.range
-  const reading = await startReading(node.dataset, range, context)
-  const { rows, cursor } =
-    node.kind === 'rows'
-      ? await executeRows(node, reading)
-      : {
-          rows:
-            node.kind === 'latest'
-              ? await executeLatest(node, reading)
-              : await executeAggregate(node, reading),
-          cursor: null,
-        }
+  const { reading, rows, cursor } = await confirmed(context.snapshot, () => read(node, context))
   return createAnswer({
     node,
     rows,
@@ -41,4 +31,31 @@ export async function executeQuery(node: QueryNode, context: QueryContext): Prom
     startedMs,
     limits: context.limits,
   })
+}
+
+interface Found extends RowsPage {
+  readonly reading: Reading
+}
+
+async function read(node: QueryNode, context: QueryContext): Promise<Found> {
+  const range = node.kind === 'rows' ? rangeOfPage(node) : node.range
+  const reading = await startReading(node.dataset, range, context)
+  if (node.kind === 'rows') return { reading, ...(await executeRows(node, reading)) }
+  const rows =
+    node.kind === 'latest' ? await executeLatest(node, reading) : await executeAggregate(node, reading)
+  return { reading, rows, cursor: null }
+}
+
+/** Reads, and reads again when it was done with a catalog that the snapshot does not see; so at most twice. */
+async function confirmed<T>(snapshot: ReadSnapshot, read: () => Promise<T>): Promise<T> {
+  if (!snapshot.confirm) return read()
+  let found: T
+  try {
+    found = await read()
+  } catch (error) {
+    // What is wrong may be the catalog: a part that nobody covers any more, a file that is gone.
+    if (await snapshot.confirm().catch(() => true)) throw error
+    return read()
+  }
+  return (await snapshot.confirm()) ? found : read()
 }

@@ -20,6 +20,12 @@ export interface ReadSnapshot {
   /** `pg_current_snapshot()` as text. */
   readonly id: string
   readonly takenAt: Instant
+  /**
+   * Takes the snapshot, where that is left to the first thing that is read. False when what was presumed of the catalog
+   * until now is not what the snapshot sees: then what has been read means nothing, and reading again (in the same
+   * snapshot, in which nothing is presumed any more) gives the answer. Absent: always taken, nothing presumed.
+   */
+  readonly confirm?: () => Promise<boolean>
 }
 
 /**
