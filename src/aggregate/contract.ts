@@ -93,23 +93,31 @@ export interface KeyedSource {
 }
 
 /**
- * How PostgreSQL computes a state for each group. The result columns are read in PostgreSQL's binary format by
- * postgres/ and given to `read` as JavaScript values (int8 bigint, float8 number, numeric string, timestamptz bigint,
- * bytea Uint8Array, arrays as arrays); a null column is null.
+ * How a SQL engine computes a state for each group. What comes out is given to `read` as JavaScript values: int8 bigint,
+ * float8 number, numeric string, timestamptz bigint, date text, bytea Uint8Array, arrays as arrays (PostgreSQL: read
+ * in its binary format by postgres/; DuckDB: see `DuckDBAnswer`, sums of integers are HUGEINT); a null column is null.
  *
  * `columns`: aggregate expressions that go into one SELECT … GROUP BY with others. `read` gets one value for each.
  *
- * `keyed`: two levels, so that what leaves PostgreSQL is small whatever the number of rows. The tier writes
+ * `keyed`: two levels, so that what leaves the engine is small whatever the number of rows. The tier writes
  * `select <cells>, <key>, <inner…> from <rows> where <conditions> group by <cells>, <key>` (leaving out rows whose key
  * is null) and hands it to `outer`, which answers with a whole SELECT (no brackets; may begin with `with`) of the cell
  * columns in order and then `width` columns: one row for each cell that has a key, and at most one row when there are
  * no cell columns. A cell without a row has the state `create(spec)`. `keyedSelect` writes the inner level.
  */
-export type PostgresState =
+export type EngineState =
   | {
       readonly shape: 'columns'
       readonly columns: (input: StateInput) => readonly Sql[]
       readonly read: (values: readonly unknown[]) => AggregateState
+      /**
+       * Fewer or cheaper columns that know the state of nearly all data; `read` gives null where they do not, and the
+       * statement is then asked again with `columns`. Worth it, never needed.
+       */
+      readonly quick?: {
+        readonly columns: (input: StateInput) => readonly Sql[]
+        readonly read: (values: readonly unknown[]) => AggregateState | null
+      }
     }
   | {
       readonly shape: 'keyed'
@@ -140,8 +148,19 @@ export interface StateDefinition<S extends AggregateState = AggregateState> {
   /** Canonical bytes: equal states have equal bytes. */
   encode(state: S): Uint8Array
   decode(bytes: Uint8Array, spec: StateSpec): S
-  postgres(spec: StateSpec): PostgresState
+  postgres(spec: StateSpec): EngineState
+  /**
+   * The same in DuckDB, over columns as DuckDB reads them from Parquet: bool BOOLEAN, int2 SMALLINT, int4 INTEGER, int8
+   * BIGINT, float4 FLOAT, float8 and json-number DOUBLE, numeric DECIMAL(p, s) with p <= `maxDuckDBDigits` where all values
+   * have the scale s, text and json-text VARCHAR, uuid UUID, date DATE, timestamptz TIMESTAMP WITH TIME ZONE.
+   *
+   * Null: cannot be proven equal, so the rows' values are added in TypeScript.
+   */
+  duckdb(spec: StateSpec): EngineState | null
 }
+
+/** Digits of a DECIMAL column at most: sums of 10^10 of them fit into DuckDB's 38. */
+export const maxDuckDBDigits = 28
 
 /** A finished value in its JavaScript form, or null when there is nothing to say (no rows). */
 export type FinishedValue =

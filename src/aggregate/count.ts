@@ -32,4 +32,5 @@ export const countState: StateDefinition<CountState> = {
     columns: ({ value, filter }) => [filtered(value === null ? sql`count(*)` : sql`count(${value})`, filter)],
     read: ([count]) => ({ count: Number(count ?? 0) }) satisfies CountState,
   }),
+  duckdb: (spec) => countState.postgres(spec),
 }

@@ -255,6 +255,7 @@ export const sketchState: StateDefinition<SketchState> = {
     reader.end()
     return state
   },
+  duckdb: () => null,
   postgres(spec) {
     const input = spec.input as InputType
     return {

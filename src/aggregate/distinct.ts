@@ -60,6 +60,7 @@ export const distinctState: StateDefinition<DistinctState> = {
     reader.end()
     return state
   },
+  duckdb: () => null,
   postgres(spec) {
     const input = spec.input as InputType
     const type = valueType(input)

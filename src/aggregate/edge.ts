@@ -70,13 +70,34 @@ function edge(kind: 'first' | 'last', sign: -1 | 1): StateDefinition<EdgeState> 
             sql`(select edge.${raw(name)} from unnest(${best}) as edge (at timestamptz, value ${raw(type.orderedType)}))`
           return [field('at'), field('value')]
         },
-        read: ([time, value]): EdgeState => ({
-          input,
-          time: (time as bigint | null) ?? 0n,
-          value: value === null || value === undefined ? null : type.canonical(value as string),
-        }),
+        read: (values) => read(input, values),
       }
     },
+    duckdb(spec) {
+      return {
+        shape: 'columns',
+        // arg_min takes any of the rows at the least time; structs compare by time, then by value
+        columns({ value, time, filter }) {
+          const row = sql`struct_pack(at := ${time}, value := ${value})`
+          const best = filtered(
+            kind === 'first' ? sql`min(${row})` : sql`max(${row})`,
+            filter,
+            sql`(${value}) is not null and ${time} is not null`,
+          )
+          return [sql`(${best}).at`, sql`(${best}).value`]
+        },
+        read: (values) => read(spec.input as InputType, values),
+      }
+    },
+  }
+}
+
+function read(input: InputType, [time, value]: readonly unknown[]): EdgeState {
+  const isNull = value === null || value === undefined
+  return {
+    input,
+    time: (time as bigint | null) ?? 0n,
+    value: isNull ? null : valueType(input).canonical(value as string),
   }
 }
 

@@ -41,13 +41,25 @@ function extreme(kind: 'min' | 'max', sign: -1 | 1): StateDefinition<ExtremeStat
       return {
         shape: 'columns',
         columns: ({ value, filter }) => [filtered(call(kind, input, type.ordered(value as Sql)), filter)],
-        read: ([value]): ExtremeState => ({
-          input,
-          value: value === null || value === undefined ? null : type.canonical(value as string),
-        }),
+        read: ([value]) => read(input, value),
+      }
+    },
+    duckdb(spec) {
+      const input = spec.input as InputType
+      return {
+        shape: 'columns',
+        columns: ({ value, filter }) => [
+          filtered(kind === 'min' ? sql`min(${value})` : sql`max(${value})`, filter),
+        ],
+        read: ([value]) => read(input, value),
       }
     },
   }
+}
+
+function read(input: InputType, value: unknown): ExtremeState {
+  const isNull = value === null || value === undefined
+  return { input, value: isNull ? null : valueType(input).canonical(value as string) }
 }
 
 /** PostgreSQL has no min and max of bool, and of uuid only from 18 on. */

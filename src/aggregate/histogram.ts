@@ -53,6 +53,7 @@ export const histogramState: StateDefinition<HistogramState> = {
     reader.end()
     return state
   },
+  duckdb: () => null,
   postgres(spec) {
     const input = spec.input as InputType
     const borders = spec.borders ?? []

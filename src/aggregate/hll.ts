@@ -136,6 +136,7 @@ export const hllState: StateDefinition<DistinctSketch> = {
     reader.end()
     return state
   },
+  duckdb: () => null,
   postgres(spec) {
     const input = spec.input as InputType
     const type = valueType(input)

@@ -1,5 +1,5 @@
 export type * from './contract.ts'
-export { aggregateFunctions, stateKey, stateKinds } from './contract.ts'
+export { aggregateFunctions, maxDuckDBDigits, stateKey, stateKinds } from './contract.ts'
 export { bucketCap, relativeError } from './ddsketch.ts'
 export { maxDistinctBytes } from './distinct.ts'
 export { aggregates, maxHistogramBorders } from './functions.ts'

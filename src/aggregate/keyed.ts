@@ -1,5 +1,5 @@
 import { empty, identifier, join, raw, type Sql, sql } from '../util/sql.ts'
-import type { KeyedSource, PostgresState, StateInput } from './contract.ts'
+import type { EngineState, KeyedSource, StateInput } from './contract.ts'
 
 export interface KeyedRows {
   /** The bucket and group expressions over the rows; they come out in this order. */
@@ -18,7 +18,7 @@ export interface KeyedRows {
  * // select "c0", array_agg(…) … from (select bucket as "c0", … as "key", count(*) as "n0" … group by 1, 2) …
  */
 export function keyedSelect(
-  shape: Extract<PostgresState, { shape: 'keyed' }>,
+  shape: Extract<EngineState, { shape: 'keyed' }>,
   input: StateInput,
   rows: KeyedRows,
 ): Sql {
@@ -42,7 +42,7 @@ export function keyedSelect(
 
 /** `offset 0` keeps PostgreSQL from putting the prepared expression back into every place where it is used. */
 function preparedSelect(
-  shape: Extract<PostgresState, { shape: 'keyed' }>,
+  shape: Extract<EngineState, { shape: 'keyed' }>,
   input: StateInput,
   rows: KeyedRows,
 ): Sql {

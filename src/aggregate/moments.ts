@@ -1,8 +1,9 @@
 import { type Sql, sql } from '../util/sql.ts'
 import { readState, writeState } from './bytes.ts'
-import type { InputType, StateDefinition } from './contract.ts'
+import type { EngineState, InputType, StateDefinition, StateInput } from './contract.ts'
+import { duckdbType } from './duckdb-values.ts'
 import { filtered } from './filtered.ts'
-import { float8Sql, toFloat8 } from './values.ts'
+import { float8Sql, isFloat, toFloat8 } from './values.ts'
 
 /** Count, mean and sum of squared deviations. */
 interface Moments {
@@ -123,6 +124,55 @@ export const momentsState: StateDefinition<MomentsState> = {
       },
     }
   },
+  duckdb: (spec) => duckdb(spec.input as InputType),
+}
+
+/**
+ * covar_pop(x, x) is var_pop(x) (Welford) that gives NaN where var_pop raises an error. DECIMAL has no value of 2^400, nor
+ * has an integer.
+ */
+function duckdb(input: InputType): EngineState {
+  const parts = (value: Sql, ...conditions: readonly (Sql | null)[]): Sql[] => [
+    filtered(sql`count(${value})`, ...conditions),
+    filtered(sql`avg(${value})`, ...conditions),
+    filtered(sql`covar_pop(${value}, ${value})`, ...conditions),
+  ]
+  const part = (values: readonly unknown[], at: number): Moments => {
+    const count = Number(values[at] ?? 0)
+    return { count, mean: Number(values[at + 1] ?? 0), m2: Number(values[at + 2] ?? 0) * count }
+  }
+  const all = ({ value, filter }: StateInput): Sql[] => parts(duckdbType(input).double(value as Sql), filter)
+  if (!isFloat(input))
+    return {
+      shape: 'columns',
+      columns: all,
+      read: (values) => ({ input, small: part(values, 0), large: none() }) satisfies MomentsState,
+    }
+  return {
+    shape: 'columns',
+    columns({ value, filter }) {
+      const double = duckdbType(input).double(value as Sql)
+      const isSmall = sql`abs(${double}) < 2.5822498780869086e120`
+      return [
+        ...parts(double, filter, isSmall),
+        ...parts(sql`(${double} * 2.409919865102884e-181)`, filter, sql`not ${isSmall}`),
+      ]
+    },
+    read(values) {
+      const state: MomentsState = { input, small: part(values, 0), large: part(values, 3) }
+      settle(state.large)
+      return state
+    },
+    quick: {
+      columns: all,
+      // what overflowed is not finite, and what did not may still be too large to be merged
+      read(values): MomentsState | null {
+        const small = part(values, 0)
+        const fits = Math.abs(small.mean) < largeFrom && small.m2 < largeFrom * largeFrom
+        return fits ? { input, small, large: none() } : null
+      },
+    },
+  }
 }
 
 /** Sample variance as a double times 2^-1200 when `scaled`, so that the root of one that overflows does not. */

@@ -1,6 +1,6 @@
 import { type Sql, sql } from '../util/sql.ts'
 import { readState, writeState } from './bytes.ts'
-import type { InputType, PostgresState, StateDefinition } from './contract.ts'
+import type { EngineState, InputType, StateDefinition, StateInput } from './contract.ts'
 import {
   divideDecimal,
   formatDecimal,
@@ -144,11 +144,12 @@ export const sumState: StateDefinition<SumState> = {
     return state
   },
   postgres: (spec) => postgres(spec.input as InputType),
+  duckdb: (spec) => duckdb(spec.input as InputType),
 }
 
 const specials: readonly SpecialDecimal[] = ['NaN', 'Infinity', '-Infinity']
 
-function postgres(input: InputType): PostgresState {
+function postgres(input: InputType): EngineState {
   if (!isFloat(input)) {
     return {
       shape: 'columns',
@@ -157,21 +158,7 @@ function postgres(input: InputType): PostgresState {
         filtered(sql`count(${value})`, filter),
         filtered(input === 'numeric' ? sql`sum(${value})` : sql`sum((${value})::int8)`, filter),
       ],
-      read([count, sum]) {
-        const state = create(input)
-        state.count = Number(count ?? 0)
-        if (sum === null || sum === undefined) return state
-        if (state.kind === 'integer') state.sum = BigInt(sum as string)
-        else if (state.kind === 'decimal') {
-          const text = sum as string
-          if (isSpecialDecimal(text)) addDecimal(state, text, 0n, 0)
-          else {
-            const decimal = parseDecimal(text)
-            addDecimal(state, null, decimal.unscaled, decimal.scale)
-          }
-        }
-        return state
-      },
+      read: (values) => readExact(input, values),
     }
   }
   return {
@@ -194,6 +181,57 @@ function postgres(input: InputType): PostgresState {
       small: Number(small ?? 0),
       large: Number(large ?? 0),
     }),
+  }
+}
+
+/** Count and sum, of integers or decimals. */
+function readExact(input: InputType, [count, sum]: readonly unknown[]): SumState {
+  const state = create(input)
+  state.count = Number(count ?? 0)
+  if (sum === null || sum === undefined) return state
+  if (state.kind === 'integer') state.sum = BigInt(sum as string | bigint)
+  else if (state.kind === 'decimal') {
+    const text = sum as string
+    if (isSpecialDecimal(text)) addDecimal(state, text, 0n, 0)
+    else {
+      const decimal = parseDecimal(text)
+      addDecimal(state, null, decimal.unscaled, decimal.scale)
+    }
+  }
+  return state
+}
+
+/**
+ * Integers are added in 128 bits, decimals in 38 digits. A running sum of doubles that overflowed stays infinite or NaN,
+ * so a finite one never did and is within the bound; only the others need the sum of scaled values. What
+ * that loses of values below 2^-822 is nothing beside a sum that overflowed.
+ */
+function duckdb(input: InputType): EngineState {
+  const plain = ({ value, filter }: StateInput): Sql[] => [
+    filtered(sql`count(${value})`, filter),
+    filtered(sql`sum(${value})`, filter),
+  ]
+  if (!isFloat(input)) return { shape: 'columns', columns: plain, read: (values) => readExact(input, values) }
+  const state = (count: unknown, sum: number): SumState =>
+    Math.abs(sum) < largeFrom
+      ? { kind: 'float', count: Number(count ?? 0), small: sum, large: 0 }
+      : { kind: 'float', count: Number(count ?? 0), small: 0, large: sum * largeScale }
+  return {
+    shape: 'columns',
+    columns: (columns) => [
+      ...plain(columns),
+      filtered(sql`sum((${columns.value})::double * 6.223015277861142e-61)`, columns.filter),
+    ],
+    read([count, sum, scaled]): SumState {
+      const finite = Number.isFinite(Number(sum ?? 0))
+      return finite
+        ? state(count, Number(sum ?? 0))
+        : { kind: 'float', count: Number(count), small: 0, large: Number(scaled) }
+    },
+    quick: {
+      columns: plain,
+      read: ([count, sum]) => (Number.isFinite(Number(sum ?? 0)) ? state(count, Number(sum ?? 0)) : null),
+    },
   }
 }
 

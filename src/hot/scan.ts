@@ -1,7 +1,7 @@
 import {
   type AggregateState,
+  type EngineState,
   keyedSelect,
-  type PostgresState,
   type StateInput,
   type StateSpec,
   states,
@@ -27,7 +27,7 @@ import type { PostgresSnapshot } from './read-snapshot.ts'
 
 interface PlannedState {
   readonly spec: StateSpec
-  readonly shape: PostgresState
+  readonly shape: EngineState
   readonly input: StateInput
 }
 

@@ -2,6 +2,7 @@ import { mkdirSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { availableParallelism, totalmem } from 'node:os'
 import type { DuckDBConnection, DuckDBInstance, DuckDBValue } from '@duckdb/node-api'
+import { infinityInstant, minusInfinityInstant } from '../time/index.ts'
 import { TidemarkError } from '../util/errors.ts'
 import { printSql, type Sql } from '../util/sql.ts'
 
@@ -17,7 +18,8 @@ export interface DuckDBOptions {
 export interface DuckDBAnswer {
   /**
    * One array a row. Integers of 64 bits and more bigint, smaller ones and floats number, DECIMAL its decimal string, TIMESTAMPTZ
-   * and TIMESTAMP bigint microseconds, DATE `YYYY-MM-DD`, UUID string, BLOB Uint8Array, LIST array, SQL NULL null.
+   * and TIMESTAMP bigint microseconds, DATE PostgreSQL's text, UUID string, BLOB Uint8Array, LIST array, SQL NULL null.
+   * Infinite times are those of src/time, infinite dates `infinity` and `-infinity`.
    */
   readonly rows: readonly (readonly unknown[])[]
 }
@@ -122,7 +124,16 @@ function reasonOf(signal: AbortSignal, cause?: unknown): Error {
 /** DuckDB's own value objects made plain; see `DuckDBAnswer`. */
 export function plainValue(value: unknown): unknown {
   if (typeof value !== 'object' || value === null) return value
-  if ('micros' in value) return (value as { micros: bigint }).micros
+  if ('micros' in value) {
+    const { micros } = value as { micros: bigint }
+    // DuckDB's -infinity lies one above the end that PostgreSQL and src/time use
+    return micros <= -infinityInstant ? minusInfinityInstant : micros
+  }
+  if ('days' in value) {
+    const { days } = value as { days: number }
+    if (Math.abs(days) >= 2147483647) return days > 0 ? 'infinity' : '-infinity'
+    return String(value).replace('(BC)', 'BC')
+  }
   if ('items' in value) return (value as { items: readonly unknown[] }).items.map(plainValue)
   if ('bytes' in value) return (value as { bytes: Uint8Array }).bytes
   return String(value)
