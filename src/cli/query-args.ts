@@ -103,7 +103,7 @@ export function parseJson(text: string, option: string): Record<string, unknown>
   return value as Record<string, unknown>
 }
 
-const aggregateOnly = ['bucket', 'zone', 'by', 'having', 'order', 'fill'] as const
+const aggregateOnly = ['bucket', 'by', 'having', 'order', 'fill'] as const
 const rowsOnly = ['columns', 'direction', 'cursor', 'latestBy'] as const
 const flags: Readonly<Record<string, string>> = { latestBy: '--latest-by' }
 

@@ -22,7 +22,7 @@ import type {
 } from './nodes.ts'
 import { type FilterContext, parseFilter } from './parse-filter.ts'
 import { at, deepFreeze, fail, isPlainObject, plainObject, show, suggest } from './problem.ts'
-import { readBucket, readRange } from './read-time.ts'
+import { readBucket, readRange, readZone } from './read-time.ts'
 import {
   inputTypeOf,
   outputColumns,
@@ -60,8 +60,8 @@ const aggregateKeys = [
   'limit',
   'fill',
 ] as const
-const rowsKeys = ['from', 'to', 'where', 'columns', 'direction', 'limit', 'cursor'] as const
-const latestKeys = ['latestBy', 'from', 'to', 'where', 'columns', 'limit'] as const
+const rowsKeys = ['from', 'to', 'zone', 'where', 'columns', 'direction', 'limit', 'cursor'] as const
+const latestKeys = ['latestBy', 'from', 'to', 'zone', 'where', 'columns', 'limit'] as const
 
 /**
  * The border of the query engine: what a program, an HTTP body or the command line asks becomes a frozen node, or an
@@ -114,12 +114,14 @@ function timeOf(dataset: DatasetDefinition): string | null {
 
 function parseTimeRange(query: Fields, context: Context): TimeRange | null {
   if (query['from'] == null && query['to'] == null) {
+    if (query['zone'] != null && query['bucket'] == null)
+      fail('zone', 'a zone has a meaning only together with bucket, from or to')
     assertRange(null, context)
     return null
   }
   if (timeOf(context.dataset) === null)
     fail(query['from'] == null ? 'to' : 'from', `${context.dataset.name} is a plain table and has no time`)
-  const range = readRange(query['from'], query['to'], context.clock)
+  const range = readRange(query['from'], query['to'], readZone(query['zone']), context.clock)
   assertRange(range, context)
   return range
 }
@@ -260,10 +262,7 @@ function parseAggregateQuery(query: Fields, context: Context): AggregateQueryNod
 }
 
 function parseBucket(query: Fields, { dataset }: Context): BucketSpec | null {
-  if (query['bucket'] == null) {
-    if (query['zone'] != null) fail('zone', 'a zone has a meaning only together with bucket')
-    return null
-  }
+  if (query['bucket'] == null) return null
   if (timeOf(dataset) === null) fail('bucket', `${dataset.name} is a plain table and has no time`)
   return readBucket(query['bucket'], query['zone'])
 }

@@ -9,6 +9,7 @@ import {
   parseInterval,
   parsePoint,
   type RangePoint,
+  resolveZone,
   TimeProblem,
   type TimeRange,
 } from '../time/index.ts'
@@ -32,8 +33,19 @@ export function readInstant(value: unknown, path: string, clock: Clock): Instant
   return placed(path, () => parsePoint(value as RangePoint, clock.now(), null))
 }
 
-/** An end that is not given is open: rows of tomorrow are rows too. */
-export function readRange(from: unknown, to: unknown, clock: Clock): TimeRange {
+/** A zone that exists, or null. */
+export function readZone(zone: unknown): string | null {
+  if (zone == null) return null
+  if (typeof zone !== 'string') return fail('zone', `${show(zone)} is not the name of a time zone`)
+  placed('zone', () => resolveZone(zone))
+  return zone
+}
+
+/**
+ * An end that is not given is open: rows of tomorrow are rows too. Dates, times without a zone of their own, and
+ * relative days and months are those of `zone`; without one a date is UTC's, and a time without a zone is refused.
+ */
+export function readRange(from: unknown, to: unknown, zone: string | null, clock: Clock): TimeRange {
   const end = (value: unknown, path: string): Instant => {
     // a word is a relative time that was not understood; the forms of a moment alone would be no way out
     if (typeof value === 'string' && /^[a-z ]+$/i.test(value) && value.trim().toLowerCase() !== 'now')
@@ -41,7 +53,7 @@ export function readRange(from: unknown, to: unknown, clock: Clock): TimeRange {
         path,
         `${show(value)} is not a time; write ISO 8601 with a zone, 'now', or relative: '-30 days'`,
       )
-    return placed(path, () => parsePoint(value as RangePoint, clock.now(), null))
+    return placed(path, () => parsePoint(value as RangePoint, clock.now(), zone))
   }
   const range = {
     from: from == null ? everything.from : end(from, 'from'),
@@ -57,10 +69,8 @@ export function readRange(from: unknown, to: unknown, clock: Clock): TimeRange {
 
 export function readBucket(bucket: unknown, zone: unknown): BucketSpec {
   if (typeof bucket !== 'string') return fail('bucket', `${show(bucket)} is not a length such as "1 hour"`)
-  if (zone != null && typeof zone !== 'string')
-    return fail('zone', `${show(zone)} is not the name of a time zone`)
   const every = placed('bucket', () => parseInterval(bucket))
-  const spec: BucketSpec = { every, zone: zone == null ? null : zone }
+  const spec: BucketSpec = { every, zone: readZone(zone) }
   placed(zone == null ? 'bucket' : 'zone', () => assertBucketSpec(spec))
   return spec
 }

@@ -93,6 +93,8 @@ interface RangeInput {
   readonly from?: RangePoint | null
   /** End, which is not part of the range. Default: open. */
   readonly to?: RangePoint | null
+  /** Zone of dates and local times in `from` and `to`, and of the calendar that buckets follow. Default UTC. */
+  readonly zone?: string | null
 }
 
 type OptionalWhere<D> = { readonly where?: WhereInput<D> }
@@ -118,8 +120,6 @@ export type FillInput = 'none' | 'null' | 'previous' | 'linear' | { readonly con
 export interface AggregateQueryInput<D> extends RangeInput {
   /** Length of a time bucket: `1 hour`, `15m`, `1 month`. Default: the range is not cut. */
   readonly bucket?: string | null
-  /** Zone whose calendar the buckets follow. Default UTC. */
-  readonly zone?: string | null
   /** One row for each different combination. */
   readonly by?: readonly GroupRef<D>[]
   readonly where?: WhereInput<D>

@@ -114,6 +114,17 @@ describe('a newcomer with the command line', () => {
     expect(latest.data.rows).toContainEqual({ time: '2026-01-01T23:00:00Z', service: 'api' })
   })
 
+  it('means midnight of the zone with a date, where a zone is given', async () => {
+    const range = ['--from', '2026-01-01', '--to', '2026-01-02', '--zone', 'America/New_York']
+    const { data: rows } = await runJson('query', 'metrics.requests', ...range, '--columns', 'time', '-n', '1')
+    expect(rows).toMatchObject({
+      rows: [{ time: '2026-01-01T05:00:00Z' }],
+      plan: { range: { from: '2026-01-01T05:00:00Z', to: '2026-01-02T05:00:00Z' } },
+    })
+    const { data } = await runJson('query', 'metrics.requests', ...range.slice(0, 2), '-s', 'n=count()')
+    expect(data.plan.range.from).toBe('2026-01-01T00:00:00Z')
+  })
+
   it('runs the jobs once, looks at the status and at the doctor', async () => {
     const worker = await runJson('worker', '--once')
     expect(worker.code).toBe(0)

@@ -140,7 +140,7 @@ describe('parsing a query', () => {
     expect(problem({ bucket: 60, select: n })).toBe('TM_QUERY bucket: 60 is not a length such as "1 hour"')
     expect(problem({ bucket: '1 hour', zone: 'Mars/Base', select: n })).toMatch(/^TM_QUERY zone: /)
     expect(problem({ zone: 'UTC', select: n })).toBe(
-      'TM_QUERY zone: a zone has a meaning only together with bucket',
+      'TM_QUERY zone: a zone has a meaning only together with bucket, from or to',
     )
     expect(problem({ bucket: '1 hour', select: n }, plain)).toContain('bucket: app.models is a plain table')
     expect(problem({ bucket: '1 hour' })).toBe('TM_QUERY bucket: this belongs to a query with select')
@@ -323,7 +323,7 @@ describe('parsing a query', () => {
     expect(problem({ latestBy: ['properties'] })).toContain('latestBy[0]')
     expect(problem({ direction: 'up' })).toBe('TM_QUERY direction: "up" is not asc or desc')
     expect(problem({ sellect: n })).toBe(
-      'TM_QUERY sellect: there is no "sellect"; there are: from, to, where, columns, direction, limit, cursor',
+      'TM_QUERY sellect: there is no "sellect"; there are: from, to, zone, where, columns, direction, limit, cursor',
     )
   })
 
@@ -469,6 +469,26 @@ describe('parsing a query', () => {
     )
     expect(() => queryLimits({ maxRows: 0 })).toThrow('limits.maxRows: 0 is not a whole number above 0')
     expect(() => queryLimits({ maxRow: 1 } as never)).toThrow('limits.maxRow: there is no such limit')
+  })
+
+  it.each([
+    ['an aggregate', { select: { n: { fn: 'count' } } }],
+    ['rows', {}],
+    ['the newest rows', { latestBy: ['model'] }],
+  ])('in %s a date and a time without a zone are those of the zone that is given', (_kind, kind) => {
+    const range = (input: object) => parse({ ...kind, ...input }).range
+    const zone = 'Europe/Berlin'
+    expect(range({ from: '2017-06-01', to: '2017-12-01', zone })).toEqual({
+      from: parseInstant('2017-05-31T22:00:00Z'),
+      to: parseInstant('2017-11-30T23:00:00Z'),
+    })
+    expect(range({ from: '2017-06-01T12:00', to: '2017-06-01T12:00Z', zone })).toEqual({
+      from: parseInstant('2017-06-01T10:00:00Z'),
+      to: parseInstant('2017-06-01T12:00:00Z'),
+    })
+    expect(range({ from: '2017-06-01' })?.from).toBe(parseInstant('2017-06-01T00:00:00Z'))
+    expect(problem({ ...kind, from: '2017-06-01T12:00' })).toMatch(/^TM_QUERY from: .*zone/)
+    expect(problem({ ...kind, from: '2017-06-01', zone: 'Europe/Berlim' })).toMatch(/^TM_QUERY zone: /)
   })
 
   it('a refusal names the limit that it is of', () => {

@@ -4,7 +4,8 @@ import Type from 'typebox'
 
 const Instant = Type.Union([Type.String(), Type.Integer()], {
   description:
-    'ISO 8601 with a zone (`2026-01-01T00:00:00Z`), relative to now (`-30 days`, `now`), or microseconds since the epoch.',
+    'ISO 8601 with a zone (`2026-01-01T00:00:00Z`), relative to now (`-30 days`, `now`), or microseconds since the epoch; ' +
+    'a date or a local time is of `zone`.',
 })
 
 const Where = Type.Record(Type.String(), Type.Unknown(), {
@@ -40,7 +41,12 @@ export const QueryBody = Type.Object(
       }),
     ),
     bucket: Type.Optional(Type.String({ examples: ['1 hour', '15m', '1 month'] })),
-    zone: Type.Optional(Type.String({ examples: ['Europe/Berlin'] })),
+    zone: Type.Optional(
+      Type.String({
+        examples: ['Europe/Berlin'],
+        description: 'Of calendar buckets, and of dates and local times in `from` and `to`. Default UTC.',
+      }),
+    ),
     by: Type.Optional(Type.Array(Type.String())),
     having: Type.Optional(Where),
     order: Type.Optional(Type.Array(Type.String(), { examples: [['-requests', 'model']] })),

@@ -36,7 +36,10 @@ export function queryCommand(): Command {
       [],
     )
     .option('-b, --bucket <interval>', 'one answer per bucket: 15m, "1 hour", "1 month"')
-    .option('-z, --zone <zone>', 'time zone of calendar buckets, e.g. Europe/Berlin')
+    .option(
+      '-z, --zone <zone>',
+      'time zone of calendar buckets and of dates in --from and --to, e.g. Europe/Berlin',
+    )
     .option('-g, --by <columns>', 'groups; properties.plan reaches into jsonb', splitList, [])
     .option(
       '-w, --where <condition>',
@@ -45,8 +48,8 @@ export function queryCommand(): Command {
       [],
     )
     .option('--having <json>', 'condition on the outputs, as JSON')
-    .option('--from <time>', 'ISO 8601, or relative: "-30 days"')
-    .option('--to <time>', 'ISO 8601, or relative; not included')
+    .option('--from <time>', 'ISO 8601, a date (midnight in --zone, else UTC), or relative: "-30 days"')
+    .option('--to <time>', 'as --from; not included')
     .option('-o, --order <outputs>', 'e.g. -n,model (minus: greatest first)', splitList, [])
     .option('-n, --limit <rows>', 'rows at most', parsePositive)
     .option('--fill <rule>', 'none, null, previous, linear, or a number')
@@ -88,6 +91,7 @@ function toQuery(
   }
   set('from', options.from)
   set('to', options.to)
+  set('zone', options.zone)
   set('where', parseWhere(options.where, tm.dataset(name)))
   set('limit', options.limit)
   if (options.latestBy.length > 0) {
@@ -96,7 +100,6 @@ function toQuery(
   } else if (options.select.length > 0) {
     set('select', parseSelect(options.select))
     set('bucket', options.bucket)
-    set('zone', options.zone)
     set('by', options.by)
     set('having', options.having === undefined ? undefined : parseJson(options.having, '--having'))
     set('order', options.order)
