@@ -45,10 +45,7 @@ export function createDuckDB(options: DuckDBOptions = {}): DuckDB {
   const lent = new Set<Promise<unknown>>()
 
   async function start(): Promise<DuckDBInstance> {
-    // 70 MB of native code: loaded when something is cold, not with the library
-    const { DuckDBInstance } = createRequire(import.meta.url)(
-      '@duckdb/node-api',
-    ) as typeof import('@duckdb/node-api')
+    const { DuckDBInstance } = loadDuckDB()
     if (options.temporaryDir !== undefined) mkdirSync(options.temporaryDir, { recursive: true })
     const instance = await DuckDBInstance.create(':memory:', {
       threads: String(options.threads ?? availableParallelism()),
@@ -58,6 +55,8 @@ export function createDuckDB(options: DuckDBOptions = {}): DuckDB {
     const connection = await instance.connect()
     // the machine's zone must never decide; as an option above it is refused
     await connection.run("set global TimeZone = 'UTC'")
+    // Files never change: their footers are parsed once (1.2 instead of 1.7 ms for a small query of one file).
+    await connection.run('set global parquet_metadata_cache = true')
     connection.closeSync()
     return instance
   }
@@ -112,6 +111,15 @@ export function createDuckDB(options: DuckDBOptions = {}): DuckDB {
       if (starting) (await starting).closeSync()
     },
   }
+}
+
+/** 70 MB of native code: loaded when something is cold, not with the library. */
+export function loadDuckDB(): typeof import('@duckdb/node-api') {
+  const require = createRequire(import.meta.url)
+  // Its decoder takes U+FEFF at the beginning of a text for a byte order mark and drops it; ours keeps every text whole.
+  const accessors: { textDecoder: TextDecoder } = require('@duckdb/node-api/lib/vectors/dataAccessors.js')
+  accessors.textDecoder = new TextDecoder('utf-8', { ignoreBOM: true })
+  return require('@duckdb/node-api')
 }
 
 function reasonOf(signal: AbortSignal, cause?: unknown): Error {

@@ -1,6 +1,6 @@
-import { createRequire } from 'node:module'
 import type { DuckDBConnection, DuckDBInstance } from '@duckdb/node-api'
 import { TidemarkError } from '../util/errors.ts'
+import { loadDuckDB } from './duckdb.ts'
 
 /**
  * What the values of a column are in JavaScript, exact:
@@ -59,10 +59,7 @@ export interface ParquetFile {
  * @throws TidemarkError TM_IMPORT when it is no Parquet file.
  */
 export async function openParquet(path: string): Promise<ParquetFile> {
-  // 70 MB of native code: loaded when a Parquet file is there, not with the library
-  const { DuckDBInstance } = createRequire(import.meta.url)(
-    '@duckdb/node-api',
-  ) as typeof import('@duckdb/node-api')
+  const { DuckDBInstance } = loadDuckDB()
   const instance: DuckDBInstance = await DuckDBInstance.create(':memory:', {
     threads: '1',
     memory_limit: '512MB',
