@@ -1,6 +1,7 @@
 import { join, raw, type Sql, sql } from '../util/sql.ts'
 import { type ByteReader, type ByteWriter, readState, writeState } from './bytes.ts'
-import type { InputType, StateDefinition } from './contract.ts'
+import type { EngineState, InputType, StateDefinition } from './contract.ts'
+import { duckdbType } from './duckdb-values.ts'
 import { keyWhere } from './filtered.ts'
 import { float8Sql, toFloat8 } from './values.ts'
 
@@ -255,7 +256,6 @@ export const sketchState: StateDefinition<SketchState> = {
     reader.end()
     return state
   },
-  duckdb: () => null,
   postgres(spec) {
     const input = spec.input as InputType
     return {
@@ -297,6 +297,7 @@ export const sketchState: StateDefinition<SketchState> = {
       },
     }
   },
+  duckdb: (spec) => duckdb(spec.input as InputType),
 }
 
 /** Keys: the bucket moved above zero, with the sign of the value; 0 for zero; and three beyond all buckets. */
@@ -327,6 +328,57 @@ function keySql(double: Sql): Sql {
     when ${double} = 'Infinity'::float8 then ${raw(String(infinityKey))}
     when ${double} = '-Infinity'::float8 then -${raw(String(infinityKey))}
     when ${double} is not null then ${raw(String(nanKey))} end`
+}
+
+/**
+ * DuckDB reaches the bits of a double (BIT is a cast), so whole numbers are enough: T(e, s) has the fraction
+ * round(s * 2^52 / 50), and the rounded number is at most f exactly when s * 2^52 < 50 * f + 25, as no s * 2^52 / 50 lies
+ * halfway between two whole numbers. The key is `exponent field * 50 + s`, 2048 * 50 less for a negative value: zeros,
+ * subnormal values, infinities and NaN have keys of their own and are told apart by `read`.
+ */
+function duckdb(input: InputType): EngineState {
+  return {
+    shape: 'keyed',
+    prepare: duckdbType(input).double,
+    key({ value, filter }) {
+      // + 0 sets the top bit of a NaN that had another payload
+      const bits = sql`((${value} + 0e0)::bit::bigint)`
+      const fraction = sql`(${bits} & 4503599627370495)`
+      return keyWhere(filter, sql`((${bits} >> 52) * 50 + ((${fraction} * 50 + 25) >> 52))`)
+    },
+    inner: ({ value }) => [sql`count(*)`, sql`min(${value})`, sql`max(${value})`],
+    width: 4,
+    outer({ select, cells, key, inner }) {
+      const columns = [
+        ...cells,
+        sql`list(${key})`,
+        sql`list(${inner[0]})`,
+        sql`min(${inner[1]}) filter (where isfinite(${inner[1]}))`,
+        sql`max(${inner[2]}) filter (where isfinite(${inner[2]}))`,
+      ]
+      const group = cells.length === 0 ? sql`` : sql` group by ${join(cells, ', ')}`
+      return sql`select ${join(columns, ', ')} from (${select}) keyed${group}`
+    },
+    read([keys, counts, min, max]): SketchState {
+      const state = create(input)
+      const many = (counts ?? []) as readonly bigint[]
+      ;((keys ?? []) as readonly bigint[]).forEach((at, i) => {
+        const count = Number(many[i])
+        const isNegative = at < 0n
+        const key = Number(at) + (isNegative ? 2048 * bucketsPerOctave : 0)
+        const exponent = Math.floor(key / bucketsPerOctave)
+        if (exponent === 0) state.zero += count
+        else if (exponent < 2047)
+          (isNegative ? state.negative : state.positive).add(key - 1023 * bucketsPerOctave, count)
+        else if (key > 2047 * bucketsPerOctave) state.nan += count
+        else if (isNegative) state.minusInfinity += count
+        else state.infinity += count
+      })
+      if (typeof min === 'number') state.min = min + 0
+      if (typeof max === 'number') state.max = max + 0
+      return state
+    },
+  }
 }
 
 /**

@@ -2,6 +2,7 @@ import { TidemarkError } from '../util/errors.ts'
 import { join, raw, type Sql, sql } from '../util/sql.ts'
 import { readState, writeState } from './bytes.ts'
 import type { InputType, InputValue, StateDefinition } from './contract.ts'
+import { duckdbType } from './duckdb-values.ts'
 import { keyWhere } from './filtered.ts'
 import { compareText, valueType } from './values.ts'
 
@@ -60,7 +61,6 @@ export const distinctState: StateDefinition<DistinctState> = {
     reader.end()
     return state
   },
-  duckdb: () => null,
   postgres(spec) {
     const input = spec.input as InputType
     const type = valueType(input)
@@ -86,12 +86,38 @@ export const distinctState: StateDefinition<DistinctState> = {
             array_agg(text) filter (where (select max(bytes) from sizes) <= ${limit})
           from keyed${groupBy}`
       },
-      read([bytes, texts]): DistinctState {
-        if (Number(bytes ?? 0) > maxDistinctBytes) throw tooLarge(Number(bytes))
-        const state = create(input)
-        for (const text of (texts ?? []) as readonly string[]) addText(state, text)
-        return state
-      },
+      read: (values) => read(input, values),
     }
   },
+  duckdb(spec) {
+    const input = spec.input as InputType
+    return {
+      shape: 'keyed',
+      key: ({ value, filter }) => keyWhere(filter, sql`(${value})`),
+      inner: () => [],
+      width: 2,
+      outer({ select, cells, key }) {
+        const list = cells.map((cell) => sql`${cell}, `)
+        const cellList = list.length === 0 ? sql`` : join(list, '')
+        const groupBy = cells.length === 0 ? sql`` : sql` group by ${join(cells, ', ')}`
+        const limit = raw(String(maxDistinctBytes))
+        return sql`
+          with keyed as materialized (
+            select ${cellList}${duckdbType(input).text(key)} as text from (${select}) keyed
+          ),
+          sizes as (select sum(strlen(text) + 8) as bytes from keyed${groupBy}),
+          largest as materialized (select max(bytes) as bytes from sizes)
+          select ${cellList}any_value(largest.bytes), list(text) filter (where largest.bytes <= ${limit})
+          from keyed, largest${groupBy}`
+      },
+      read: (values) => read(input, values),
+    }
+  },
+}
+
+function read(input: InputType, [bytes, texts]: readonly unknown[]): DistinctState {
+  if (Number(bytes ?? 0) > maxDistinctBytes) throw tooLarge(Number(bytes))
+  const state = create(input)
+  for (const text of (texts ?? []) as readonly string[]) addText(state, text)
+  return state
 }

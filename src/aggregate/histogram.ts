@@ -1,6 +1,7 @@
 import { join, raw, type Sql, sql } from '../util/sql.ts'
 import { readState, writeState } from './bytes.ts'
 import type { InputType, StateDefinition } from './contract.ts'
+import { duckdbType } from './duckdb-values.ts'
 import { keyWhere } from './filtered.ts'
 import { float8Sql, toFloat8 } from './values.ts'
 
@@ -53,7 +54,6 @@ export const histogramState: StateDefinition<HistogramState> = {
     reader.end()
     return state
   },
-  duckdb: () => null,
   postgres(spec) {
     const input = spec.input as InputType
     const borders = spec.borders ?? []
@@ -69,14 +69,49 @@ export const histogramState: StateDefinition<HistogramState> = {
         const groupBy = cells.length === 0 ? sql`` : sql` group by ${join(cells, ', ')}`
         return sql`select ${join(columns, ', ')} from (${select}) keyed${groupBy}`
       },
-      read([keys, counts]): HistogramState {
-        const state = create(input, borders)
-        const many = (counts ?? []) as readonly bigint[]
-        ;((keys ?? []) as readonly number[]).forEach((at, i) => {
-          state.counts[at]! += Number(many[i])
-        })
-        return state
-      },
+      read: (values) => read(input, borders, values),
     }
   },
+  duckdb(spec) {
+    const input = spec.input as InputType
+    const borders = spec.borders ?? []
+    return {
+      shape: 'keyed',
+      prepare: duckdbType(input).double,
+      key: ({ value, filter }) => keyWhere(filter, searchSql(value as Sql, borders)),
+      inner: () => [sql`count(*)`],
+      width: 2,
+      outer({ select, cells, key, inner }) {
+        const columns = [...cells, sql`list(${key})`, sql`list(${inner[0]})`]
+        const groupBy = cells.length === 0 ? sql`` : sql` group by ${join(cells, ', ')}`
+        return sql`select ${join(columns, ', ')} from (${select}) keyed${groupBy}`
+      },
+      read: (values) => read(input, borders, values),
+    }
+  },
+}
+
+function read(
+  input: InputType,
+  borders: readonly number[],
+  [keys, counts]: readonly unknown[],
+): HistogramState {
+  const state = create(input, borders)
+  const many = (counts ?? []) as readonly bigint[]
+  ;((keys ?? []) as readonly number[]).forEach((at, i) => {
+    state.counts[at]! += Number(many[i])
+  })
+  return state
+}
+
+/** `bucketOf` as a binary search in nested CASEs: DuckDB has no width_bucket over borders. NaN is above all of them. */
+function searchSql(double: Sql, borders: readonly number[]): Sql {
+  const between = (low: number, high: number): Sql => {
+    if (low === high) return raw(String(low))
+    const middle = (low + high) >>> 1
+    // an exponent makes it a DOUBLE and not a DECIMAL
+    const border = raw(borders[middle]!.toExponential())
+    return sql`case when ${double} < ${border} then ${between(low, middle)} else ${between(middle + 1, high)} end`
+  }
+  return sql`case when (${double}) is not null then ${between(0, borders.length)} end`
 }

@@ -1,6 +1,7 @@
 import { join, raw, type Sql, sql } from '../util/sql.ts'
 import { readState, writeState } from './bytes.ts'
-import type { InputType, InputValue, KeyedSource, StateDefinition } from './contract.ts'
+import type { EngineState, InputType, InputValue, KeyedSource, StateDefinition } from './contract.ts'
+import { duckdbType } from './duckdb-values.ts'
 import { keyWhere } from './filtered.ts'
 import { md5First64 } from './md5.ts'
 import { valueType } from './values.ts'
@@ -136,7 +137,6 @@ export const hllState: StateDefinition<DistinctSketch> = {
     reader.end()
     return state
   },
-  duckdb: () => null,
   postgres(spec) {
     const input = spec.input as InputType
     const type = valueType(input)
@@ -164,6 +164,7 @@ export const hllState: StateDefinition<DistinctSketch> = {
       },
     }
   },
+  duckdb: (spec) => duckdb(spec.input as InputType),
 }
 
 const powersOfTwo = raw(
@@ -211,6 +212,58 @@ function outer({ select, cells, key }: KeyedSource, text: Sql): Sql {
       case when total > ${few} then ranks end,
       few.hashes
     from cells left join few on few.cell = cells.cell`
+}
+
+/** The least hash of a register has its greatest rank, so DuckDB has to know nothing about ranks. */
+function duckdb(input: InputType): EngineState {
+  return {
+    shape: 'keyed',
+    key: ({ value, filter }) => keyWhere(filter, sql`(${value})`),
+    inner: () => [],
+    width: 2,
+    outer({ select, cells, key }) {
+      const list = cells.map((cell) => sql`${cell}, `)
+      const cellList = list.length === 0 ? sql`` : join(list, '')
+      const groupBy = cells.length === 0 ? sql`` : sql` group by ${join(cells, ', ')}`
+      const isSameCell = cells.map((cell) => sql`hashed.${cell} is not distinct from cells.${cell} and `)
+      const few = raw(String(exactUpTo))
+      return sql`
+        with hashed as materialized (
+          select ${cellList}('0x' || left(md5(${duckdbType(input).text(key)}), 16))::ubigint as hash
+          from (${select}) keyed
+        ),
+        registers as (
+          select ${cellList}min(hash) as least, count(*) as hashes
+          from hashed
+          group by ${cellList}hash >> ${raw(String(64 - precision))}
+        ),
+        cells as materialized (
+          select ${cellList}sum(hashes) as total, list(least) as hashes from registers${groupBy}
+        ),
+        few as (
+          select ${join([...cells.map((cell) => sql`cells.${cell}`), raw('any_value(total) as total'), raw('list(hash) as hashes')], ', ')}
+          from hashed join cells on ${join(isSameCell, '')}total <= ${few}
+          group by ${
+            cells.length === 0
+              ? raw('total')
+              : join(
+                  cells.map((cell) => sql`cells.${cell}`),
+                  ', ',
+                )
+          }
+        )
+        select ${cellList}total, hashes from cells where total > ${few}
+        union all
+        select ${cellList}total, hashes from few`
+    },
+    read([total, hashes]): DistinctSketch {
+      const state = create(input)
+      if (Number(total ?? 0) > exactUpTo) toRegisters(state)
+      for (const value of (hashes ?? []) as readonly bigint[])
+        addHash(state, Number(value >> 32n), Number(value & 0xffffffffn))
+      return state
+    },
+  }
 }
 
 /** Exact up to 512; beyond, Ertl 2017, "New cardinality estimation algorithms for HyperLogLog sketches", algorithm 6. */
