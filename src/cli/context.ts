@@ -4,9 +4,10 @@ import { createTidemark, type Tidemark } from '../engine.ts'
 import type { EmbeddedServer } from '../postgres/embedded/index.ts'
 import { startEmbedded } from '../postgres/embedded/index.ts'
 import { createDatabase, type Database } from '../postgres/index.ts'
+import { isTidemarkError } from '../util/errors.ts'
 import { sql } from '../util/sql.ts'
 import { type LoadedConfig, loadConfig } from './load-config.ts'
-import { createOutput, type Output } from './output.ts'
+import { createOutput, exitCodes, Interrupted, type Output, type StopSignal } from './output.ts'
 
 export interface GlobalOptions {
   readonly config?: string
@@ -33,16 +34,21 @@ export async function withContext<T>(
   const loaded = await loadConfig(options.config, process.cwd())
   const output = createOutput(options.json === true)
   const interruption = listenForInterruption()
-  const database = await openDatabase(loaded, output)
   try {
-    const tm = await createTidemark(loaded.config, { connectionString: database.connectionString })
+    const database = await openDatabase(loaded, output)
     try {
-      return await use({ ...loaded, output, signal: interruption.signal, tm, embedded: database.embedded })
+      const tm = await createTidemark(loaded.config, { connectionString: database.connectionString })
+      try {
+        return await use({ ...loaded, output, signal: interruption.signal, tm, embedded: database.embedded })
+      } finally {
+        await tm.close()
+      }
     } finally {
-      await tm.close()
+      if (database.embedded) await stopWhenUnused(database.embedded, output)
     }
+  } catch (error) {
+    throw interruption.explain(error)
   } finally {
-    if (database.embedded) await stopWhenUnused(database.embedded, output)
     interruption.end()
   }
 }
@@ -87,16 +93,29 @@ async function countSessions(db: Database): Promise<number> {
   return rows[0]?.[0] as number
 }
 
-function listenForInterruption(): { signal: AbortSignal; end: () => void } {
+interface Interruption {
+  readonly signal: AbortSignal
+  /** What a command that was interrupted has ended with is not a mistake of its caller. */
+  explain(error: unknown): unknown
+  end(): void
+}
+
+function listenForInterruption(): Interruption {
   const controller = new AbortController()
-  const onSignal = (): void => {
-    if (controller.signal.aborted) process.exit(130)
+  let received: StopSignal | null = null
+  const onSignal = (name: StopSignal): void => {
+    if (received !== null) process.exit(exitCodes[name])
+    received = name
     controller.abort()
   }
   process.on('SIGINT', onSignal)
   process.on('SIGTERM', onSignal)
   return {
     signal: controller.signal,
+    explain: (error) =>
+      received !== null && isTidemarkError(error) && error.code === 'TM_CANCELLED'
+        ? new Interrupted(received, error)
+        : error,
     end() {
       process.off('SIGINT', onSignal)
       process.off('SIGTERM', onSignal)

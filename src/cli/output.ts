@@ -24,8 +24,30 @@ export function createOutput(isJson: boolean): Output {
   }
 }
 
-/** Prints an error as people or programs need it and returns the exit code: 2 for the caller's mistakes, else 1. */
+/** A command that a signal has stopped; `cause` is what it ended with. */
+export class Interrupted extends Error {
+  /** As shells count it: 128 and the number of the signal. */
+  readonly exitCode: number
+
+  constructor(signal: StopSignal, cause: unknown) {
+    super(`stopped by ${signal}`, { cause })
+    this.exitCode = exitCodes[signal]
+  }
+}
+
+export type StopSignal = 'SIGINT' | 'SIGTERM'
+
+export const exitCodes: Readonly<Record<StopSignal, number>> = { SIGINT: 130, SIGTERM: 143 }
+
+/**
+ * Prints an error as people or programs need it and returns the exit code: that of the signal which stopped the
+ * command, 2 for the caller's mistakes, else 1.
+ */
 export function reportError(error: unknown, isJson: boolean): number {
+  if (error instanceof Interrupted) {
+    reportError(error.cause, isJson)
+    return error.exitCode
+  }
   const known = isTidemarkError(error)
     ? error
     : new TidemarkError('TM_INTERNAL', { id: randomUUID() }, { cause: error })

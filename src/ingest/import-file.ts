@@ -12,7 +12,8 @@ import { inspectFile } from './source.ts'
  *
  * Rows are written in batches. How far the import is, and the rows that do not fit (dead letters), are written in the
  * transaction of the batch they belong to, so that an import that is killed goes on when the same call is made again,
- * and no row is written twice. Memory is bounded by the batches in flight: (connections + 1) * batchRows rows.
+ * and no row is written twice. Memory is bounded by the batches in flight: (connections + 1) * batchRows rows, or
+ * 64 MiB of encoded rows in the place of batchRows where a new chunk is filled.
  *
  * @example
  * const report = await importFile({ db, writer, definition: cpu, file: 'cpu.csv.gz', options: { timeZone: 'UTC' } })
@@ -62,12 +63,15 @@ export async function importFiles(
 }
 
 function withTotals(error: unknown, file: string, totals: { rows: number; dead: number }): unknown {
-  if (!(isTidemarkError(error) && error.code === 'TM_IMPORT')) return error
+  if (!isTidemarkError(error)) return error
+  const goOn =
+    `${totals.rows} rows and ${totals.dead} dead letters of whole batches are in, ` +
+    'and the same import goes on after them'
+  if (error.code === 'TM_CANCELLED') {
+    const { what } = error.params as { what: string }
+    return new TidemarkError('TM_CANCELLED', { what, todo: goOn }, { cause: error })
+  }
+  if (error.code !== 'TM_IMPORT') return error
   const { problem, todo } = error.params as { problem: string; todo: string }
-  const committed = `${totals.rows} rows and ${totals.dead} dead letters of whole batches are in`
-  return new TidemarkError(
-    'TM_IMPORT',
-    { file, problem, todo: `${todo}; ${committed}, and the same import goes on after them` },
-    { cause: error },
-  )
+  return new TidemarkError('TM_IMPORT', { file, problem, todo: `${todo}; ${goOn}` }, { cause: error })
 }

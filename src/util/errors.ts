@@ -72,12 +72,15 @@ export const errorRegistry = {
     'Ask for less, or raise the time limit.',
     (p) => `${p.what} took longer than ${p.limitMs} ms and was cancelled`,
   ),
-  TM_CANCELLED: define<{ what: string }>(
+  TM_CANCELLED: define<{
+    what: string /** How to go on, where something was done already. */
+    todo?: string
+  }>(
     499,
     true,
     'The caller cancelled the call through its signal.',
     'Nothing: this is the answer to an abort.',
-    (p) => `${p.what} was cancelled by its caller`,
+    (p) => `${p.what} was cancelled by its caller${p.todo ? `; ${p.todo}` : ''}`,
   ),
   // writing
   TM_ROW: define<{

@@ -116,7 +116,15 @@ describe('a newcomer with the command line', () => {
 
   it('means midnight of the zone with a date, where a zone is given', async () => {
     const range = ['--from', '2026-01-01', '--to', '2026-01-02', '--zone', 'America/New_York']
-    const { data: rows } = await runJson('query', 'metrics.requests', ...range, '--columns', 'time', '-n', '1')
+    const { data: rows } = await runJson(
+      'query',
+      'metrics.requests',
+      ...range,
+      '--columns',
+      'time',
+      '-n',
+      '1',
+    )
     expect(rows).toMatchObject({
       rows: [{ time: '2026-01-01T05:00:00Z' }],
       plan: { range: { from: '2026-01-01T05:00:00Z', to: '2026-01-02T05:00:00Z' } },
@@ -144,6 +152,37 @@ describe('a newcomer with the command line', () => {
       // tests switch fsync off
       ['durability'],
     )
+  })
+
+  it('stops an import with Ctrl-C: exit code 130, and the same command goes on', async () => {
+    const file = 'long.csv'
+    const service = 'stopped'
+    const count = 150_000
+    const lines = Array.from({ length: count }, (_, i) => `${1_767_225_600 + (i % 86_400)},${service},${i}`)
+    await writeFile(join(folder, file), `time,service,latency_ms\n${lines.join('\n')}\n`)
+    const args = ['import', file, '--into', 'metrics.requests', '--batch-rows', '1000', '--connections', '1']
+    const child = start(args)
+    let err = ''
+    let isStopped = false
+    child.stderr?.on('data', (data) => {
+      err += data
+      // the plan is told before the first row
+      if (isStopped || !err.includes('service <-')) return
+      isStopped = true
+      child.kill('SIGINT')
+    })
+    expect(await new Promise((done) => child.once('close', done))).toBe(130)
+    expect(err).toMatch(
+      /TM_CANCELLED .*rows and 0 dead letters of whole batches are in, and the same import goes on/,
+    )
+    const { code, data } = await runJson(...args)
+    expect({ code, rows: data.imports[0].rows, isResumed: data.imports[0].isResumed }).toEqual({
+      code: 0,
+      rows: count,
+      isResumed: true,
+    })
+    const where = ['--where', `service=${service}`, '-s', 'n=count()']
+    expect((await runJson('query', 'metrics.requests', ...where)).data.rows).toEqual([{ n: count }])
   })
 
   it('has everything in one process with dev, which ends cleanly', async () => {

@@ -53,7 +53,11 @@ export class ConversionRun {
 
   assertGoing(): void {
     if (this.signal?.aborted)
-      throw new TidemarkError('TM_CANCELLED', { what: this.what }, { cause: this.signal.reason })
+      throw new TidemarkError(
+        'TM_CANCELLED',
+        { what: this.what, todo: 'what is done stays, and the next migration goes on after it' },
+        { cause: this.signal.reason },
+      )
   }
 
   tell(phase: ConversionProgress['phase'], waitsFor: string | null = null): void {
