@@ -28,7 +28,7 @@ export async function readCoverage(
     signal,
   )
   const estimatedRows = (rows[0]?.[0] as number | null | undefined) ?? null
-  return [{ range: everything, estimatedRows, pieces: 1 }]
+  return [{ range: everything, holds: 'all', estimatedRows, pieces: 1 }]
 }
 
 /** The chunks of a catalog that reach into the range, as one stretch. */
@@ -41,5 +41,5 @@ export function coverageOf(catalog: ChunkCatalog, whole: TimeRange): Coverage {
     pieces += 1
     rows += estimatedRows * (Number(common.to - common.from) / Number(range.to - range.from))
   }
-  return { range: whole, estimatedRows: Math.round(rows), pieces }
+  return { range: whole, holds: 'share', estimatedRows: Math.round(rows), pieces }
 }

@@ -1,4 +1,4 @@
-import { everything, intersect, type LatestQueryNode, type LatestResult } from '../query/index.ts'
+import { everything, intersect, type LatestRequest, type LatestResult, newestKeys } from '../query/index.ts'
 import type { HypertableDefinition } from '../schema/index.ts'
 import type { Instant, TimeRange } from '../time/index.ts'
 import { TidemarkError } from '../util/errors.ts'
@@ -9,7 +9,7 @@ import { rangeConditions, relationSql, whereSql } from './instant-sql.ts'
 import type { PostgresSnapshot } from './read-snapshot.ts'
 
 /**
- * The newest row of each series, ties decided by the rule of tier.ts.
+ * The newest row of each series, by `newestKeys` (src/query/row-order.ts).
  *
  * With an index of the series' columns and the time it is a skip scan: one index descent finds the newest row of the
  * next series. The newest chunk is walked first, and older ones are only asked whether anything lies between the series
@@ -28,7 +28,7 @@ import type { PostgresSnapshot } from './read-snapshot.ts'
  * | distinct on | 1,100 |
  */
 export async function readLatest(
-  request: LatestQueryNode,
+  request: LatestRequest,
   snapshot: PostgresSnapshot,
   signal: AbortSignal | null,
   maxRows: number,
@@ -53,7 +53,13 @@ export async function readLatest(
       limit: String(maxRows),
       todo: 'ask for fewer series with a filter or a shorter range',
     })
-  return { rows, rowsRead: rows.length }
+  const width = request.columns.length
+  const isWider = request.withKeys
+  return {
+    rows: isWider ? rows.map((row) => row.slice(0, width)) : rows,
+    keys: isWider ? rows.map((row) => row.slice(width)) : null,
+    rowsRead: rows.length,
+  }
 }
 
 type Run = (statement: Sql) => Promise<readonly (readonly unknown[])[]>
@@ -99,7 +105,7 @@ function intersects(a: TimeRange, b: TimeRange | null): boolean {
 }
 
 interface LatestSql {
-  readonly request: LatestQueryNode
+  readonly request: LatestRequest
   readonly dataset: HypertableDefinition
   readonly limit: number
 }
@@ -133,17 +139,39 @@ function seriesIndex(dataset: HypertableDefinition, by: readonly string[]): Seri
   return null
 }
 
-/** `order by` behind series and time: the greatest row. Nothing when the primary key leaves no ties. */
-function tieOrder(dataset: HypertableDefinition, by: readonly string[]): Sql[] {
-  if (dataset.primaryKey?.every((column) => column === dataset.time || by.includes(column))) return []
-  const rest = Object.keys(dataset.columns).filter((name) => name !== dataset.time && !by.includes(name))
-  return rest.map((name) => {
-    const type = dataset.columns[name]!.type
-    const column = identifier(name)
-    const value = type === 'jsonb' ? sql`(${column}::text)` : column
-    const collate = type === 'text' || type === 'jsonb' || type === 'text[]' ? raw(' collate "C"') : raw('')
-    return sql`${value}${collate} desc nulls last`
+/** What decides between two rows of a series, the time first; JSON as its text. */
+function newestSql(dataset: HypertableDefinition, by: readonly string[], alias: string | null): Sql[] {
+  return newestKeys(dataset, by).map(({ column, type }) => {
+    const value = alias === null ? identifier(column) : identifier(alias, column)
+    return type === 'jsonb' ? sql`(${value}::text)` : value
   })
+}
+
+/** `order by` behind the series: the newest row. */
+function newestOrder(dataset: HypertableDefinition, by: readonly string[]): Sql[] {
+  const values = newestSql(dataset, by, null)
+  return newestKeys(dataset, by).map(({ column, type }, i) => {
+    if (column === dataset.time) return sql`${values[i]} desc`
+    const collate = type === 'text' || type === 'jsonb' || type === 'text[]' ? raw(' collate "C"') : raw('')
+    return sql`${values[i]}${collate} desc nulls last`
+  })
+}
+
+/** What an answer has: the columns asked for, and behind them what decides, when that is asked for. */
+function selected({ request, dataset }: LatestSql, alias: string | null): Sql[] {
+  const columns = request.columns.map((name) => (alias === null ? identifier(name) : identifier(alias, name)))
+  if (!request.withKeys) return columns
+  return [...columns, ...namedKeys(request, dataset, alias)]
+}
+
+function namedKeys(request: LatestRequest, dataset: HypertableDefinition, alias: string | null): Sql[] {
+  return newestSql(dataset, request.by, alias).map((value, i) => sql`${value} as ${identifier(`key ${i}`)}`)
+}
+
+/** The same, of a walk that has made them. */
+function selectedOfWalk({ request, dataset }: LatestSql): Sql {
+  const keys = request.withKeys ? newestKeys(dataset, request.by).map((_, i) => `key ${i}`) : []
+  return columnList([...request.columns, ...keys])
 }
 
 function conditionsOf({ request, dataset }: LatestSql, range: TimeRange | null): Sql[] {
@@ -162,9 +190,9 @@ function columnList(names: readonly string[]): Sql {
 function newestOfAll(query: LatestSql): Sql {
   const { request, dataset } = query
   return sql`
-    select ${columnList(request.columns)}
+    select ${join(selected(query, null), ', ')}
     from ${relationSql(dataset)}${whereSql(conditionsOf(query, request.range))}
-    order by ${join([sql`${identifier(dataset.time)} desc`, ...tieOrder(dataset, [])], ', ')}
+    order by ${join(newestOrder(dataset, []), ', ')}
     limit 1`
 }
 
@@ -192,11 +220,14 @@ function walkAlong(query: LatestSql, index: SeriesIndex): Walk {
     series.map((name) => sql`${identifier(name)} ${raw(direction)}`),
     ', ',
   )
-  const order = join(
-    [seriesOrder, sql`${identifier(dataset.time)} desc`, ...tieOrder(dataset, request.by)],
+  const order = join([seriesOrder, ...newestOrder(dataset, request.by)], ', ')
+  const columns = join(
+    [
+      columnList([...new Set([...series, ...request.columns])]),
+      ...(request.withKeys ? namedKeys(request, dataset, null) : []),
+    ],
     ', ',
   )
-  const columns = columnList([...new Set([...series, ...request.columns])])
   const own = tupleOf('r', series)
   const from = (range: TimeRange | null, conditions: readonly Sql[]): Sql =>
     sql`from ${relationSql(dataset)} r ${whereSql([...conditionsOf(query, range), ...notNull, ...conditions])}`
@@ -221,7 +252,7 @@ function walkCte(walk: Walk, range: TimeRange | null): Sql {
 /** Every series of the range: each step asks every chunk. */
 function wholeWalk(query: LatestSql, walk: Walk): Sql {
   return sql`with recursive ${walkCte(walk, query.request.range)}
-    select ${columnList(query.request.columns)} from walk limit ${raw(String(query.limit))}`
+    select ${selectedOfWalk(query)} from walk limit ${raw(String(query.limit))}`
 }
 
 /**
@@ -262,7 +293,7 @@ function newestWalk(query: LatestSql, walk: Walk, split: Instant): Sql {
   ]
   return sql`with recursive ${walkCte(walk, newest)},
     gap as (select ${gapColumns} from (select * from walk limit ${raw(String(query.limit))}) walk)
-    select ${columnList(query.request.columns)}, ${join(isMore, ' or ')}
+    select ${selectedOfWalk(query)}, ${join(isMore, ' or ')}
     from walk limit ${raw(String(query.limit))}`
 }
 
@@ -316,12 +347,14 @@ function byGrouping(query: LatestSql, extra: readonly Sql[]): Sql {
     ...(hasNulls ? [sql`${hash('t')} = ${hash('m')}`] : []),
     ...same,
   ]
-  const order = [...request.by.map((name) => sql`t.${identifier(name)}`), ...tieOrder(dataset, request.by)]
-  const columns = request.columns.map((name) => sql`t.${identifier(name)}`)
+  const order = [
+    ...request.by.map((name) => sql`t.${identifier(name)}`),
+    ...newestOrder(dataset, request.by).slice(1),
+  ]
   return sql`select distinct on (${join(
     request.by.map((name) => sql`t.${identifier(name)}`),
     ', ',
-  )}) ${join(columns, ', ')}
+  )}) ${join(selected(query, 't'), ', ')}
     from (select * from ${relationSql(dataset)}${where}) t
     join (select ${series}, max(${time}) as "newest of series" from ${relationSql(dataset)}${where} group by ${series}) m
       on ${join(on, ' and ')}

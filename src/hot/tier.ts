@@ -23,10 +23,6 @@ export const hotTierDefaults = Object.freeze({
  * The rows in PostgreSQL: tables and attached chunks. It needs a snapshot that `withReadSnapshot` lent, and
  * keeps nothing itself but what it knows about chunks.
  *
- * Which row is the newest of a series when several have its newest time is one rule for every tier: the greatest by
- * the remaining columns in declared order, compared as PostgreSQL does (NaN above every number, text by bytes, JSON by
- * the bytes of its PostgreSQL text, arrays element by element), null below everything.
- *
  * @example
  * const tier = createHotTier()
  * await withReadSnapshot(db, { timeoutMs: 30_000, dataset: cpu }, (snapshot) =>

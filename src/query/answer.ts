@@ -19,6 +19,9 @@ export interface PlanPart {
   /** Rows that were read, where the source can tell. */
   readonly rows: number | null
   readonly bytes: number | null
+  /** Files whose rows were read, and files that were answered from their summaries; where rows lie in files. */
+  readonly files?: number
+  readonly summaries?: number
   /** Partial answers that came back: cells of an aggregate query, rows of the others. */
   readonly cells: number
   readonly ms: number

@@ -115,7 +115,7 @@ async function readStretch(
         reading,
         part,
         (tier) => tier.scan(partRequest, reading.scan),
-        (result) => ({ rows: result.rowsRead, bytes: result.bytesRead, cells: result.cells.length }),
+        ({ cells }) => cells.length,
       )
     }),
   )

@@ -1,10 +1,13 @@
-import type { TimeRange } from '../time/index.ts'
-import { decodeCursor, encodeCursor } from './cursor.ts'
+import type { Instant, TimeRange } from '../time/index.ts'
+import { decodeCursor, encodeCursor, restOf } from './cursor.ts'
 import { assertWithin } from './limits.ts'
+import { createRowMerger } from './merge-rows.ts'
 import type { LatestQueryNode, RowsQueryNode } from './nodes.ts'
-import type { PlannedPart } from './plan-parts.ts'
-import { partsOf, type Reading, rangeFor, readPart } from './read-parts.ts'
+import { overlapping, type PlannedPart } from './plan-parts.ts'
+import { partsOf, type Reading, rangeFor, readPart, settleAll } from './read-parts.ts'
 import { columnOf, typeOfRef } from './references.ts'
+import { compareNewest, newestKeys } from './row-order.ts'
+import type { LatestResult, RowPosition, RowsRequest, RowsResult, RowValue } from './tier.ts'
 import { canonicalKey, compareNullable, keyText } from './values.ts'
 
 export interface RowsPage {
@@ -12,59 +15,94 @@ export interface RowsPage {
   readonly cursor: string | null
 }
 
-/** The range that a page of rows reads: what the cursor says is left, or the asked one. */
+/** The range that a page of rows reads: what is left behind the cursor, or the asked one. */
 export function rangeOfPage(node: RowsQueryNode): TimeRange | null {
-  return node.cursor === null ? node.range : decodeCursor(node, node.cursor).rest
+  return node.cursor === null ? node.range : restOf(node, decodeCursor(node, node.cursor))
 }
 
 /**
- * Parts do not overlap in time, so the page is filled part by part in the asked direction: what one part gives comes
- * wholly before what the next one gives.
+ * Parts that do not overlap are read one after the other in the asked direction, until the page is full: what one gives
+ * comes wholly before what the next one gives. Parts that overlap are shares, and their rows are merged.
  */
 export async function executeRows(node: RowsQueryNode, reading: Reading): Promise<RowsPage> {
   const limit = node.limit ?? reading.context.limits.defaultRowLimit
   const planning = performance.now()
-  const ascending = partsOf(reading, reading.range, () => null)
-  const parts = node.direction === 'asc' ? ascending : [...ascending].reverse()
+  const position = node.cursor === null ? null : decodeCursor(node, node.cursor)
+  const ascending = overlapping(partsOf(reading, reading.range, () => null))
+  const stretches = node.direction === 'asc' ? ascending : [...ascending].reverse()
   reading.stages.plan += performance.now() - planning
   const started = performance.now()
   const rows: (readonly unknown[])[] = []
-  let inner = node.cursor === null ? null : decodeCursor(node, node.cursor).inner
-  let cursor: string | null = null
-  for (const [i, part] of parts.entries()) {
-    const range = rangeFor(reading, part)
-    const request = { ...node, range, cursor: inner, limit: limit - rows.length }
-    const result = await readPart(
-      reading,
-      part,
-      (tier) => tier.rows(request, reading.scan),
-      (page) => ({ rows: page.rowsRead, bytes: null, cells: page.rows.length }),
-    )
-    inner = null
-    rows.push(...result.rows)
-    if (result.cursor !== null) {
-      cursor = encodeCursor(node, { rest: restFrom(node, reading, part), inner: result.cursor })
-      break
-    }
-    const next = parts[i + 1]
-    if (rows.length >= limit && next) {
-      cursor = encodeCursor(node, { rest: restFrom(node, reading, next), inner: null })
-      break
-    }
+  let after = position?.after ?? null
+  let end: RowPosition | null = null
+  for (const [i, parts] of stretches.entries()) {
+    const found = await readStretch(node, reading, parts, after, limit - rows.length)
+    for (const row of found.rows) rows.push(row)
+    end = found.end
+    if (end !== null) break
+    after = null
+    const next = stretches[i + 1]
+    if (rows.length < limit || next === undefined) continue
+    end = { keys: [lastInstantBefore(node, next)], seen: 1 }
+    break
   }
   reading.stages.read += performance.now() - started
-  return { rows, cursor }
+  const range = position === null ? reading.range : position.range
+  return { rows, cursor: end && encodeCursor(node, { range, after: end }) }
 }
 
-/** The range from a part on, in the direction of reading. */
-function restFrom(node: RowsQueryNode, reading: Reading, part: PlannedPart): TimeRange | null {
-  if (reading.range === null) return null
-  return node.direction === 'asc'
-    ? { from: part.range.from, to: reading.range.to }
-    : { from: reading.range.from, to: part.range.to }
+type Stretch = Pick<RowsResult, 'rows' | 'end'>
+
+async function readStretch(
+  node: RowsQueryNode,
+  reading: Reading,
+  parts: readonly PlannedPart[],
+  after: RowPosition | null,
+  limit: number,
+): Promise<Stretch> {
+  const { kind, dataset, where, columns, direction } = node
+  const read = (
+    part: PlannedPart,
+    of: Pick<RowsRequest, 'after' | 'limit' | 'withKeys'>,
+  ): Promise<RowsResult> =>
+    readPart(
+      reading,
+      part,
+      (tier) =>
+        tier.rows(
+          { kind, dataset, where, columns, direction, range: rangeFor(reading, part), ...of },
+          reading.scan,
+        ),
+      ({ rows }) => rows.length,
+    )
+  const [only, second] = parts
+  if (only && !second) return read(only, { after, limit, withKeys: false })
+  const merger = createRowMerger({ dataset, direction, parts, after, limit })
+  for (let wanted = merger.wanted(); wanted.length > 0; wanted = merger.wanted()) {
+    const pages = await settleAll(
+      wanted.map(
+        ({ part, request }) =>
+          () =>
+            read(part, request),
+      ),
+    )
+    for (const [i, page] of pages.entries()) wanted[i]?.take(page)
+  }
+  return merger.result()
 }
 
-/** The newest part is asked first; an older one only adds series that no newer one has. Ordered by the series. */
+/** The last instant that lies before some parts in the direction of reading. */
+function lastInstantBefore({ direction }: RowsQueryNode, parts: readonly PlannedPart[]): Instant {
+  const ranges = parts.map(({ range }) => range)
+  return direction === 'asc'
+    ? ranges.reduce((least, { from }) => (from < least ? from : least), (ranges[0] as TimeRange).from) - 1n
+    : ranges.reduce((most, { to }) => (to > most ? to : most), (ranges[0] as TimeRange).to)
+}
+
+/**
+ * All parts are read at once. Of parts that overlap the newest row of a series wins; of others that of the newer part.
+ * Ordered by the series.
+ */
 export async function executeLatest(
   node: LatestQueryNode,
   reading: Reading,
@@ -76,34 +114,46 @@ export async function executeLatest(
     type: typeOfRef(node.dataset, { column: name, path: [] }),
     scale: columnOf(node.dataset, name)?.scale ?? null,
   }))
+  const seriesOf = (row: readonly RowValue[]): string =>
+    series.map(({ at, type, scale }) => keyText(canonicalKey(type, row[at] ?? null, scale))).join('')
   const planning = performance.now()
-  const parts = partsOf(reading, reading.range, () => null)
+  const stretches = overlapping(partsOf(reading, reading.range, () => null))
   reading.stages.plan += performance.now() - planning
   const started = performance.now()
-  const newest = new Map<string, readonly unknown[]>()
-  for (const part of [...parts].reverse()) {
-    const request = { ...node, columns, range: rangeFor(reading, part), limit: null }
-    const result = await readPart(
+  const read = (part: PlannedPart, withKeys: boolean): Promise<LatestResult> => {
+    const request = { ...node, columns, range: rangeFor(reading, part), limit: null, withKeys }
+    return readPart(
       reading,
       part,
       (tier) => tier.latest(request, reading.scan),
-      (answer) => ({ rows: answer.rowsRead, bytes: null, cells: answer.rows.length }),
-    )
-    for (const row of result.rows) {
-      const key = series
-        .map(({ at, type, scale }) => keyText(canonicalKey(type, row[at] ?? null, scale)))
-        .join('')
-      if (!newest.has(key)) newest.set(key, row)
-    }
-    assertWithin(
-      'the number of series',
-      newest.size,
-      limits.maxCells,
-      'ask for a narrower filter or a shorter range, or raise limits.maxCells',
+      ({ rows }) => rows.length,
     )
   }
+  const results = await settleAll(
+    stretches.map((parts) => () => settleAll(parts.map((part) => () => read(part, parts.length > 1)))),
+  )
   const merging = performance.now()
   reading.stages.read += merging - started
+  const newest = new Map<string, readonly RowValue[]>()
+  const isNewer = compareNewest(newestKeys(node.dataset, node.by))
+  for (const shares of results.reverse()) {
+    const best = new Map<string, { readonly row: readonly RowValue[]; readonly keys: readonly RowValue[] }>()
+    for (const { rows, keys } of shares)
+      for (const [i, row] of rows.entries()) {
+        const id = seriesOf(row)
+        if (newest.has(id)) continue
+        const known = best.get(id)
+        const found = { row, keys: keys?.[i] ?? [] }
+        if (!known || isNewer(found.keys, known.keys) > 0) best.set(id, found)
+      }
+    for (const [id, { row }] of best) newest.set(id, row)
+  }
+  assertWithin(
+    'the number of series',
+    newest.size,
+    limits.maxCells,
+    'ask for a narrower filter or a shorter range, or raise limits.maxCells',
+  )
   const rows = [...newest.values()].sort((a, b) => {
     for (const { at, type } of series) {
       const order = compareNullable(type, a[at] ?? null, b[at] ?? null, false)

@@ -31,6 +31,15 @@ export {
 } from './plan-parts.ts'
 export type { QueryContext } from './read-parts.ts'
 export { inputTypeOf, type OutputColumn, outputColumns, typeOfOutput } from './references.ts'
+export {
+  compareNewest,
+  compareRowKeys,
+  type NewestKey,
+  newestKeys,
+  type RowOrder,
+  type RowOrderKey,
+  rowOrder,
+} from './row-order.ts'
 export type * from './tier.ts'
 export { everything } from './tier.ts'
 export type {

@@ -6,7 +6,7 @@ import type { Coverage } from './tier.ts'
  * knows which tier is which.
  */
 export interface PartSource {
-  /** What this source can answer for alone: ascending, not overlapping. */
+  /** What this source holds: ascending, not overlapping. */
   readonly coverage: readonly Coverage[]
   /** Null when it can answer the request; otherwise why not. */
   readonly cannot: string | null
@@ -16,6 +16,8 @@ export interface PlannedPart {
   /** Index into the sources. */
   readonly source: number
   readonly range: TimeRange
+  /** `share`: other parts may overlap it, each with rows of its own. */
+  readonly holds: Coverage['holds']
   readonly estimatedRows: number | null
   readonly pieces: number
   /** For the plan that people see. */
@@ -29,6 +31,7 @@ export interface UnansweredStretch {
 }
 
 export interface PartPlan {
+  /** Ascending by their beginnings. Those of one source do not overlap, and nothing overlaps one that holds all. */
   readonly parts: readonly PlannedPart[]
   readonly unanswered: readonly UnansweredStretch[]
 }
@@ -48,22 +51,27 @@ interface Candidate {
   readonly share: number
 }
 
-function costOf(candidate: Candidate): number {
-  const { estimatedRows, pieces } = candidate.coverage
-  const rows = estimatedRows ?? rowsOfUnknownPiece * Math.max(1, pieces)
-  return (rows + rowsPerPiece * pieces) * candidate.share
+function costOf(candidates: readonly Candidate[]): number {
+  let cost = 0
+  for (const { coverage, share } of candidates) {
+    const { estimatedRows, pieces } = coverage
+    const rows = estimatedRows ?? rowsOfUnknownPiece * Math.max(1, pieces)
+    cost += (rows + rowsPerPiece * pieces) * share
+  }
+  return cost
 }
 
 /**
- * Cuts `range` at every border of a coverage, gives each stretch to the cheapest source that covers it and can
- * answer, and joins neighbours of one source. Of equal costs the source that comes first wins, so the order of the
- * sources is the order of preference. Where no source covers there are no rows, and no part.
+ * Cuts `range` at every border of a coverage. Each stretch is answered by one source that holds all of it, or by every
+ * source that holds a share of it together, whichever is cheapest; a share that cannot answer rules the shares out.
+ * Neighbours of one source are joined. Of equal costs the one whose source comes first wins, so the order of the sources
+ * is the order of preference. Where no source covers there are no rows, and no part.
  *
  * @example
  * planParts({ from: 0n, to: 10n }, [
- *   { coverage: [{ range: { from: 0n, to: 6n }, estimatedRows: 600, pieces: 1 }], cannot: null },
- *   { coverage: [{ range: { from: 6n, to: 10n }, estimatedRows: 4, pieces: 1 }], cannot: null },
- * ]).parts // source 0 for [0, 6), source 1 for [6, 10)
+ *   { coverage: [{ range: { from: 0n, to: 6n }, holds: 'share', estimatedRows: 600, pieces: 1 }], cannot: null },
+ *   { coverage: [{ range: { from: 4n, to: 10n }, holds: 'share', estimatedRows: 4, pieces: 1 }], cannot: null },
+ * ]).parts // source 0 for [0, 6), source 1 for [4, 10)
  */
 export function planParts(range: TimeRange, sources: readonly PartSource[]): PartPlan {
   const cuts = new Set<Instant>()
@@ -76,45 +84,91 @@ export function planParts(range: TimeRange, sources: readonly PartSource[]): Par
   const parts: PlannedPart[] = []
   const unanswered: UnansweredStretch[] = []
   const next = sources.map(() => 0)
+  /** Where in `parts` the last one of each source is. */
+  const last = sources.map(() => -1)
   for (let i = 0; i + 1 < borders.length; i++) {
     const stretch = { from: borders[i] as Instant, to: borders[i + 1] as Instant }
-    const able: Candidate[] = []
+    const choices: (readonly Candidate[])[] = []
+    const shares: Candidate[] = []
     const reasons: string[] = []
+    let canShare = true
     sources.forEach((source, index) => {
       let at = next[index] as number
       while (at < source.coverage.length && (source.coverage[at] as Coverage).range.to <= stretch.from) at++
       next[index] = at
       const coverage = source.coverage[at]
       if (!coverage || coverage.range.from > stretch.from) return
-      if (source.cannot !== null) reasons.push(source.cannot)
-      else able.push({ source: index, coverage, share: shareOf(stretch, coverage.range) })
+      const candidate = { source: index, coverage, share: shareOf(stretch, coverage.range) }
+      if (source.cannot !== null) {
+        reasons.push(source.cannot)
+        if (coverage.holds === 'share') canShare = false
+      } else if (coverage.holds === 'all') choices.push([candidate])
+      else {
+        // the shares are preferred as the first of them is
+        if (shares.length === 0) choices.push(shares)
+        shares.push(candidate)
+      }
     })
-    if (able.length === 0) {
+    const able = canShare ? choices : choices.filter((choice) => choice !== shares)
+    const first = able[0]
+    if (first === undefined) {
       if (reasons.length > 0) pushUnanswered(unanswered, { range: stretch, reasons })
       continue
     }
-    let best = able[0] as Candidate
-    for (const candidate of able) if (costOf(candidate) < costOf(best)) best = candidate
-    pushPart(parts, best, stretch, able.length)
+    const best = able.reduce((a, b) => (costOf(b) < costOf(a) ? b : a), first)
+    const why = whyOf(best, able.length)
+    for (const candidate of best) {
+      const before = parts[last[candidate.source] as number]
+      const joined = before && join(before, candidate, stretch, why)
+      if (joined) parts[last[candidate.source] as number] = joined
+      else last[candidate.source] = parts.push(partOf(candidate, stretch, why)) - 1
+    }
   }
   return { parts, unanswered }
 }
 
-function pushPart(parts: PlannedPart[], best: Candidate, stretch: TimeRange, able: number): void {
-  const { estimatedRows, pieces } = best.coverage
-  const rows = estimatedRows === null ? null : Math.round(estimatedRows * best.share)
-  const why = able === 1 ? 'the only one that covers it' : `the cheapest of ${able} that cover it`
-  const last = parts.at(-1)
-  if (last && last.source === best.source && last.range.to === stretch.from) {
-    const whole = last.range.from < best.coverage.range.from
-    parts[parts.length - 1] = {
-      source: last.source,
-      range: { from: last.range.from, to: stretch.to },
-      estimatedRows: last.estimatedRows === null || rows === null ? null : last.estimatedRows + rows,
-      pieces: last.pieces + (whole ? pieces : 0),
-      why: last.why === why ? why : 'the cheapest that covers it',
-    }
-  } else parts.push({ source: best.source, range: stretch, estimatedRows: rows, pieces, why })
+function whyOf(best: readonly Candidate[], able: number): string {
+  const shares = best.length > 1 ? `one of ${best.length} that share its rows` : null
+  if (able > 1) return `the cheapest of ${able} ways to read it${shares ? `, ${shares}` : ''}`
+  return shares ?? 'the only one that covers it'
+}
+
+function partOf({ source, coverage, share }: Candidate, range: TimeRange, why: string): PlannedPart {
+  const { holds, estimatedRows, pieces } = coverage
+  const rows = estimatedRows === null ? null : Math.round(estimatedRows * share)
+  return { source, range, holds, estimatedRows: rows, pieces, why }
+}
+
+/** Null when the stretch does not go on where the part ends, in the same way. */
+function join(part: PlannedPart, candidate: Candidate, stretch: TimeRange, why: string): PlannedPart | null {
+  if (part.range.to !== stretch.from || part.holds !== candidate.coverage.holds) return null
+  const added = partOf(candidate, stretch, why)
+  const isAnother = candidate.coverage.range.from === stretch.from
+  return {
+    ...part,
+    range: { from: part.range.from, to: stretch.to },
+    estimatedRows:
+      part.estimatedRows === null || added.estimatedRows === null
+        ? null
+        : part.estimatedRows + added.estimatedRows,
+    pieces: part.pieces + (isAnother ? added.pieces : 0),
+    why: part.why === why ? why : 'the cheapest way to read it',
+  }
+}
+
+/**
+ * Parts that overlap, directly or through others, together; ascending. Rows of one group lie wholly before those of the
+ * next.
+ */
+export function overlapping(parts: readonly PlannedPart[]): readonly (readonly PlannedPart[])[] {
+  const groups: PlannedPart[][] = []
+  let end: Instant | null = null
+  for (const part of parts) {
+    if (end !== null && part.range.from < end) groups.at(-1)?.push(part)
+    else groups.push([part])
+    if (end === null || part.range.to > end) end = part.range.to
+  }
+  return groups
 }
 
 function pushUnanswered(unanswered: UnansweredStretch[], stretch: UnansweredStretch): void {

@@ -9,6 +9,7 @@ import { fail } from './problem.ts'
 import {
   type Coverage,
   everything,
+  type ReadAccount,
   type ReadSnapshot,
   type ScanContext,
   type ScanRequest,
@@ -89,15 +90,11 @@ export function tierOf(reading: Reading, part: PlannedPart): Tier {
 }
 
 /** Reads one part and writes it down for the plan. */
-export async function readPart<R>(
+export async function readPart<R extends ReadAccount>(
   reading: Reading,
   part: PlannedPart,
   read: (tier: Tier) => Promise<R>,
-  measure: (result: R) => {
-    readonly rows: number | null
-    readonly bytes: number | null
-    readonly cells: number
-  },
+  cellsOf: (result: R) => number,
 ): Promise<R> {
   assertNotAborted(reading.context.signal)
   const tier = tierOf(reading, part)
@@ -106,7 +103,10 @@ export async function readPart<R>(
   reading.parts.push({
     source: tier.name,
     ...showRange(rangeFor(reading, part)),
-    ...measure(result),
+    rows: result.rowsRead,
+    bytes: result.bytesRead ?? null,
+    ...result.detail,
+    cells: cellsOf(result),
     ms: roundMs(performance.now() - started),
     why: part.why,
   })

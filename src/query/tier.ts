@@ -67,14 +67,47 @@ export interface Cell {
 /** A value of a group key, canonical per type: timestamptz bigint, int8 bigint, numeric decimal string, jsonb path text. */
 export type KeyValue = string | number | bigint | boolean | null | readonly (string | null)[]
 
-export interface ScanResult {
-  readonly cells: readonly Cell[]
+/** What an answer of a tier took, for the plan that people see. */
+export interface ReadAccount {
   readonly rowsRead: number | null
-  readonly bytesRead: number | null
+  /** Absent: not known. */
+  readonly bytesRead?: number | null
+  /** What was opened, where rows lie in files. */
+  readonly detail?: ReadDetail
 }
 
-export interface RowsRequest extends RowsQueryNode {
+export interface ReadDetail {
+  /** Files whose rows were read. */
+  readonly files: number
+  /** Files that were answered from what is kept about them. */
+  readonly summaries: number
+}
+
+export interface ScanResult extends ReadAccount {
+  readonly cells: readonly Cell[]
+}
+
+/**
+ * A place between two rows of the row order (row-order.ts), which is the same in every tier: a page that ended in one
+ * goes on in another. Either all keys of the order: `seen` rows with exactly these keys lie before the place, those
+ * behind them after it (0: all of them are to come). Or, of a hypertable, only the time (`seen` 1): every row of this
+ * instant lies before the place.
+ */
+export interface RowPosition {
+  readonly keys: readonly RowValue[]
+  /** More than 1 only where rows may be identical. */
+  readonly seen: number
+}
+
+export interface RowsRequest extends Omit<RowsQueryNode, 'cursor'> {
   readonly limit: number
+  /** Only rows behind it, in the asked direction; null: from the beginning. */
+  readonly after: RowPosition | null
+  /**
+   * Whether the answer has the keys of each row, because it is merged with others'. Then the rows of one instant have
+   * to be in the row order; without it they may be in any order of which `end` is true.
+   */
+  readonly withKeys: boolean
 }
 
 /**
@@ -84,33 +117,40 @@ export interface RowsRequest extends RowsQueryNode {
  */
 export type RowValue = unknown
 
-/**
- * One page. Ordered by time in the asked direction (plain tables: by primary key); rows of one instant in an order
- * that stays the same from page to page of unchanged data.
- */
-export interface RowsResult {
+/** One page. Ordered by time in the asked direction (plain tables: by primary key). It may end before `limit`. */
+export interface RowsResult extends ReadAccount {
   /** One array per row, in the order of `columns`. */
   readonly rows: readonly (readonly RowValue[])[]
-  /** To go on after the last row; null at the end. */
-  readonly cursor: string | null
-  readonly rowsRead: number | null
+  /** Behind the last row; null when no row of the request follows. There is at least one row when it is not null. */
+  readonly end: RowPosition | null
+  /** `withKeys`: the keys of each row in the row order; null otherwise. */
+  readonly keys: readonly (readonly RowValue[])[] | null
+}
+
+export interface LatestRequest extends LatestQueryNode {
+  /** Whether the answer has what decides which row of a series is the newest, because it is merged with others'. */
+  readonly withKeys: boolean
 }
 
 /**
- * One row for each series (`by` empty: one for all rows), in any order; of several rows of one newest instant any one.
+ * One row for each series (`by` empty: one for all rows), in any order: the newest by `newestKeys` (row-order.ts).
  * `by` is part of `columns`, and `limit` is null: the planner limits.
  */
-export interface LatestResult {
+export interface LatestResult extends ReadAccount {
   readonly rows: readonly (readonly RowValue[])[]
-  readonly rowsRead: number | null
+  /** `withKeys`: the values of `newestKeys` of each row; null otherwise. */
+  readonly keys: readonly (readonly RowValue[])[] | null
 }
 
-/**
- * A stretch of time that a tier can answer for alone: it reads every row that lies there, and no other tier has to be
- * asked too. Where two tiers cover the same stretch, the planner takes the cheaper one.
- */
+/** A stretch of time of which a tier holds rows. */
 export interface Coverage {
   readonly range: TimeRange
+  /**
+   * `all`: every row of the stretch is here, so it can be answered from here alone. `share`: rows that no other share
+   * of the stretch holds; all shares together are its rows. The planner reads one `all` or all the shares, whichever is
+   * cheaper.
+   */
+  readonly holds: 'all' | 'share'
   readonly estimatedRows: number | null
   /** Chunks, files or buckets that would be read. */
   readonly pieces: number
@@ -148,5 +188,5 @@ export interface Tier {
   ): Promise<TimeRange | null>
   scan(request: ScanRequest, context: ScanContext): Promise<ScanResult>
   rows(request: RowsRequest, context: ScanContext): Promise<RowsResult>
-  latest(request: LatestQueryNode, context: ScanContext): Promise<LatestResult>
+  latest(request: LatestRequest, context: ScanContext): Promise<LatestResult>
 }

@@ -1,17 +1,22 @@
 import { type AggregateState, type InputValue, states } from '../../src/aggregate/index.ts'
+import { createCopyEncoder, createRowDigester } from '../../src/postgres/index.ts'
 import {
   type BucketPlan,
   type Cell,
   type ColumnRef,
   type Coverage,
+  compareNewest,
+  compareRowKeys,
   evaluateFilter,
   everything,
   type FilterNode,
   type KeyValue,
-  type LatestQueryNode,
+  type LatestRequest,
   type LatestResult,
-  type RowsRequest,
+  newestKeys,
+  type RowPosition,
   type RowsResult,
+  rowOrder,
   type ScanContext,
   type ScanRequest,
   type ScanResult,
@@ -21,15 +26,7 @@ import {
 import type { DatasetDefinition } from '../../src/schema/index.ts'
 import { floorDivide, type Instant, type TimeRange } from '../../src/time/index.ts'
 import { TidemarkError } from '../../src/util/errors.ts'
-import {
-  compareNulls,
-  compareTyped,
-  groupText,
-  jsonAt,
-  jsonText,
-  type NaiveRow,
-  normalRow,
-} from './naive-values.ts'
+import { groupText, jsonAt, jsonSource, jsonText, type NaiveRow, normalRow } from './naive-values.ts'
 
 export interface MemoryTierOptions {
   readonly name?: string
@@ -38,6 +35,10 @@ export interface MemoryTierOptions {
   readonly rows: readonly Readonly<Record<string, unknown>>[]
   /** What it says it can answer for; it reads only what lies there. Default: everything. */
   readonly coverage?: readonly TimeRange[]
+  /** Default `all`. A `share` reads only its own rows, so several with different rows make one table. */
+  readonly holds?: Coverage['holds']
+  /** A page of rows ends after so many, as those of other tiers do after so many bytes. Default: none. */
+  readonly maxPageRows?: number
   /** Cost that it states for each stretch of its coverage. Default: as many rows as it holds there. */
   readonly estimatedRows?: number | null
   readonly pieces?: number
@@ -61,6 +62,8 @@ export function createMemoryTier(options: MemoryTierOptions): MemoryTier {
   const rows = options.rows.map((row) => normalRow(dataset, row))
   const covered = options.coverage ?? [everything]
   const scanned: TimeRange[] = []
+  const order = rowOrder(dataset)
+  const digestOf = createDigest(dataset)
 
   const timeOf = (row: NaiveRow): Instant => (time === null ? 0n : (row[time] as Instant))
 
@@ -107,7 +110,12 @@ export function createMemoryTier(options: MemoryTierOptions): MemoryTier {
           options.estimatedRows === undefined
             ? rows.filter((row) => holds(row, clipped)).length
             : options.estimatedRows
-        stretches.push({ range: clipped, estimatedRows, pieces: options.pieces ?? 1 })
+        stretches.push({
+          range: clipped,
+          holds: options.holds ?? 'all',
+          estimatedRows,
+          pieces: options.pieces ?? 1,
+        })
       }
       return stretches
     },
@@ -164,40 +172,65 @@ export function createMemoryTier(options: MemoryTierOptions): MemoryTier {
 
     async rows(request, context): Promise<RowsResult> {
       const found = await select(request.range, request.where, context)
-      const keys = time === null ? (dataset.primaryKey ?? []) : [time]
-      const sign = request.direction === 'asc' ? 1 : -1
-      // Rows of one instant keep the order of the array: sort is stable.
-      found.sort((a, b) => {
-        for (const key of keys) {
-          const { type } = dataset.columns[key]!
-          const order = compareNulls(a[key], b[key], () => compareTyped(type, a[key], b[key]))
-          if (order !== 0) return order * sign
-        }
-        return 0
+      const ascending = compareRowKeys(order)
+      const compare: typeof ascending = request.direction === 'asc' ? ascending : (a, b) => ascending(b, a)
+      const ordered = found
+        .map((row) => ({ row, keys: rowKeys(row) }))
+        .sort((a, b) => compare(a.keys, b.keys))
+      const { after } = request
+      let passed = after?.seen ?? 0
+      const rest = ordered.filter(({ keys }) => {
+        if (!after) return true
+        const prefix = keys.slice(0, after.keys.length)
+        const difference = compare(
+          [...prefix, ...keys.slice(prefix.length)],
+          [...after.keys, ...keys.slice(prefix.length)],
+        )
+        if (difference !== 0) return difference > 0
+        if (prefix.length < keys.length) return false
+        return passed-- <= 0
       })
-      const start = request.cursor === null ? 0 : readOffset(request)
-      const page = found.slice(start, start + request.limit)
-      const end = start + page.length
+      const page = rest.slice(0, Math.min(request.limit, options.maxPageRows ?? request.limit))
+      const last = page.at(-1)
+      let end: RowPosition | null = null
+      if (last && page.length < rest.length) {
+        const isLast = (keys: readonly unknown[]): boolean => compare(keys, last.keys) === 0
+        const before = after && after.keys.length === last.keys.length && isLast(after.keys) ? after.seen : 0
+        end = { keys: last.keys, seen: before + page.filter(({ keys }) => isLast(keys)).length }
+      }
       return {
-        rows: page.map((row) => request.columns.map((name) => row[name])),
-        cursor: end < found.length ? `memory:${end}` : null,
+        rows: page.map(({ row }) => request.columns.map((name) => row[name])),
+        end,
+        keys: request.withKeys ? page.map(({ keys }) => keys) : null,
         rowsRead: found.length,
       }
     },
 
-    async latest(request: LatestQueryNode, context): Promise<LatestResult> {
+    async latest(request: LatestRequest, context): Promise<LatestResult> {
       const found = await select(request.range, request.where, context)
+      const keys = newestKeys(dataset, request.by)
+      const isNewer = compareNewest(keys)
+      const keysOf = (row: NaiveRow): unknown[] =>
+        keys.map(({ column, type }) =>
+          type === 'jsonb' && row[column] !== null ? jsonSource(row[column]) : row[column],
+        )
       const newest = new Map<string, NaiveRow>()
       for (const row of found) {
         const id = JSON.stringify(request.by.map((name) => groupText(dataset.columns[name]!.type, row[name])))
         const known = newest.get(id)
-        if (!known || timeOf(row) > timeOf(known)) newest.set(id, row)
+        if (!known || isNewer(keysOf(row), keysOf(known)) > 0) newest.set(id, row)
       }
+      const rows = [...newest.values()]
       return {
-        rows: [...newest.values()].map((row) => request.columns.map((name) => row[name])),
+        rows: rows.map((row) => request.columns.map((name) => row[name])),
+        keys: request.withKeys ? rows.map(keysOf) : null,
         rowsRead: found.length,
       }
     },
+  }
+
+  function rowKeys(row: NaiveRow): readonly unknown[] {
+    return order.keys.map((key) => (key.kind === 'digest' ? digestOf(row) : row[key.column]))
   }
 
   function keyOf(row: NaiveRow, { column, path }: ColumnRef): KeyValue {
@@ -216,15 +249,31 @@ export function createMemoryTier(options: MemoryTierOptions): MemoryTier {
   }
 }
 
-function readOffset(request: RowsRequest): number {
-  const match = /^memory:(\d+)$/.exec(request.cursor as string)
-  if (!match)
-    throw new TidemarkError('TM_QUERY', {
-      path: 'cursor',
-      problem: 'it is not a cursor of an earlier answer',
-    })
-  return Number(match[1])
+/** The digest of a row, through the bytes that PostgreSQL would send. */
+function createDigest(dataset: DatasetDefinition): (row: NaiveRow) => string {
+  const columns = Object.entries(dataset.columns)
+  const types = columns.map(([, { type }]) => type)
+  const encoder = createCopyEncoder(types, { chunkBytes: 1024 })
+  const digestOf = createRowDigester(types)
+  const known = new WeakMap<NaiveRow, string>()
+  return (row) => {
+    let digest = known.get(row)
+    if (digest === undefined) {
+      encoder.reset()
+      encoder.addRow(
+        columns.map(([name, { type }]) =>
+          type === 'jsonb' && row[name] !== null ? jsonSource(row[name]) : row[name],
+        ),
+      )
+      const stream = Buffer.concat(encoder.finish())
+      digest = digestOf(stream.subarray(copyHeaderBytes, -2))
+      known.set(row, digest)
+    }
+    return digest
+  }
 }
+
+const copyHeaderBytes = 19
 
 function bucketOf(plan: BucketPlan, time: Instant): Instant {
   if (plan.kind === 'fixed') return plan.origin + floorDivide(time - plan.origin, plan.width) * plan.width

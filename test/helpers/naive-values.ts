@@ -70,7 +70,7 @@ export function jsonText(value: unknown): string | null {
 }
 
 /** jsonb as PostgreSQL writes it: spaces after colon and comma, shorter keys first. */
-function jsonSource(value: unknown): string {
+export function jsonSource(value: unknown): string {
   if (Array.isArray(value)) return `[${value.map(jsonSource).join(', ')}]`
   if (typeof value !== 'object' || value === null) return JSON.stringify(value)
   const keys = Object.keys(value).sort((a, b) => {

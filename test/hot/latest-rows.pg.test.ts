@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { createHotTier, withReadSnapshot } from '../../src/hot/index.ts'
-import type { FilterNode, LatestQueryNode } from '../../src/query/index.ts'
+import { type FilterNode, type LatestRequest, newestKeys } from '../../src/query/index.ts'
 import { type HypertableDefinition, hypertable, t } from '../../src/schema/index.ts'
 import type { TimeRange } from '../../src/time/index.ts'
 import { identifier, join, sql } from '../../src/util/sql.ts'
@@ -105,9 +105,15 @@ describe('the newest row of each series', () => {
     range: TimeRange | null,
     where: FilterNode | null,
   ) => {
-    const node: LatestQueryNode = { kind: 'latest', dataset, range, where, limit: null, columns: names, by }
+    const node = { kind: 'latest', dataset, range, where, limit: null, columns: names, by } as const
     return withReadSnapshot(base.db, { timeoutMs: 10_000 }, async (snapshot) => {
-      const { rows } = await tier.latest(node, { snapshot, signal: null })
+      const { rows } = await tier.latest({ ...node, withKeys: false }, { snapshot, signal: null })
+      const keyed = await tier.latest({ ...node, withKeys: true }, { snapshot, signal: null })
+      expect(keyed.rows.map(show).sort()).toEqual(rows.map(show).sort())
+      const keys = newestKeys(dataset, by).map(({ column }) =>
+        names.indexOf(column as (typeof names)[number]),
+      )
+      expect(keyed.keys).toEqual(keyed.rows.map((row) => keys.map((at) => row[at])))
       return rows.map(show).sort()
     })
   }
@@ -208,7 +214,7 @@ describe('the newest row of each series', () => {
   test('more series than the limit are an error that says so', async () => {
     const dataset = tables[0]!
     const small = createHotTier({ maxSeries: 3 })
-    const node: LatestQueryNode = {
+    const node: LatestRequest = {
       kind: 'latest',
       dataset,
       range: null,
@@ -216,6 +222,7 @@ describe('the newest row of each series', () => {
       limit: null,
       columns: names,
       by: ['a'],
+      withKeys: false,
     }
     const asked = withReadSnapshot(base.db, { timeoutMs: 10_000 }, (snapshot) =>
       small.latest(node, { snapshot, signal: null }),

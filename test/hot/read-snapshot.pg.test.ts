@@ -64,6 +64,7 @@ describe('a read snapshot', () => {
           limit: null,
           columns: ['host'],
           by: ['host'],
+          withKeys: false,
         },
         context,
       )
@@ -156,7 +157,8 @@ describe('a read snapshot', () => {
             where: null,
             columns: ['host'],
             direction: 'asc',
-            cursor: null,
+            after: null,
+            withKeys: false,
             limit: 5,
           },
           { snapshot, signal: controller.signal },
@@ -212,8 +214,11 @@ describe('a read snapshot', () => {
       const borders = [start, start + day, start + 2n * day, start + 3n * day]
       await tier.scan({ ...counting, range, bucket: { kind: 'borders', borders } }, context)
       const asked = { dataset: cpu, range, where: null, columns: ['host'] }
-      await tier.rows({ ...asked, kind: 'rows', direction: 'asc', cursor: null, limit: 5 }, context)
-      await tier.latest({ ...asked, kind: 'latest', by: ['host'], limit: null }, context)
+      await tier.rows(
+        { ...asked, kind: 'rows', direction: 'asc', after: null, limit: 5, withKeys: false },
+        context,
+      )
+      await tier.latest({ ...asked, kind: 'latest', by: ['host'], limit: null, withKeys: false }, context)
       await tier.bounds(cpu, range, null, context)
     })
     expect(plans).toHaveLength(5)
@@ -246,7 +251,8 @@ describe('a read snapshot', () => {
           where: null,
           columns: ['host'],
           direction: 'desc',
-          cursor: null,
+          after: null,
+          withKeys: false,
           limit: 5,
         },
         { snapshot: explaining, signal: null },
@@ -263,12 +269,12 @@ describe('a read snapshot', () => {
       withReadSnapshot(base.db, { timeoutMs: 10_000, dataset: prefetch ? cpu : null }, (snapshot) =>
         fresh.coverage(cpu, range, { snapshot, signal: null }),
       )
-    expect(await ask(null)).toEqual([{ range: everything, estimatedRows: 432, pieces: 3 }])
+    expect(await ask(null)).toEqual([{ range: everything, holds: 'share', estimatedRows: 432, pieces: 3 }])
     expect(await ask(null, true)).toEqual(await ask(null))
     const half = { from: start + day / 2n, to: start + day }
-    expect(await ask(half)).toEqual([{ range: half, estimatedRows: 72, pieces: 1 }])
+    expect(await ask(half)).toEqual([{ range: half, holds: 'share', estimatedRows: 72, pieces: 1 }])
     const outside = { from: 0n, to: 5n }
-    expect(await ask(outside)).toEqual([{ range: outside, estimatedRows: 0, pieces: 0 }])
+    expect(await ask(outside)).toEqual([{ range: outside, holds: 'share', estimatedRows: 0, pieces: 0 }])
     await base.db.execute(`
       create table tidemark_chunks.cpu_c3 partition of read.cpu for values from ('2026-01-04Z') to ('2026-01-05Z');
       insert into tidemark.chunk (hypertable_id, range_from, range_to, relation_name)
@@ -278,7 +284,7 @@ describe('a read snapshot', () => {
     const [plain] = await withReadSnapshot(base.db, { timeoutMs: 10_000 }, (snapshot) =>
       tier.coverage(hosts, null, { snapshot, signal: null }),
     )
-    expect(plain).toMatchObject({ range: everything, pieces: 1 })
+    expect(plain).toMatchObject({ range: everything, holds: 'all', pieces: 1 })
   })
 
   test('finds the ends of the rows, and of one series, by index', async () => {

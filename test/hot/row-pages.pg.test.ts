@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { createHotTier, withReadSnapshot } from '../../src/hot/index.ts'
-import type { RowsRequest, RowsResult } from '../../src/query/index.ts'
+import type { RowPosition, RowsRequest, RowsResult } from '../../src/query/index.ts'
 import { hypertable, type StoredDefinition, t, table } from '../../src/schema/index.ts'
 import { identifier, sql } from '../../src/util/sql.ts'
 import { createTestDatabase, type TestDatabase } from '../helpers/database.ts'
@@ -45,8 +45,9 @@ describe('pages of rows', () => {
     where: null,
     columns: names,
     direction: 'asc',
-    cursor: null,
+    after: null,
     limit: 50,
+    withKeys: false,
     ...over,
   })
   const page = (asked: RowsRequest, with_ = tier): Promise<RowsResult> =>
@@ -55,13 +56,13 @@ describe('pages of rows', () => {
     )
   const allPages = async (asked: RowsRequest, with_ = tier) => {
     const rows: (readonly unknown[])[] = []
-    for (let cursor: string | null = null, pages = 0; ; pages++) {
+    for (let after: RowPosition | null = null, pages = 0; ; pages++) {
       expect(pages).toBeLessThan(1_000)
-      const answer = await page({ ...asked, cursor }, with_)
+      const answer: RowsResult = await page({ ...asked, after }, with_)
       expect(answer.rows.length).toBeLessThanOrEqual(asked.limit)
       rows.push(...answer.rows)
-      cursor = answer.cursor
-      if (cursor === null) return rows
+      after = answer.end
+      if (after === null) return rows
       expect(answer.rows.length).toBeGreaterThan(0)
     }
   }
@@ -77,7 +78,7 @@ describe('pages of rows', () => {
         async (dataset, direction, limit) => {
           const paged = await allPages(request(dataset, { direction, limit }))
           const whole = await page(request(dataset, { direction, limit: 1_000 }))
-          expect(whole.cursor).toBeNull()
+          expect(whole.end).toBeNull()
           expect(whole.rows).toHaveLength(dataset.primaryKey ? 240 : 280)
           // Without a key, where a page ends decides the order within that instant.
           const order = (rows: readonly string[]) => (dataset.primaryKey ? rows : [...rows].sort())
@@ -130,17 +131,17 @@ describe('pages of rows', () => {
     await insert(0, 30, 10)
     await insert(100, 30, 20)
     const seen: number[] = []
-    let cursor: string | null = null
+    let after: RowPosition | null = null
     let round = 0
     do {
-      const answer: RowsResult = await page(request(fresh, { limit: 7, cursor }))
+      const answer: RowsResult = await page(request(fresh, { limit: 7, after }))
       seen.push(...answer.rows.map((row) => row[2] as number))
-      cursor = answer.cursor
+      after = answer.end
       // before the cursor, at its instant, and far behind it
       await insert(1_000 + round * 100, 5, 5)
       await insert(2_000 + round * 100, 1, 20)
       round++
-    } while (cursor !== null && round < 30)
+    } while (after !== null && round < 30)
     expect(new Set(seen).size).toBe(seen.length)
     expect(seen.filter((n) => n < 1_000).sort((a, b) => a - b)).toEqual([
       ...Array.from({ length: 30 }, (_, i) => i),
@@ -193,24 +194,5 @@ describe('pages of rows', () => {
   test('stop reading when they are full', async () => {
     const { rowsRead } = await page(request(keyed, { limit: 10, direction: 'desc' }))
     expect(rowsRead).toBe(11)
-  })
-
-  test('refuse what is no cursor of theirs', async () => {
-    const encode = (value: unknown) => Buffer.from(JSON.stringify(value)).toString('base64url')
-    const forged = [
-      '',
-      'x',
-      encode({}),
-      encode([]),
-      encode(['1', '2']),
-      encode(['a', '1', 1]),
-      encode(['1', '9223372036854775808', 1]),
-      encode(['1', '1', -1]),
-    ]
-    for (const cursor of forged)
-      await expect(page(request(loose, { cursor }))).rejects.toMatchObject({
-        code: 'TM_QUERY',
-        params: { path: 'cursor' },
-      })
   })
 })

@@ -1,13 +1,14 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { type PartSource, planParts } from '../../src/query/index.ts'
+import { type Coverage, type PartSource, planParts } from '../../src/query/index.ts'
 
-const stretch = (from: bigint, to: bigint, rows: number | null = 100, pieces = 1) => ({
+const stretch = (from: bigint, to: bigint, rows: number | null = 100, pieces = 1): Coverage => ({
   range: { from, to },
+  holds: 'all',
   estimatedRows: rows,
   pieces,
 })
-const source = (...coverage: ReturnType<typeof stretch>[]): PartSource => ({ coverage, cannot: null })
+const source = (...coverage: Coverage[]): PartSource => ({ coverage, cannot: null })
 const all = { from: 0n, to: 100n }
 const shape = (range: { from: bigint; to: bigint }, sources: readonly PartSource[]) =>
   planParts(range, sources).parts.map((part) => [part.source, part.range.from, part.range.to])
@@ -82,7 +83,7 @@ describe('planning parts', () => {
   it('covers every instant that can be answered exactly once, whatever the sources say', () => {
     const coverage = fc.uniqueArray(fc.bigInt({ min: -10n, max: 60n }), { maxLength: 8 }).map((borders) => {
       const sorted = [...borders].sort((a, b) => Number(a - b))
-      const stretches = []
+      const stretches: Coverage[] = []
       for (let i = 0; i + 1 < sorted.length; i += 2)
         stretches.push(stretch(sorted[i]!, sorted[i + 1]!, i * 37))
       return stretches
