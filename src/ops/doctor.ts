@@ -40,7 +40,7 @@ export async function runDoctor(
     } catch (error) {
       if (!isTidemarkError(error)) throw error
       findings.push({ check, level: 'fail', message: error.message, todo: null })
-      if (error.code === 'TM_CONNECT') break
+      if (error.code === 'TM_CONNECT' || error.code === 'TM_LOGIN') break
     }
   }
   return findings

@@ -70,7 +70,21 @@ export function translateError(error: unknown, context: ErrorContext): TidemarkE
   return new TidemarkError('TM_DATABASE', { sqlstate: code, problem: cause.message }, { cause })
 }
 
-export function connectFailure(cause: Error, context: ErrorContext): TidemarkError<'TM_CONNECT'> {
+/** What a login that was refused takes. The server refuses it the same way when it is tried again. */
+const loginStates: Readonly<Record<string, string>> = {
+  '28P01': 'correct the user or the password in DATABASE_URL',
+  '28000':
+    'correct the user in DATABASE_URL, or let pg_hba.conf of the server take it from this machine (sslmode=require?)',
+  '3D000': 'create that database (create database …), or name another one in DATABASE_URL',
+}
+
+export function connectFailure(
+  cause: Error,
+  context: ErrorContext,
+): TidemarkError<'TM_CONNECT'> | TidemarkError<'TM_LOGIN'> {
+  const todo = isServerError(cause) ? loginStates[cause.code] : undefined
+  if (todo !== undefined)
+    return new TidemarkError('TM_LOGIN', { target: context.target, problem: cause.message, todo }, { cause })
   return new TidemarkError('TM_CONNECT', { target: context.target, problem: describe(cause) }, { cause })
 }
 

@@ -140,9 +140,16 @@ export const errorRegistry = {
   TM_CONNECT: define<{ target: string; problem: string }>(
     503,
     true,
-    'PostgreSQL cannot be reached or refused the connection.',
+    'PostgreSQL cannot be reached, or does not take the connection now.',
     'Check that the server runs and that DATABASE_URL is right.',
     (p) => `cannot connect to PostgreSQL at ${p.target}: ${p.problem}`,
+  ),
+  TM_LOGIN: define<{ target: string; problem: string; todo: string }>(
+    500,
+    false,
+    'PostgreSQL refused the login: a wrong user or password, a host that it takes no login from, or no such database.',
+    'Correct DATABASE_URL as the message says; trying again as it is does not help.',
+    (p) => `PostgreSQL at ${p.target} refused the login: ${p.problem}; ${p.todo}`,
   ),
   TM_POSTGRES_VERSION: define<{ found: string }>(
     500,

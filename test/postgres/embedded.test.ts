@@ -210,7 +210,9 @@ describe('starting', () => {
     const url = new URL(server.connectionString)
     url.password = 'wrong'
     await expect(ask({ connectionString: url.href }, 'select 1')).rejects.toMatchObject({
-      code: 'TM_CONNECT',
+      code: 'TM_LOGIN',
+      retryable: false,
+      message: expect.stringMatching(/password authentication failed .*; correct the user or the password/),
     })
   })
 
