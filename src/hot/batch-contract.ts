@@ -15,16 +15,29 @@ export interface BatchInsert {
   readonly signal?: AbortSignal | null
 }
 
+export interface BatchOptions {
+  /**
+   * Rows that a batch should have. While they go on into a chunk that is still to be made it takes more, up to the
+   * border of that chunk or 64 MiB, because a chunk costs least when it is filled at once. Default: no limit.
+   */
+  readonly batchRows?: number
+}
+
 /** A transaction's rows, encoded as they come. */
 export interface OpenBatch {
   readonly rows: number
-  /** Canonical, in declared column order; undefined where PostgreSQL shall evaluate the default. */
-  add(row: readonly CanonicalValue[]): void
+  /** Whether it may take more than `batchRows`: its rows go on into a chunk that is still to be made. */
+  readonly mayGrow: boolean
+  /**
+   * Canonical, in declared column order; undefined where PostgreSQL shall evaluate the default. False: the batch ends
+   * before this row, which was not taken (never without `batchRows`).
+   */
+  add(row: readonly CanonicalValue[]): boolean
   /**
    * The same from slots, which may be filled anew afterwards. Every column is there, and the time of a hypertable is a
    * number. Only with onConflict 'error': elsewhere keys are compared.
    */
-  addSlots(row: RowSlots): void
+  addSlots(row: RowSlots): boolean
   /** As `insertBatch`. */
   commit(options: Pick<BatchInsert, 'inTransaction' | 'signal'>): Promise<WrittenCounts>
   /** Once, after it was committed or given up: its buffers are used again. */
@@ -42,7 +55,11 @@ export interface BatchWriter {
    * Makes batches with what is known of the chunks by now. Rows of chunks that come or go later are still written right, but
    * not as fast: ask again from time to time.
    */
-  batches(definition: StoredDefinition, onConflict: BatchInsert['onConflict']): Promise<() => OpenBatch>
+  batches(
+    definition: StoredDefinition,
+    onConflict: BatchInsert['onConflict'],
+    options?: BatchOptions,
+  ): Promise<() => OpenBatch>
   /** One transaction. May run `inTransaction` again when the whole transaction is tried again. Rows may be empty. */
   insertBatch(batch: BatchInsert): Promise<WrittenCounts>
 }

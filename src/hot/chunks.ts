@@ -1,17 +1,24 @@
-import { type Connection, type Database, isRetryable, retry } from '../postgres/index.ts'
+import { type Database, isRetryable, retry } from '../postgres/index.ts'
 import type { HypertableDefinition } from '../schema/index.ts'
-import { addInterval, bucketStart, type Instant, type Interval, nextBucket } from '../time/index.ts'
+import {
+  addInterval,
+  bucketStart,
+  type Instant,
+  type Interval,
+  nextBucket,
+  type TimeRange,
+} from '../time/index.ts'
 import { isTidemarkError, TidemarkError } from '../util/errors.ts'
-import { identifier, sql } from '../util/sql.ts'
-import { type ChunkMap, chunkAt, loadChunkMap, rangesOf } from './chunk-map.ts'
+import { type ChunkMap, loadChunkMap, rangesOf } from './chunk-map.ts'
+import { createPartitions, hasPlace, withoutPartition } from './chunk-partitions.ts'
 import { missingRanges, rangeIndex } from './chunk-ranges.ts'
 import {
   type ApplyPartitionPolicies,
   assertChunkCap,
   attachChunks,
   attachedCount,
-  createChunkTables,
-  findDefaultPartition,
+  DefaultNotEmpty,
+  lockForAttach,
   lockHypertable,
 } from './create-chunks.ts'
 import {
@@ -21,6 +28,7 @@ import {
   drainDefaultOnce,
   maxDrainBytes,
 } from './default-partition.ts'
+import { ChunkLoader, findLoadableIndexes } from './load-chunks.ts'
 
 export interface ChunkOptions {
   readonly db: Database
@@ -73,13 +81,12 @@ export interface ChunkManager {
     ahead: Interval,
     options?: CallOptions,
   ): Promise<number>
+  /** Makes chunks together with their rows; null while attaching is held up, and for tables that are not filled so. */
+  loader(definition: HypertableDefinition, ranges: readonly TimeRange[]): Promise<ChunkLoader | null>
   defaultPartitionStatus(definition: HypertableDefinition): Promise<DefaultPartitionStatus>
   /** Moves the rows of the default partition to chunks; tries until it is done or the tries are used up. */
   drainDefault(definition: HypertableDefinition, options?: CallOptions): Promise<DrainOutcome>
 }
-
-/** Inside an attempt: the default partition is not empty, so that attaching takes a drain. */
-class DefaultNotEmpty extends Error {}
 
 /**
  * @example
@@ -132,7 +139,7 @@ class PostgresChunks implements ChunkManager {
       map = await this.map(definition, { fresh: true })
       if (isCovered(map, wanted)) return
       // Before any lock: a table at its cap is told so at once.
-      assertChunkCap(definition, map, missingRanges(definition, rangesOf(map), wanted).length)
+      assertChunkCap(definition, map, placesNeeded(definition, map, wanted).length)
       try {
         await this.#attachMissing(definition, wanted, options)
       } catch (error) {
@@ -141,8 +148,7 @@ class PostgresChunks implements ChunkManager {
       }
       map = await this.map(definition, { fresh: true })
     }
-    const heldUpAt = this.#heldUpAt.get(definition.name) ?? Number.NEGATIVE_INFINITY
-    const tries = performance.now() - heldUpAt < heldUpForMs ? 1 : this.#options.tries
+    const tries = this.#isHeldUp(definition) ? 1 : this.#options.tries
     try {
       await this.#retry(`making chunks of ${definition.name}`, { ...options, tries }, attempt)
       this.#heldUpAt.delete(definition.name)
@@ -152,6 +158,11 @@ class PostgresChunks implements ChunkManager {
       throw error
     }
     return map
+  }
+
+  #isHeldUp(definition: HypertableDefinition): boolean {
+    const heldUpAt = this.#heldUpAt.get(definition.name) ?? Number.NEGATIVE_INFINITY
+    return performance.now() - heldUpAt < heldUpForMs
   }
 
   async createAhead(
@@ -172,6 +183,24 @@ class PostgresChunks implements ChunkManager {
     if (times.length === 0) return 0
     const after = await this.ensureChunks(definition, times, options)
     return attachedCount(after) - attachedCount(before)
+  }
+
+  async loader(definition: HypertableDefinition, ranges: readonly TimeRange[]): Promise<ChunkLoader | null> {
+    if (this.#isHeldUp(definition)) return null
+    const indexes = await findLoadableIndexes(this.#db, definition)
+    if (indexes === null) return null
+    const { applyPolicies, lockTimeoutMs, random, sleep, tries } = this.#options
+    assertChunkCap(definition, await this.map(definition, { fresh: true }), ranges.length)
+    return new ChunkLoader({
+      definition,
+      indexes,
+      applyPolicies,
+      lockTimeoutMs,
+      tries,
+      random,
+      sleep,
+      onHeldUp: () => this.#heldUpAt.set(definition.name, performance.now()),
+    })
   }
 
   defaultPartitionStatus(definition: HypertableDefinition): Promise<DefaultPartitionStatus> {
@@ -240,10 +269,10 @@ class PostgresChunks implements ChunkManager {
     const { lockTimeoutMs, applyPolicies } = this.#options
     await this.#db.transaction({ lockTimeoutMs, signal: options.signal ?? null }, async (connection) => {
       const { hypertable, map } = await lockHypertable(connection, definition)
-      const ranges = missingRanges(definition, rangesOf(map), times)
+      const ranges = placesNeeded(definition, map, times)
       if (ranges.length === 0) return
       assertChunkCap(definition, map, ranges.length)
-      const chunks = await createChunkTables(connection, definition, hypertable, ranges, applyPolicies)
+      const chunks = await createPartitions(connection, definition, hypertable, map, ranges, applyPolicies)
       await lockForAttach(connection, definition)
       await attachChunks(connection, definition, hypertable, chunks)
     })
@@ -278,7 +307,19 @@ class PostgresChunks implements ChunkManager {
 }
 
 function isCovered(map: ChunkMap, times: readonly Instant[]): boolean {
-  return times.every((time) => chunkAt(map, time) !== null)
+  return times.every((time) => hasPlace(map, time))
+}
+
+/** Ranges that need a partition: of new chunks, and of cold ones that have none. */
+function placesNeeded(
+  definition: HypertableDefinition,
+  map: ChunkMap,
+  times: readonly Instant[],
+): readonly TimeRange[] {
+  return [
+    ...missingRanges(definition, rangesOf(map), times),
+    ...withoutPartition(map, times).map((chunk) => chunk.range),
+  ]
 }
 
 /** Trying again would not help. */
@@ -293,20 +334,4 @@ function busy(
     { what: `draining the default partition of ${definition.name}`, tries: 1, lastProblem: reason },
     isLasting ? { cause: new LastingBlock(reason) } : undefined,
   )
-}
-
-/**
- * ATTACH takes these locks, too; they are taken first to look whether the default partition is physically empty.
- * Rows in it, also deleted ones that an older snapshot still sees, would be hidden from that snapshot by partition
- * pruning once a chunk covers their time.
- */
-async function lockForAttach(connection: Connection, definition: HypertableDefinition): Promise<void> {
-  const partition = await findDefaultPartition(connection, definition)
-  const relation = identifier(partition.schema, partition.table)
-  await connection.execute(sql`
-    lock table only ${identifier(definition.schema, definition.table)} in share update exclusive mode;
-    lock table only ${relation} in access exclusive mode`)
-  const { rows } = await connection.query(sql`
-    select pg_relation_size(format('%I.%I', ${partition.schema}::text, ${partition.table}::text)::regclass)`)
-  if ((rows[0]![0] as bigint) > 0n) throw new DefaultNotEmpty()
 }

@@ -27,7 +27,7 @@ export interface NewChunk {
 
 const maxTableBytes = 40
 
-function chunkRelationName(table: string, id: bigint): string {
+export function chunkRelationName(table: string, id: bigint): string {
   let cut = table
   while (Buffer.byteLength(cut) > maxTableBytes) cut = [...cut].slice(0, -1).join('')
   return `${cut}_c${id}`
@@ -86,20 +86,31 @@ export async function createChunkTables(
     const [id, from, to] = row as [bigint, bigint, bigint]
     return { id, relation: chunkRelationName(definition.table, id), range: { from, to } }
   })
-  const parent = identifier(definition.schema, definition.table)
   for (const chunk of chunks) {
-    const partition = { schema: chunkSchema, table: chunk.relation, isDefault: false, range: chunk.range }
-    await connection.execute(sql`
-      create table ${identifier(chunkSchema, chunk.relation)} (
-        like ${parent}
-        including defaults including constraints including generated including storage
-        including compression including statistics including indexes
-      );
-      ${partitionTriggersSql(hypertable, partition)};
-      update tidemark.chunk set relation_name = ${chunk.relation} where id = ${raw(String(chunk.id))}`)
-    await applyPolicies(connection, definition, partition)
+    await createChunkTable(connection, definition, hypertable, chunk, { withIndexes: true, applyPolicies })
+    await connection.query(sql`
+      update tidemark.chunk set relation_name = ${chunk.relation}::text where id = ${chunk.id}::int8`)
   }
   return chunks
+}
+
+/** The table of a chunk with everything that a partition has, but not attached, and not in the catalog. */
+export async function createChunkTable(
+  connection: Connection,
+  definition: HypertableDefinition,
+  hypertable: HypertableRecord,
+  chunk: NewChunk,
+  options: { readonly withIndexes: boolean; readonly applyPolicies: ApplyPartitionPolicies },
+): Promise<void> {
+  const partition = { schema: chunkSchema, table: chunk.relation, isDefault: false, range: chunk.range }
+  await connection.execute(sql`
+    create table ${identifier(chunkSchema, chunk.relation)} (
+      like ${identifier(definition.schema, definition.table)}
+      including defaults including constraints including generated including storage
+      including compression including statistics ${raw(options.withIndexes ? 'including indexes' : '')}
+    );
+    ${partitionTriggersSql(hypertable, partition)}`)
+  await options.applyPolicies(connection, definition, partition)
 }
 
 /** Attaches them and lets every cache know. The caller holds ACCESS EXCLUSIVE on the default partition. */
@@ -118,7 +129,7 @@ export async function attachChunks(
   await bumpEpoch(connection, hypertable)
 }
 
-function boundSql(instant: bigint): Sql {
+export function boundSql(instant: bigint): Sql {
   return raw(quoteLiteral(timestamptzText(instant)))
 }
 
@@ -149,4 +160,23 @@ export async function findDefaultPartition(
     })
   }
   return { schema: row[0] as string, table: row[1] as string }
+}
+
+/** The default partition is not empty, so that attaching takes a drain. */
+export class DefaultNotEmpty extends Error {}
+
+/**
+ * ATTACH takes these locks, too; they are taken first to look whether the default partition is physically empty.
+ * Rows in it, also deleted ones that an older snapshot still sees, would be hidden from that snapshot by partition
+ * pruning once a chunk covers their time.
+ */
+export async function lockForAttach(connection: Connection, definition: HypertableDefinition): Promise<void> {
+  const partition = await findDefaultPartition(connection, definition)
+  const relation = identifier(partition.schema, partition.table)
+  await connection.execute(sql`
+    lock table only ${identifier(definition.schema, definition.table)} in share update exclusive mode;
+    lock table only ${relation} in access exclusive mode`)
+  const { rows } = await connection.query(sql`
+    select pg_relation_size(format('%I.%I', ${partition.schema}::text, ${partition.table}::text)::regclass)`)
+  if ((rows[0]![0] as bigint) > 0n) throw new DefaultNotEmpty()
 }

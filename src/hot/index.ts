@@ -1,9 +1,21 @@
-export type { BatchInsert, BatchWriter, OpenBatch, WrittenCounts } from './batch-contract.ts'
+export type { BatchInsert, BatchOptions, BatchWriter, OpenBatch, WrittenCounts } from './batch-contract.ts'
 export type { Chunk, ChunkMap, ChunkState } from './chunk-map.ts'
 export { chunkAt, chunkSchema, loadChunkMap } from './chunk-map.ts'
 export type { CallOptions, ChunkManager, ChunkOptions } from './chunks.ts'
 export { chunkDefaults, createChunkManager } from './chunks.ts'
+export {
+  disableGuardsSql,
+  guardChunkSql,
+  guardDefaultSql,
+  guardNames,
+  guardTableSql,
+  hasGuard,
+  hasTableGuard,
+  type UniqueColumns,
+  uniqueColumns,
+} from './cold-guards.ts'
 export type { ApplyPartitionPolicies } from './create-chunks.ts'
+export { bumpEpoch, findDefaultPartition } from './create-chunks.ts'
 export type { DefaultPartitionStatus, DrainOutcome } from './default-partition.ts'
 export type { PostgresSnapshot, ReadSnapshotOptions } from './read-snapshot.ts'
 export { withReadSnapshot } from './read-snapshot.ts'
@@ -11,6 +23,7 @@ export type { RowLane } from './row-lane.ts'
 export type { HotTierOptions } from './tier.ts'
 export { createHotTier, hotTierDefaults } from './tier.ts'
 export { rowLane } from './writable-table.ts'
+export { createHotWriter } from './write.ts'
 export type {
   ChangeOptions,
   DeleteInput,
@@ -20,6 +33,6 @@ export type {
   Rows,
   UpdateInput,
   UpsertOptions,
-} from './write.ts'
-export { createHotWriter, writerDefaults } from './write.ts'
+} from './write-contract.ts'
+export { writerDefaults } from './write-contract.ts'
 export type { OnConflict, WriteCounts } from './write-statements.ts'

@@ -18,6 +18,8 @@ export interface CopyGroup {
 
 interface Route {
   readonly range: TimeRange | null
+  /** Its chunk was not there when the batch was begun. */
+  readonly isNew: boolean
   readonly byAbsence: Map<string, CopyGroup>
 }
 
@@ -82,6 +84,19 @@ export class WriteBatch {
     this.cells = routing === null ? null : new TouchedCells(routing.hypertable.cellMicros)
   }
 
+  /** The last row went into a chunk that is still to be made. */
+  get isFillingNew(): boolean {
+    return this.#last?.isNew === true
+  }
+
+  /** Whether a row of this time lies beyond the new chunk into which the last one went. */
+  endsBefore(time: Instant | number): boolean {
+    const last = this.#last
+    if (last === null || !last.isNew) return false
+    if (typeof time === 'number') return !(time >= this.#from && time < this.#to)
+    return time < last.range!.from || time >= last.range!.to
+  }
+
   get bytes(): number {
     let bytes = 0
     for (const group of this.groups()) bytes += group.encoder.bytes
@@ -99,7 +114,7 @@ export class WriteBatch {
       const micros = Number(time)
       const tenant = table.tenantIndex < 0 ? null : (row[table.tenantIndex] as string | null)
       cells.add(tenant, Number.isSafeInteger(micros) ? micros : time)
-    } else this.#last ??= this.#addRoute(null, 0)
+    } else this.#last ??= this.#addRoute(null, false, 0)
     const absence = table.hasSqlDefaults ? absenceOf(table, row) : ''
     let group = this.#lastGroup
     if (group === null || group.absence !== absence) {
@@ -118,7 +133,7 @@ export class WriteBatch {
       const micros = row.numbers[table.timeIndex]!
       if (!(micros >= this.#from && micros < this.#to)) this.#enter(BigInt(micros))
       cells.add(table.tenantIndex < 0 ? null : textOf(row, table.tenantIndex), micros)
-    } else this.#last ??= this.#addRoute(null, 0)
+    } else this.#last ??= this.#addRoute(null, false, 0)
     let group = this.#lastGroup
     if (group === null || group.absence !== '') {
       group = this.#groupOf(this.#last!, '')
@@ -165,7 +180,7 @@ export class WriteBatch {
     let at = this.#ranges.length
     while (at > 0 && this.#ranges[at - 1]!.from > time) at -= 1
     this.#ranges.splice(at, 0, range)
-    return this.#addRoute(range, at)
+    return this.#addRoute(range, chunk < 0, at)
   }
 
   #withNew(chunks: readonly TimeRange[]): TimeRange[] {
@@ -173,8 +188,8 @@ export class WriteBatch {
     return [...chunks, ...added].sort((a, b) => (a.from < b.from ? -1 : 1))
   }
 
-  #addRoute(range: TimeRange | null, at: number): Route {
-    const route: Route = { range, byAbsence: new Map() }
+  #addRoute(range: TimeRange | null, isNew: boolean, at: number): Route {
+    const route: Route = { range, isNew, byAbsence: new Map() }
     this.#routes.splice(at, 0, route)
     return route
   }

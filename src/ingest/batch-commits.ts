@@ -121,7 +121,7 @@ export class BatchCommits {
   ): Promise<void> {
     const { definition, file, claim } = this.#options
     const written = await write((connection) =>
-      commitBatch(connection, definition.name, file, claim, batch.number, rows, dead),
+      commitBatch(connection, definition.name, file, claim, batch.first, rows, dead),
     )
     this.#inserted += written.inserted
     this.#updated += written.updated
@@ -147,7 +147,6 @@ export class BatchCommits {
     error: TidemarkError,
   ): Promise<{ readonly rows: CanonicalValue[][]; readonly dead: readonly DeadLetter[] }> {
     const rows = batch.rows.all(this.#options.makeRow)
-    const { lines } = batch.rows
     const refusals = new Map<number, string>()
     const search = async (from: number, to: number): Promise<void> => {
       const problem = await this.#probe(rows.slice(from, to))
@@ -164,7 +163,7 @@ export class BatchCommits {
     await search(0, rows.length)
     const letters = [...refusals].map(
       ([index, message]): DeadLetter => ({
-        line: lines[index]!,
+        line: batch.rows.lineOf(index),
         column: null,
         value: null,
         reason: 'constraint',

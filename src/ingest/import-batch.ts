@@ -5,7 +5,10 @@ import type { DeadLetter } from './ledger.ts'
 
 /** Records that are written in one transaction. */
 export interface Batch {
-  readonly number: number
+  /** Number of its first record, from 0. */
+  readonly first: number
+  /** Number of the record before which it ends at the latest. */
+  readonly end: number
   /** Committed by an earlier run: its records are only counted. */
   readonly isCommitted: boolean
   records: number
@@ -23,22 +26,26 @@ export type MakeRow = (source: RowSource, line: number, from: number, to: number
 
 /** What a batch's rows were made of, for problems that only the database finds. */
 export class BatchRows {
-  readonly lines: number[] = []
-  /** null: the row was encoded without being made. */
-  readonly #rows: (CanonicalValue[] | null)[] = []
-  /** Characters of a text; number of the row in columns. */
-  readonly #from: number[] = []
-  readonly #to: number[] = []
+  #length = 0
+  /** Those that were not encoded straight away, by place. */
+  readonly #made = new Map<number, CanonicalValue[]>()
+  /** Line; characters of a text, or number of the row in columns, twice. */
+  #places = new Float64Array(3 * 4096)
   /** Each with the first row that is in it. */
   readonly #sources: { readonly source: RowSource; readonly first: number }[] = []
   #last: RowSource = ''
 
   get length(): number {
-    return this.lines.length
+    return this.#length
+  }
+
+  lineOf(index: number): number {
+    return this.#places[index * 3]!
   }
 
   push(row: CanonicalValue[], line: number): void {
-    this.#add(row, line, 0, 0)
+    this.#made.set(this.#length, row)
+    this.#add(line, 0, 0)
   }
 
   pushFrom(source: RowSource, line: number, from: number, to: number): void {
@@ -46,22 +53,29 @@ export class BatchRows {
       this.#sources.push({ source, first: this.length })
       this.#last = source
     }
-    this.#add(null, line, from, to)
+    this.#add(line, from, to)
   }
 
-  #add(row: CanonicalValue[] | null, line: number, from: number, to: number): void {
-    this.lines.push(line)
-    this.#rows.push(row)
-    this.#from.push(from)
-    this.#to.push(to)
+  #add(line: number, from: number, to: number): void {
+    const at = this.#length * 3
+    if (at === this.#places.length) {
+      const grown = new Float64Array(at * 2)
+      grown.set(this.#places)
+      this.#places = grown
+    }
+    this.#places[at] = line
+    this.#places[at + 1] = from
+    this.#places[at + 2] = to
+    this.#length += 1
   }
 
   /** Every row in canonical form; `make` makes those that were not. */
   all(make: MakeRow): CanonicalValue[][] {
     let at = -1
-    return this.#rows.map((row, i) => {
+    return Array.from({ length: this.#length }, (_, i) => {
       while (this.#sources[at + 1] !== undefined && this.#sources[at + 1]!.first <= i) at++
-      return row ?? make(this.#sources[at]!.source, this.lines[i]!, this.#from[i]!, this.#to[i]!)
+      const [line, from, to] = this.#places.subarray(i * 3, i * 3 + 3)
+      return this.#made.get(i) ?? make(this.#sources[at]!.source, line!, from!, to!)
     })
   }
 }

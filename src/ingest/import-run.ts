@@ -71,6 +71,7 @@ export class ImportRun {
     this.#batches = new RecordBatches({
       plan,
       claim,
+      batchRows: options.batchRows,
       maker: this.#maker,
       lane: inAnyOrder ? CsvLane.create(plan, definition) : null,
       deadLimit,
@@ -196,7 +197,8 @@ export class ImportRun {
   /** Batches are routed by the chunks that are known when they are begun. */
   async #lookAtChunks(): Promise<void> {
     const { writer, definition } = this.#request
-    this.#openBatch = await writer.batches(definition, this.#options.onConflict)
+    const { onConflict, batchRows } = this.#options
+    this.#openBatch = await writer.batches(definition, onConflict, { batchRows })
   }
 
   #assertGoing(): void {

@@ -25,18 +25,36 @@ export const maxDeadRaw = 2000
 export interface ImportClaim {
   readonly id: bigint
   readonly owner: string
-  readonly batchRows: number
   readonly isResumed: boolean
-  /** Numbers of batches that are committed. */
-  readonly committed: ReadonlySet<number>
+  /** Batches that are committed: the number of their first record, from 0, and how many records they have. */
+  readonly committed: ReadonlyMap<number, number>
   readonly rows: number
   readonly dead: number
 }
 
 /** What to do when the same file was imported into the same dataset before. */
 export interface ClaimOptions {
-  readonly batchRows: number
   readonly again: boolean
+}
+
+/**
+ * `tidemark.import_batch.batch` is the first record of a batch divided by the import's `batch_rows`. A batch ends at the
+ * border of a chunk that it fills, so they are counted in single records; an import that was begun by a release whose
+ * batches had one length is counted anew when it goes on.
+ */
+const batchUnit = 1
+
+async function countInRecords(connection: Connection, id: bigint): Promise<void> {
+  await connection.query(sql`
+    with old as (
+      delete from tidemark.import_batch where import_id = ${id}::int8 returning import_id, batch, rows, dead
+    )
+    insert into tidemark.import_batch (import_id, batch, rows, dead)
+    select old.import_id, old.batch * i.batch_rows, old.rows, old.dead
+    from old
+    join tidemark.import as i on i.id = old.import_id`)
+  await connection.query(sql`
+    update tidemark.import set batch_rows = ${batchUnit}::int4 where id = ${id}::int8`)
 }
 
 /**
@@ -112,14 +130,16 @@ export async function claimImport(
         update tidemark.import
         set owner = ${owner}::uuid, state = 'running', file = ${source.path}::text
         where id = ${id}::int8`)
+      if (Number(batchRows) !== batchUnit) await countInRecords(connection, id as bigint)
       const batches = await connection.query(sql`
         select batch, rows, dead from tidemark.import_batch where import_id = ${id}::int8`)
       return {
         id: id as bigint,
         owner,
-        batchRows: Number(batchRows),
         isResumed: true,
-        committed: new Set(batches.rows.map(([batch]) => Number(batch))),
+        committed: new Map(
+          batches.rows.map(([first, rows, dead]) => [Number(first), Number(rows) + Number(dead)]),
+        ),
         rows: batches.rows.reduce((sum, [, count]) => sum + Number(count), 0),
         dead: batches.rows.reduce((sum, [, , count]) => sum + Number(count), 0),
       }
@@ -129,15 +149,14 @@ export async function claimImport(
         dataset, file, fingerprint, size_bytes, plan, plan_hash, batch_rows, owner
       ) values (
         ${dataset}::text, ${source.path}::text, ${source.fingerprint}::text, ${source.sizeBytes}::int8,
-        ${JSON.stringify(plan)}::jsonb, ${hash}::text, ${options.batchRows}::int4, ${owner}::uuid
+        ${JSON.stringify(plan)}::jsonb, ${hash}::text, ${batchUnit}::int4, ${owner}::uuid
       )
       returning id`)
     return {
       id: made.rows[0]![0] as bigint,
       owner,
-      batchRows: options.batchRows,
       isResumed: false,
-      committed: new Set<number>(),
+      committed: new Map(),
       rows: 0,
       dead: 0,
     }
@@ -156,16 +175,16 @@ export async function isImported(db: Queryable, dataset: string, source: SourceF
 }
 
 /**
- * The last statements of a batch's transaction: its number, and its dead letters. Two things make a second commit of
- * the same batch impossible: the owner must still be this process (a share lock, against which taking over waits),
- * and the number is a key.
+ * The last statements of a batch's transaction: its first record, and its dead letters. Two things make a second commit
+ * of the same batch impossible: the owner must still be this process (a share lock, against which taking over waits),
+ * and the first record is a key.
  */
 export async function commitBatch(
   connection: Connection,
   dataset: string,
   file: string,
   claim: ImportClaim,
-  batch: number,
+  first: number,
   rows: number,
   dead: readonly DeadLetter[],
 ): Promise<void> {
@@ -177,7 +196,7 @@ export async function commitBatch(
       for share
     )
     insert into tidemark.import_batch (import_id, batch, rows, dead)
-    select id, ${batch}::int8, ${rows}::int4, ${dead.length}::int4 from own
+    select id, ${first}::int8, ${rows}::int4, ${dead.length}::int4 from own
     returning batch`)
   if (answer.rows.length === 0)
     throw new TidemarkError('TM_IMPORT', {

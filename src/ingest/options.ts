@@ -38,7 +38,10 @@ export interface ImportOptions {
   readonly strict?: boolean
   /** What to do with a row whose key is in the table. Default error: the import stops, the open batch is not written. */
   readonly onConflict?: 'error' | 'ignore' | 'update'
-  /** Records in a transaction. Default 20,000; more costs memory (some 10 MB for each of 10,000 wide rows). */
+  /**
+   * Records in a transaction; one that fills a new chunk goes on to the chunk's border or 64 MiB. Default 20,000; more
+   * costs memory (some 10 MB for each of 10,000 wide rows).
+   */
   readonly batchRows?: number
   /** Connections that write at the same time; one when onConflict is not error, so that rows keep their order. Default 2. */
   readonly connections?: number

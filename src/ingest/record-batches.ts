@@ -15,6 +15,8 @@ import { decodeLossy } from './text-blocks.ts'
 export interface RecordBatchesOptions {
   readonly plan: ImportPlan
   readonly claim: ImportClaim
+  /** Records that a batch should have. */
+  readonly batchRows: number
   readonly maker: RowMaker
   /** The short way of CSV lines, where there is one. */
   readonly lane: CsvLane | null
@@ -25,11 +27,14 @@ export interface RecordBatchesOptions {
 }
 
 /**
- * Makes rows and dead letters of records and cuts them into batches. Batches are numbered by records, so that a later
- * run cuts the file at the same places; those that an earlier run has committed are only counted.
+ * Makes rows and dead letters of records and cuts them into batches. A batch is known by its first record, and has as
+ * many records as it has rows and dead letters: so a later run finds those that an earlier one has committed, and only
+ * counts their records, wherever it would have cut itself.
  */
 export class RecordBatches implements RecordSink {
   readonly #options: RecordBatchesOptions
+  /** First records of committed batches that are still to come, ascending. */
+  readonly #starts: number[]
   #batch: Batch | null = null
   #records = 0
   #recordsThisRun = 0
@@ -39,6 +44,7 @@ export class RecordBatches implements RecordSink {
 
   constructor(options: RecordBatchesOptions) {
     this.#options = options
+    this.#starts = [...options.claim.committed.keys()].sort((a, b) => a - b)
   }
 
   get records(): number {
@@ -68,7 +74,11 @@ export class RecordBatches implements RecordSink {
       const { maker, plan } = this.#options
       const row = maker.make(fields, line)
       if (row !== null) {
-        batch.open!.add(row)
+        if (!batch.open!.add(row)) {
+          this.#close(batch)
+          this.record(fields, line, text, from, to)
+          return
+        }
         batch.rows.push(row, line)
       } else {
         const { reason, message, column, value } = maker.problem
@@ -86,7 +96,10 @@ export class RecordBatches implements RecordSink {
     if (batch === null) return true
     if (!batch.isCommitted) {
       if (!lane.read(text, from, to)) return false
-      batch.open!.addSlots(lane.slots)
+      if (!batch.open!.addSlots(lane.slots)) {
+        this.#close(batch)
+        return this.line(line, text, from, to)
+      }
       batch.rows.pushFrom(text, line, from, to)
     }
     this.#count(batch)
@@ -99,7 +112,10 @@ export class RecordBatches implements RecordSink {
     if (batch === null) return true
     if (!batch.isCommitted) {
       if (!lane.read(columns, row)) return false
-      batch.open!.addSlots(lane.slots)
+      if (!batch.open!.addSlots(lane.slots)) {
+        this.#close(batch)
+        return this.parquetRow(lane, columns, row)
+      }
       batch.rows.pushFrom(columns, this.#records + 1, row, row)
     }
     this.#count(batch)
@@ -130,19 +146,33 @@ export class RecordBatches implements RecordSink {
   #open(): Batch | null {
     if (this.isEnough) return null
     if (this.#batch === null) {
-      const { claim, openBatch } = this.#options
-      const number = Math.floor(this.#records / claim.batchRows)
-      const isCommitted = claim.committed.has(number)
-      const open = isCommitted ? null : openBatch()
-      this.#batch = { number, isCommitted, records: 0, open, rows: new BatchRows(), dead: [] }
+      const first = this.#records
+      const committed = this.#options.claim.committed.get(first)
+      const isCommitted = committed !== undefined
+      const end = isCommitted ? first + committed : this.#nextCommitted()
+      const open = isCommitted ? null : this.#options.openBatch()
+      this.#batch = { first, end, isCommitted, records: 0, open, rows: new BatchRows(), dead: [] }
     }
     return this.#batch
   }
 
+  /** Number of the next record that an earlier run has committed. */
+  #nextCommitted(): number {
+    while (this.#starts[0] !== undefined && this.#starts[0] <= this.#records) this.#starts.shift()
+    return this.#starts[0] ?? Number.POSITIVE_INFINITY
+  }
+
   #count(batch: Batch): void {
     this.#records++
+    batch.records++
     if (!batch.isCommitted) this.#recordsThisRun++
-    if (++batch.records >= this.#options.claim.batchRows) this.#close(batch)
+    if (this.#records >= batch.end || this.#isFull(batch)) this.#close(batch)
+  }
+
+  #isFull(batch: Batch): boolean {
+    const { batchRows } = this.#options
+    if (batch.isCommitted || batch.records < batchRows) return false
+    return batch.dead.length >= batchRows || !batch.open!.mayGrow
   }
 
   #close(batch: Batch): void {

@@ -30,6 +30,7 @@ it('a row on its way to the default partition, where a chunk is attached meanwhi
   const busyAtFirst: ChunkManager = {
     map: (...args) => chunks.map(...args),
     forget: () => chunks.forget(),
+    loader: (...input) => chunks.loader(...input),
     createAhead: (...args) => chunks.createAhead(...args),
     defaultPartitionStatus: (...args) => chunks.defaultPartitionStatus(...args),
     drainDefault: (...args) => chunks.drainDefault(...args),
