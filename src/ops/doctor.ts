@@ -254,7 +254,7 @@ const checks: Readonly<Record<string, Check>> = {
     return rows.map(([dataset, count]) => ({
       level: 'note' as const,
       message: `${dataset}: ${count} rows did not fit and are kept as dead letters`,
-      todo: 'select * from tidemark.dead_letter where dataset = …: file, line, column, value and reason of each',
+      todo: `select * from tidemark.dead_letter where dataset = '${dataset}': file, line, column, value and reason of each; delete what is dealt with`,
     }))
   },
 }
