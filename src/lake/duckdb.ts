@@ -18,7 +18,8 @@ export interface DuckDBOptions {
 export interface DuckDBAnswer {
   /**
    * One array a row. Integers of 64 bits and more bigint, smaller ones and floats number, DECIMAL its decimal string, TIMESTAMPTZ
-   * and TIMESTAMP bigint microseconds, DATE PostgreSQL's text, UUID string, BLOB Uint8Array, LIST array, SQL NULL null.
+   * and TIMESTAMP bigint microseconds, DATE PostgreSQL's text, UUID string, BLOB Uint8Array, LIST array, STRUCT an
+   * object by field, SQL NULL null.
    * Infinite times are those of src/time, infinite dates `infinity` and `-infinity`.
    */
   readonly rows: readonly (readonly unknown[])[]
@@ -117,7 +118,9 @@ export function createDuckDB(options: DuckDBOptions = {}): DuckDB {
 export function loadDuckDB(): typeof import('@duckdb/node-api') {
   const require = createRequire(import.meta.url)
   // Its decoder takes U+FEFF at the beginning of a text for a byte order mark and drops it; ours keeps every text whole.
-  const accessors: { textDecoder: TextDecoder } = require('@duckdb/node-api/lib/vectors/dataAccessors.js')
+  const accessors: {
+    textDecoder: InstanceType<typeof TextDecoder>
+  } = require('@duckdb/node-api/lib/vectors/dataAccessors.js')
   accessors.textDecoder = new TextDecoder('utf-8', { ignoreBOM: true })
   return require('@duckdb/node-api')
 }
@@ -143,6 +146,10 @@ export function plainValue(value: unknown): unknown {
     return String(value).replace('(BC)', 'BC')
   }
   if ('items' in value) return (value as { items: readonly unknown[] }).items.map(plainValue)
+  if ('entries' in value && !Array.isArray(value.entries)) {
+    const fields = Object.entries(value.entries as Record<string, unknown>)
+    return Object.fromEntries(fields.map(([name, field]) => [name, plainValue(field)]))
+  }
   if ('bytes' in value) return (value as { bytes: Uint8Array }).bytes
   return String(value)
 }

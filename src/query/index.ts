@@ -60,4 +60,4 @@ export type {
   RowsInput,
   WhereInput,
 } from './types.ts'
-export { canonicalKey, keyText } from './values.ts'
+export { canonicalKey, compareValues, keyText } from './values.ts'

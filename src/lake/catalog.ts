@@ -1,0 +1,219 @@
+import type { ColumnType, HypertableDefinition } from '../schema/index.ts'
+import type { Instant, TimeRange } from '../time/index.ts'
+import { type Sql, sql } from '../util/sql.ts'
+import type { ColumnRange, FileLayout, LakeFile, LakeSummary, SummaryLayout } from './contract.ts'
+import type { LakeSnapshot } from './lake-snapshot.ts'
+
+/** A file and the chunk that it belongs to. */
+export interface CatalogFile extends LakeFile {
+  readonly chunk: TimeRange
+}
+
+/** The files of a hypertable as one snapshot sees them, by their least time. */
+export type LakeCatalog = readonly CatalogFile[]
+
+/** The files of hypertables, as any snapshot sees them. */
+export interface LakeCatalogs {
+  read(
+    snapshot: LakeSnapshot,
+    dataset: HypertableDefinition,
+    signal: AbortSignal | null,
+  ): Promise<LakeCatalog>
+  /** Places of the rows of a file that no longer count, ascending. */
+  deletions(snapshot: LakeSnapshot, file: LakeFile, signal: AbortSignal | null): Promise<Float64Array>
+}
+
+/** Places of deleted rows that are remembered, over all files: 16 MB. */
+const maxRememberedPlaces = 2_000_000
+
+interface Held {
+  readonly version: string
+  readonly catalog: LakeCatalog
+}
+
+interface OfDatabase {
+  /** By name of the hypertable. */
+  readonly catalogs: Map<string, Held>
+  /** By file and how many rows of it are deleted: that number only grows while the file is there. */
+  readonly deletions: Map<string, Float64Array>
+  places: number
+}
+
+/**
+ * Remembers one catalog for each hypertable. It is used again only by a snapshot that sees the same version (id and epoch of
+ * the hypertable, which grows in the transaction that changes files or deletions), or that presumes so until it is taken.
+ */
+export function createLakeCatalogs(): LakeCatalogs {
+  const known = new WeakMap<object, OfDatabase>()
+  const ofDatabase = (snapshot: LakeSnapshot): OfDatabase => {
+    const found = known.get(snapshot.database) ?? { catalogs: new Map(), deletions: new Map(), places: 0 }
+    known.set(snapshot.database, found)
+    return found
+  }
+  return {
+    async read(snapshot, dataset, signal) {
+      const { catalogs } = ofDatabase(snapshot)
+      const held = catalogs.get(dataset.name)
+      if (held) {
+        const isSame =
+          snapshot.isCatalog(dataset, held.version) ??
+          (await snapshot.catalogVersion(dataset)) === held.version
+        if (isSame) return held.catalog
+      }
+      const { rows } = await snapshot.query(catalogSql(dataset), signal)
+      const version = await snapshot.catalogVersion(dataset)
+      const catalog = toCatalog(rows as readonly unknown[] as readonly CatalogRow[], dataset)
+      if (version !== null) catalogs.set(dataset.name, { version, catalog })
+      return catalog
+    },
+
+    async deletions(snapshot, file, signal) {
+      const memory = ofDatabase(snapshot)
+      const key = `${file.id}:${file.deletedRows}`
+      const held = memory.deletions.get(key)
+      if (held) return held
+      // Index: lake_deletion (file_id).
+      const { rows } = await snapshot.query(
+        sql`select d.positions from tidemark.lake_deletion d where d.file_id = ${file.id}::int8`,
+        signal,
+      )
+      const places = Float64Array.from(rows.flatMap(([positions]) => (positions as bigint[]).map(Number)))
+      places.sort()
+      // another number: the catalog was presumed and is not what the snapshot sees, so the answer will not be used
+      if (places.length === file.deletedRows && places.length <= maxRememberedPlaces) {
+        for (const [old, of] of memory.deletions) {
+          if (memory.places + places.length <= maxRememberedPlaces) break
+          memory.deletions.delete(old)
+          memory.places -= of.length
+        }
+        memory.deletions.set(key, places)
+        memory.places += places.length
+      }
+      return places
+    },
+  }
+}
+
+/** Index: hypertable (schema_name, table_name), lake_file (hypertable_id, chunk_id), chunk (id), lake_deletion (file_id). */
+function catalogSql(dataset: HypertableDefinition): Sql {
+  return sql`
+    select
+      f.id, f.chunk_id, c.range_from, c.range_to, f.path, f.row_count, f.bytes, f.min_time, f.max_time,
+      f.checksum, f.content_hash, f.layout::text, f.stats,
+      f.summary_path, f.summary_bytes, f.summary_checksum, f.summary_layout,
+      coalesce((select sum(cardinality(d.positions)) from tidemark.lake_deletion d where d.file_id = f.id), 0)::int8
+    from tidemark.hypertable h
+    join tidemark.lake_file f on f.hypertable_id = h.id
+    join tidemark.chunk c on c.id = f.chunk_id
+    where h.schema_name = ${dataset.schema}::text and h.table_name = ${dataset.table}::text
+    order by f.min_time, f.id`
+}
+
+type CatalogRow = readonly [
+  id: bigint,
+  chunkId: bigint,
+  from: Instant,
+  to: Instant,
+  path: string,
+  rowCount: bigint,
+  bytes: bigint,
+  minTime: Instant,
+  maxTime: Instant,
+  checksum: Uint8Array,
+  contentHash: Uint8Array,
+  layout: string,
+  stats: Readonly<Record<string, StoredRange | null>>,
+  summaryPath: string | null,
+  summaryBytes: bigint | null,
+  summaryChecksum: Uint8Array | null,
+  summaryLayout: SummaryLayout | null,
+  deletedRows: bigint,
+]
+
+function toCatalog(rows: readonly CatalogRow[], dataset: HypertableDefinition): LakeCatalog {
+  // mostly all files have one layout: one object for equal ones
+  const layouts = new Map<string, FileLayout>()
+  return rows.map((row) => {
+    const [id, chunkId, from, to, path, rowCount, bytes, minTime, maxTime, checksum, contentHash, text] = row
+    const [stats, summaryPath, summaryBytes, summaryChecksum, summaryLayout, deletedRows] = row.slice(12) as [
+      CatalogRow[12],
+      ...[CatalogRow[13], CatalogRow[14], CatalogRow[15], CatalogRow[16], CatalogRow[17]],
+    ]
+    const layout = layouts.get(text) ?? (JSON.parse(text) as FileLayout)
+    layouts.set(text, layout)
+    const summary: LakeSummary | null =
+      summaryPath === null || summaryLayout === null
+        ? null
+        : {
+            path: summaryPath,
+            bytes: Number(summaryBytes ?? 0n),
+            checksum: summaryChecksum ?? new Uint8Array(),
+            layout: summaryLayout,
+          }
+    return {
+      id,
+      chunkId,
+      chunk: { from, to },
+      path,
+      rowCount: Number(rowCount),
+      bytes: Number(bytes),
+      minTime,
+      maxTime,
+      checksum,
+      contentHash,
+      layout,
+      stats: statsFromJson(stats, dataset),
+      summary,
+      deletedRows: Number(deletedRows),
+    }
+  })
+}
+
+/** JSON has no bigint, NaN or infinity: those are text. */
+export interface StoredRange {
+  readonly min: string | number | boolean
+  readonly max: string | number | boolean
+  readonly hasNull: boolean
+}
+
+/** What `lake_file.stats` holds for the stats of a file. */
+export function statsToJson(
+  stats: Readonly<Record<string, ColumnRange | null>>,
+): Record<string, StoredRange | null> {
+  const stored = (value: ColumnRange['min']): StoredRange['min'] =>
+    typeof value === 'bigint' || (typeof value === 'number' && !Number.isFinite(value))
+      ? String(value)
+      : value
+  return Object.fromEntries(
+    Object.entries(stats).map(([name, range]) => [
+      name,
+      range && { min: stored(range.min), max: stored(range.max), hasNull: range.hasNull },
+    ]),
+  )
+}
+
+function statsFromJson(
+  stats: Readonly<Record<string, StoredRange | null>>,
+  dataset: HypertableDefinition,
+): Record<string, ColumnRange | null> {
+  const known = Object.entries(stats).filter(([name]) => Object.hasOwn(dataset.columns, name))
+  return Object.fromEntries(
+    known.map(([name, range]) => {
+      const { type } = dataset.columns[name]!
+      return [
+        name,
+        range && {
+          min: readStored(type, range.min),
+          max: readStored(type, range.max),
+          hasNull: range.hasNull,
+        },
+      ]
+    }),
+  )
+}
+
+function readStored(type: ColumnType, value: StoredRange['min']): ColumnRange['min'] {
+  if (type === 'int8' || type === 'timestamptz') return BigInt(value)
+  if (type === 'int2' || type === 'int4' || type === 'float4' || type === 'float8') return Number(value)
+  return value
+}
