@@ -1,7 +1,7 @@
 import { sql } from '../util/sql.ts'
 import { readState, writeState } from './bytes.ts'
 import type { StateDefinition } from './contract.ts'
-import { filtered } from './filtered.ts'
+import { filtered, valueWhere } from './filtered.ts'
 
 export interface CountState {
   count: number
@@ -32,5 +32,11 @@ export const countState: StateDefinition<CountState> = {
     columns: ({ value, filter }) => [filtered(value === null ? sql`count(*)` : sql`count(${value})`, filter)],
     read: ([count]) => ({ count: Number(count ?? 0) }) satisfies CountState,
   }),
-  duckdb: (spec) => countState.postgres(spec),
+  duckdb: (spec) => ({
+    ...countState.postgres(spec),
+    shape: 'columns',
+    columns: ({ value, filter }) => [
+      value === null && filter === null ? sql`count(*)` : sql`count(${valueWhere(value ?? sql`1`, filter)})`,
+    ],
+  }),
 }

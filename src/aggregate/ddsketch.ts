@@ -2,7 +2,7 @@ import { join, raw, type Sql, sql } from '../util/sql.ts'
 import { type ByteReader, type ByteWriter, readState, writeState } from './bytes.ts'
 import type { EngineState, InputType, StateDefinition } from './contract.ts'
 import { duckdbType } from './duckdb-values.ts'
-import { keyWhere } from './filtered.ts'
+import { valueWhere } from './filtered.ts'
 import { float8Sql, toFloat8 } from './values.ts'
 
 /**
@@ -262,7 +262,7 @@ export const sketchState: StateDefinition<SketchState> = {
       shape: 'keyed',
       // numeric to float8 goes through text; the other conversions cost nothing
       prepare: input === 'numeric' ? (value) => float8Sql(input, value) : undefined,
-      key: ({ value, filter }) => keyWhere(filter, keySql(sql`(${value})::float8`)),
+      key: ({ value, filter }) => valueWhere(keySql(sql`(${value})::float8`), filter),
       inner: ({ value }) => [sql`count(*)`, sql`min((${value})::float8)`, sql`max((${value})::float8)`],
       width: 4,
       outer({ select, cells, key, inner }) {
@@ -344,7 +344,7 @@ function duckdb(input: InputType): EngineState {
       // + 0 sets the top bit of a NaN that had another payload
       const bits = sql`((${value} + 0e0)::bit::bigint)`
       const fraction = sql`(${bits} & 4503599627370495)`
-      return keyWhere(filter, sql`((${bits} >> 52) * 50 + ((${fraction} * 50 + 25) >> 52))`)
+      return valueWhere(sql`((${bits} >> 52) * 50 + ((${fraction} * 50 + 25) >> 52))`, filter)
     },
     inner: ({ value }) => [sql`count(*)`, sql`min(${value})`, sql`max(${value})`],
     width: 4,

@@ -3,7 +3,7 @@ import { join, raw, type Sql, sql } from '../util/sql.ts'
 import { readState, writeState } from './bytes.ts'
 import type { InputType, InputValue, StateDefinition } from './contract.ts'
 import { duckdbType } from './duckdb-values.ts'
-import { keyWhere } from './filtered.ts'
+import { valueWhere } from './filtered.ts'
 import { compareText, valueType } from './values.ts'
 
 /** Bytes of one state at most: UTF-8 of each different canonical text and 8 more for each. */
@@ -66,7 +66,7 @@ export const distinctState: StateDefinition<DistinctState> = {
     const type = valueType(input)
     return {
       shape: 'keyed',
-      key: ({ value, filter }) => keyWhere(filter, type.ordered(value as Sql)),
+      key: ({ value, filter }) => valueWhere(type.ordered(value as Sql), filter),
       inner: () => [],
       width: 2,
       /** The sizes are known before the first array is built: a set over the limit never takes memory. */
@@ -93,7 +93,7 @@ export const distinctState: StateDefinition<DistinctState> = {
     const input = spec.input as InputType
     return {
       shape: 'keyed',
-      key: ({ value, filter }) => keyWhere(filter, sql`(${value})`),
+      key: ({ value, filter }) => valueWhere(sql`(${value})`, filter),
       inner: () => [],
       width: 2,
       outer({ select, cells, key }) {

@@ -1,7 +1,7 @@
 import { raw, type Sql, sql } from '../util/sql.ts'
 import { readState, writeState } from './bytes.ts'
 import type { FinishedValue, InputType, StateDefinition } from './contract.ts'
-import { filtered } from './filtered.ts'
+import { filtered, valueWhere } from './filtered.ts'
 import { type CanonicalValue, valueType } from './values.ts'
 
 export interface EdgeState {
@@ -78,15 +78,17 @@ function edge(kind: 'first' | 'last', sign: -1 | 1): StateDefinition<EdgeState> 
         shape: 'columns',
         // arg_min takes any of the rows at the least time; structs compare by time, then by value
         columns({ value, time, filter }) {
-          const row = sql`struct_pack(at := ${time}, value := ${value})`
-          const best = filtered(
-            kind === 'first' ? sql`min(${row})` : sql`max(${row})`,
-            filter,
+          const row = valueWhere(
+            sql`struct_pack(at := ${time}, value := ${value})`,
             sql`(${value}) is not null and ${time} is not null`,
+            filter,
           )
-          return [sql`(${best}).at`, sql`(${best}).value`]
+          return [kind === 'first' ? sql`min(${row})` : sql`max(${row})`]
         },
-        read: (values) => read(spec.input as InputType, values),
+        read([best]) {
+          const { at, value } = (best ?? {}) as { at?: unknown; value?: unknown }
+          return read(spec.input as InputType, [at, value])
+        },
       }
     },
   }

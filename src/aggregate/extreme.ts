@@ -1,7 +1,7 @@
 import { type Sql, sql } from '../util/sql.ts'
 import { readState, writeState } from './bytes.ts'
 import type { FinishedValue, InputType, StateDefinition } from './contract.ts'
-import { filtered } from './filtered.ts'
+import { filtered, valueWhere } from './filtered.ts'
 import { type CanonicalValue, valueType } from './values.ts'
 
 export interface ExtremeState {
@@ -48,9 +48,10 @@ function extreme(kind: 'min' | 'max', sign: -1 | 1): StateDefinition<ExtremeStat
       const input = spec.input as InputType
       return {
         shape: 'columns',
-        columns: ({ value, filter }) => [
-          filtered(kind === 'min' ? sql`min(${value})` : sql`max(${value})`, filter),
-        ],
+        columns({ value, filter }) {
+          const kept = valueWhere(value as Sql, filter)
+          return [kind === 'min' ? sql`min(${kept})` : sql`max(${kept})`]
+        },
         read: ([value]) => read(input, value),
       }
     },

@@ -2,7 +2,7 @@ import { join, raw, type Sql, sql } from '../util/sql.ts'
 import { readState, writeState } from './bytes.ts'
 import type { InputType, StateDefinition } from './contract.ts'
 import { duckdbType } from './duckdb-values.ts'
-import { keyWhere } from './filtered.ts'
+import { valueWhere } from './filtered.ts'
 import { float8Sql, toFloat8 } from './values.ts'
 
 export interface HistogramState {
@@ -61,7 +61,7 @@ export const histogramState: StateDefinition<HistogramState> = {
     return {
       shape: 'keyed',
       key: ({ value, filter }) =>
-        keyWhere(filter, sql`width_bucket(${float8Sql(input, value as Sql)}, ${array})`),
+        valueWhere(sql`width_bucket(${float8Sql(input, value as Sql)}, ${array})`, filter),
       inner: () => [sql`count(*)`],
       width: 2,
       outer({ select, cells, key, inner }) {
@@ -78,7 +78,7 @@ export const histogramState: StateDefinition<HistogramState> = {
     return {
       shape: 'keyed',
       prepare: duckdbType(input).double,
-      key: ({ value, filter }) => keyWhere(filter, searchSql(value as Sql, borders)),
+      key: ({ value, filter }) => valueWhere(searchSql(value as Sql, borders), filter),
       inner: () => [sql`count(*)`],
       width: 2,
       outer({ select, cells, key, inner }) {

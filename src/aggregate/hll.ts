@@ -2,7 +2,7 @@ import { join, raw, type Sql, sql } from '../util/sql.ts'
 import { readState, writeState } from './bytes.ts'
 import type { EngineState, InputType, InputValue, KeyedSource, StateDefinition } from './contract.ts'
 import { duckdbType } from './duckdb-values.ts'
-import { keyWhere } from './filtered.ts'
+import { valueWhere } from './filtered.ts'
 import { md5First64 } from './md5.ts'
 import { valueType } from './values.ts'
 
@@ -143,7 +143,7 @@ export const hllState: StateDefinition<DistinctSketch> = {
     return {
       shape: 'keyed',
       // grouped by the value, so that each different one is hashed once and not each row
-      key: ({ value, filter }) => keyWhere(filter, type.ordered(value as Sql)),
+      key: ({ value, filter }) => valueWhere(type.ordered(value as Sql), filter),
       inner: () => [],
       width: 4,
       outer: (source) => outer(source, type.textSql(source.key)),
@@ -218,7 +218,7 @@ function outer({ select, cells, key }: KeyedSource, text: Sql): Sql {
 function duckdb(input: InputType): EngineState {
   return {
     shape: 'keyed',
-    key: ({ value, filter }) => keyWhere(filter, sql`(${value})`),
+    key: ({ value, filter }) => valueWhere(sql`(${value})`, filter),
     inner: () => [],
     width: 2,
     outer({ select, cells, key }) {

@@ -2,7 +2,7 @@ import { type Sql, sql } from '../util/sql.ts'
 import { readState, writeState } from './bytes.ts'
 import type { EngineState, InputType, StateDefinition, StateInput } from './contract.ts'
 import { duckdbType } from './duckdb-values.ts'
-import { filtered } from './filtered.ts'
+import { filtered, valueWhere } from './filtered.ts'
 import { float8Sql, isFloat, toFloat8 } from './values.ts'
 
 /** Count, mean and sum of squared deviations. */
@@ -132,11 +132,10 @@ export const momentsState: StateDefinition<MomentsState> = {
  * has an integer.
  */
 function duckdb(input: InputType): EngineState {
-  const parts = (value: Sql, ...conditions: readonly (Sql | null)[]): Sql[] => [
-    filtered(sql`count(${value})`, ...conditions),
-    filtered(sql`avg(${value})`, ...conditions),
-    filtered(sql`covar_pop(${value}, ${value})`, ...conditions),
-  ]
+  const parts = (value: Sql, ...conditions: readonly (Sql | null)[]): Sql[] => {
+    const kept = valueWhere(value, ...conditions)
+    return [sql`count(${kept})`, sql`avg(${kept})`, sql`covar_pop(${kept}, ${value})`]
+  }
   const part = (values: readonly unknown[], at: number): Moments => {
     const count = Number(values[at] ?? 0)
     return { count, mean: Number(values[at + 1] ?? 0), m2: Number(values[at + 2] ?? 0) * count }

@@ -10,7 +10,7 @@ import {
   rescale,
   type SpecialDecimal,
 } from './decimal.ts'
-import { filtered } from './filtered.ts'
+import { filtered, valueWhere } from './filtered.ts'
 import { float8Sql, isFloat } from './values.ts'
 
 /** Whole numbers, exact whatever their number. `pending` is a part of the sum that is still small enough for a double. */
@@ -208,8 +208,8 @@ function readExact(input: InputType, [count, sum]: readonly unknown[]): SumState
  */
 function duckdb(input: InputType): EngineState {
   const plain = ({ value, filter }: StateInput): Sql[] => [
-    filtered(sql`count(${value})`, filter),
-    filtered(sql`sum(${value})`, filter),
+    sql`count(${valueWhere(value as Sql, filter)})`,
+    sql`sum(${valueWhere(value as Sql, filter)})`,
   ]
   if (!isFloat(input)) return { shape: 'columns', columns: plain, read: (values) => readExact(input, values) }
   const state = (count: unknown, sum: number): SumState =>
@@ -220,7 +220,7 @@ function duckdb(input: InputType): EngineState {
     shape: 'columns',
     columns: (columns) => [
       ...plain(columns),
-      filtered(sql`sum((${columns.value})::double * 6.223015277861142e-61)`, columns.filter),
+      sql`sum(${valueWhere(sql`(${columns.value})::double * 6.223015277861142e-61`, columns.filter)})`,
     ],
     read([count, sum, scaled]): SumState {
       const finite = Number.isFinite(Number(sum ?? 0))
