@@ -72,7 +72,7 @@ export async function trimChangeLog(
           delete from tidemark.change_log as l
           using doomed
           where l.ctid = doomed.ctid
-          returning l.xid, l.range_from, l.range_to
+          returning l.xid, l.range_from, l.range_to, l.source
         ),
         kept_for_audit as (
           update tidemark.change_audit as a
@@ -81,7 +81,8 @@ export async function trimChangeLog(
             select range_agg(tstzrange(d.range_from, d.range_to)) as ranges
             from trimmed as d
             join tidemark.change_audit as own on own.hypertable_id = ${hypertable.id}::int
-            where own.position is null or not pg_visible_in_snapshot(d.xid, own.position)
+            where d.source <> 'audit'
+              and (own.position is null or not pg_visible_in_snapshot(d.xid, own.position))
           ) as t
           where a.hypertable_id = ${hypertable.id}::int and t.ranges is not null
         )
