@@ -67,7 +67,7 @@ export function decodeCursor(node: RowsQueryNode, text: string): Position {
   if (!Array.isArray(parsed)) return broken()
   const body = parsed.slice(0, -1)
   const sum: unknown = parsed.at(-1)
-  if (typeof sum !== 'string' || sum !== digest(JSON.stringify(body))) return broken()
+  if (typeof body[0] !== 'number' || sum !== digest(JSON.stringify(body))) return broken()
   if (body[0] !== version)
     return fail('cursor', `its version ${String(body[0])} is not ${version}; begin again without a cursor`)
   if (body.length !== 5) return broken()

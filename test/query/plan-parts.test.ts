@@ -1,6 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { type Coverage, type PartSource, planParts } from '../../src/query/index.ts'
+import { overlapping } from '../../src/query/plan-parts.ts'
 
 const stretch = (from: bigint, to: bigint, rows: number | null = 100, pieces = 1): Coverage => ({
   range: { from, to },
@@ -8,6 +9,7 @@ const stretch = (from: bigint, to: bigint, rows: number | null = 100, pieces = 1
   estimatedRows: rows,
   pieces,
 })
+const share = (...input: Parameters<typeof stretch>): Coverage => ({ ...stretch(...input), holds: 'share' })
 const source = (...coverage: Coverage[]): PartSource => ({ coverage, cannot: null })
 const all = { from: 0n, to: 100n }
 const shape = (range: { from: bigint; to: bigint }, sources: readonly PartSource[]) =>
@@ -78,6 +80,126 @@ describe('planning parts', () => {
     const plan = planParts(all, [able, unable])
     expect(plan.parts.map(({ source }) => source)).toEqual([0])
     expect(plan.unanswered).toEqual([{ range: { from: 50n, to: 80n }, reasons: ['it keeps no percentiles'] }])
+  })
+
+  it('reads all shares of a stretch together, and joins each with its neighbours', () => {
+    const hot = source(share(0n, 10n), share(50n, 100n))
+    const cold = source(share(0n, 30n), share(30n, 50n), share(50n, 60n))
+    expect(shape(all, [hot, cold])).toEqual([
+      [0, 0n, 10n],
+      [1, 0n, 60n],
+      [0, 50n, 100n],
+    ])
+  })
+
+  it('takes what holds all when that is cheaper than the shares together, and the shares when it is not', () => {
+    const shares = [source(share(0n, 100n, 2_000)), source(share(0n, 100n, 2_000))]
+    expect(shape(all, [...shares, source(stretch(0n, 100n, 3_000))])).toEqual([[2, 0n, 100n]])
+    expect(shape(all, [...shares, source(stretch(0n, 100n, 5_000))])).toEqual([
+      [0, 0n, 100n],
+      [1, 0n, 100n],
+    ])
+  })
+
+  it('never reads some of the shares of a stretch', () => {
+    const unable: PartSource = { coverage: [share(20n, 40n)], cannot: 'it keeps no percentiles' }
+    const plan = planParts(all, [source(share(0n, 100n)), unable])
+    expect(plan.parts.map(({ source, range }) => [source, range])).toEqual([
+      [0, { from: 0n, to: 20n }],
+      [0, { from: 40n, to: 100n }],
+    ])
+    expect(plan.unanswered).toEqual([{ range: { from: 20n, to: 40n }, reasons: ['it keeps no percentiles'] }])
+    const copy = source(stretch(30n, 40n, 1e9))
+    expect(planParts(all, [source(share(0n, 100n)), unable, copy]).unanswered).toEqual([
+      { range: { from: 20n, to: 30n }, reasons: ['it keeps no percentiles'] },
+    ])
+  })
+
+  it('counts the pieces of a source once, however its stretches are cut', () => {
+    const { parts } = planParts(all, [
+      source(share(0n, 50n, 10, 3), share(50n, 100n, 10, 4)),
+      source(share(10n, 20n), share(60n, 70n)),
+    ])
+    expect(parts.filter(({ source }) => source === 0)).toMatchObject([{ pieces: 7 }])
+  })
+
+  it('groups parts that overlap, so that groups follow each other', () => {
+    const { parts } = planParts(all, [
+      source(share(0n, 10n), share(30n, 60n)),
+      source(share(5n, 20n), share(50n, 70n), stretch(80n, 90n)),
+    ])
+    expect(overlapping(parts).map((group) => group.map(({ source, range }) => [source, range.from]))).toEqual(
+      [
+        [
+          [0, 0n],
+          [1, 5n],
+        ],
+        [
+          [0, 30n],
+          [1, 50n],
+        ],
+        [[1, 80n]],
+      ],
+    )
+  })
+
+  it('reads every instant from one source that holds all, or once from each share of it, whatever the sources say', () => {
+    const coverage = fc
+      .uniqueArray(fc.bigInt({ min: -10n, max: 60n }), { maxLength: 12 })
+      .chain((borders) => {
+        const sorted = [...borders].sort((a, b) => Number(a - b))
+        return fc
+          .array(fc.constantFrom('all', 'share', 'share', null), { minLength: 12, maxLength: 12 })
+          .map((kinds) => {
+            const stretches: Coverage[] = []
+            for (let i = 0; i + 1 < sorted.length; i++) {
+              const holds = kinds[i]
+              if (holds) stretches.push({ ...stretch(sorted[i]!, sorted[i + 1]!, i * 37), holds })
+            }
+            return stretches
+          })
+      })
+    const sources = fc.array(fc.record({ coverage, cannot: fc.constantFrom(null, null, null, 'no') }), {
+      maxLength: 5,
+    })
+    const seed = Date.now() % 2 ** 31
+    fc.assert(
+      fc.property(sources, (list) => {
+        const range = { from: 0n, to: 50n }
+        const { parts, unanswered } = planParts(range, list)
+        for (let instant = -10n; instant < 60n; instant++) {
+          const covers = (item: { range: { from: bigint; to: bigint } }): boolean =>
+            instant >= item.range.from && instant < item.range.to
+          const inRange = instant >= 0n && instant < 50n
+          const holders = list.flatMap((one, at) => {
+            const found = one.coverage.find(covers)
+            return found ? [{ at, holds: found.holds, can: one.cannot === null }] : []
+          })
+          const shares = holders.filter(({ holds }) => holds === 'share')
+          const canShare = shares.length > 0 && shares.every(({ can }) => can)
+          const canAll = holders.some(({ holds, can }) => holds === 'all' && can)
+          const read = parts.filter(covers)
+          const isAnswered = inRange && (canShare || canAll)
+          expect(read.length > 0).toBe(isAnswered)
+          expect(unanswered.filter(covers).length).toBe(inRange && holders.length > 0 && !isAnswered ? 1 : 0)
+          if (!isAnswered) continue
+          const from = read.map(({ source }) => source).sort()
+          if (read[0]?.holds === 'all') {
+            expect(from).toHaveLength(1)
+            expect(holders).toContainEqual({ at: from[0], holds: 'all', can: true })
+          } else {
+            expect(canShare).toBe(true)
+            expect(from).toEqual(shares.map(({ at }) => at).sort())
+          }
+        }
+        for (const [i, part] of parts.entries()) {
+          const before = parts[i - 1]
+          if (before) expect(before.range.from).toBeLessThanOrEqual(part.range.from)
+        }
+        expect(overlapping(parts).flat()).toEqual(parts)
+      }),
+      { seed },
+    )
   })
 
   it('covers every instant that can be answered exactly once, whatever the sources say', () => {
