@@ -7,6 +7,8 @@ alter table tidemark.chunk
   add column lease_until timestamptz,
   -- since when rows of it are in the lake
   add column frozen_at timestamptz,
+  -- the last transaction that took rows out of its partition; null once their space was given back
+  add column moved_xid xid8,
   -- the last attempt to move it that failed, and how many did in a row
   add column move_error text,
   add column move_failures int not null default 0;
@@ -60,12 +62,14 @@ create table tidemark.lake_deletion (
 
 create index lake_deletion_by_file on tidemark.lake_deletion (file_id);
 
--- Files that the catalog no longer names, until nobody can have a snapshot that does.
+-- Files that the catalog no longer names, until nobody can have a snapshot that does. Also files that it does not name
+-- yet: whoever wrote one notes it here, and takes the note away in the transaction that inserts it into lake_file. A file
+-- is removed from the store only under the lock of its row here, so one that is removed can never be named again.
 create table tidemark.lake_trash (
   path text primary key,
   dataset text not null,
   bytes int8 not null,
-  reason text not null check (reason in ('compacted', 'thawed', 'expired', 'erased', 'summary', 'cancelled')),
+  reason text not null check (reason in ('compacted', 'thawed', 'expired', 'erased', 'summary', 'cancelled', 'stray')),
   -- the transaction that took it out of the catalog
   dropped_xid xid8 not null default pg_current_xact_id(),
   dropped_at timestamptz not null default clock_timestamp()
@@ -100,9 +104,245 @@ begin atomic
   );
 end;
 
+-- The guards. They keep plain SQL from being silently wrong where rows are in the lake; they are no matter of rights
+-- (anybody may say that he knows what he does). Security definer: whoever writes a table need not read the catalog.
+
+-- BEFORE UPDATE OR DELETE OR TRUNCATE, each statement, on the table. Arguments: hypertable id, declared name.
+-- By the time it fires the statement holds ROW EXCLUSIVE on every partition that it may touch, and those that were
+-- pruned when it was planned are not locked. The default partition stands for cold chunks without a partition. So a
+-- lock of this backend tells whether the statement may mean cold rows; and a chunk whose partition is locked cannot
+-- become cold until the transaction ends (a flip takes SHARE ROW EXCLUSIVE).
+create function tidemark.guard_cold_table() returns trigger
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+as $function$
+declare
+  hit record;
+begin
+  if nullif(current_setting('tidemark.cold_write', true), '')
+    = tg_argv[0] || ':' || pg_current_xact_id_if_assigned()::text
+  then
+    return null;
+  end if;
+  if tg_op <> 'TRUNCATE' and lower(current_setting('tidemark.hot_only', true)) in ('on', 'true', 'yes', '1') then
+    return null;
+  end if;
+  select k.range_from, k.range_to
+  into hit
+  from tidemark.chunk as k
+  left join pg_class as c
+    on c.relname = k.relation_name and c.relnamespace = 'tidemark_chunks'::regnamespace
+  where k.hypertable_id = tg_argv[0]::int
+    and k.state = 'cold'
+    and (
+      tg_op = 'TRUNCATE'
+      or coalesce(c.oid, (select p.partdefid from pg_partitioned_table as p where p.partrelid = tg_relid)) in (
+        select l.relation
+        from pg_locks as l
+        where l.locktype = 'relation' and l.pid = pg_backend_pid() and l.granted and l.mode = 'RowExclusiveLock'
+          and l.database = (select d.oid from pg_database as d where d.datname = current_database())
+      )
+    )
+  order by k.range_from desc
+  limit 1;
+  if found then
+    raise exception using
+      errcode = 'TM002',
+      message = format(
+        'TM_COLD: %s of %s: rows from %s to %s are in the lake, where SQL does not see them',
+        tg_op, tg_argv[1], hit.range_from, hit.range_to
+      ),
+      hint = 'Write through the API (tm.update, tm.delete). Or give the time as constants, from and to, that leave '
+        'out this range: partitions are left out when a statement is planned, so not by now() or a generic plan. '
+        'Or say that only rows in PostgreSQL are meant: set local tidemark.hot_only = ''on''.',
+      schema = tg_table_schema,
+      table = tg_table_name;
+  end if;
+  return null;
+end;
+$function$;
+
+-- BEFORE UPDATE OR DELETE OR TRUNCATE, each statement, on the partition of a cold chunk: fires for statements on the
+-- partition itself only. Arguments: hypertable id, declared name, range from, range to.
+create function tidemark.guard_cold_chunk() returns trigger
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+as $function$
+begin
+  if nullif(current_setting('tidemark.cold_write', true), '')
+    = tg_argv[0] || ':' || pg_current_xact_id_if_assigned()::text
+  then
+    return null;
+  end if;
+  if tg_op <> 'TRUNCATE' and lower(current_setting('tidemark.hot_only', true)) in ('on', 'true', 'yes', '1') then
+    return null;
+  end if;
+  raise exception using
+    errcode = 'TM002',
+    message = format(
+      'TM_COLD: %s of %s: rows from %s to %s are in the lake, where SQL does not see them',
+      tg_op, tg_argv[1], tg_argv[2], tg_argv[3]
+    ),
+    hint = 'Write through the API (tm.update, tm.delete), or thaw the chunk.',
+    schema = tg_table_schema,
+    table = tg_table_name;
+end;
+$function$;
+
+-- BEFORE INSERT OR UPDATE, each row, on the partition of a cold chunk with a unique index: a key that is in the lake
+-- would be there twice. Arguments: hypertable id, declared name, range from, range to, then the columns of unique
+-- indexes; an update that leaves those as they are passes (none: no update does).
+create function tidemark.guard_cold_key() returns trigger
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+as $function$
+declare
+  before jsonb;
+  after jsonb;
+  is_same boolean := tg_nargs > 4;
+begin
+  if nullif(current_setting('tidemark.cold_write', true), '')
+    = tg_argv[0] || ':' || pg_current_xact_id_if_assigned()::text
+  then
+    return new;
+  end if;
+  if tg_op = 'UPDATE' then
+    before := to_jsonb(old);
+    after := to_jsonb(new);
+    for i in 4 .. tg_nargs - 1 loop
+      is_same := is_same and before -> tg_argv[i] is not distinct from after -> tg_argv[i];
+    end loop;
+    if is_same then
+      return new;
+    end if;
+  end if;
+  raise exception using
+    errcode = 'TM002',
+    message = format(
+      'TM_COLD: %s into %s: rows from %s to %s are in the lake, where unique keys cannot be checked',
+      tg_op, tg_argv[1], tg_argv[2], tg_argv[3]
+    ),
+    hint = 'Write through the API (tm.insert, tm.upsert), or thaw the chunk.',
+    schema = tg_table_schema,
+    table = tg_table_name;
+end;
+$function$;
+
+-- As guard_cold_key, on the default partition, which stands for cold chunks without a partition. Arguments: hypertable
+-- id, declared name, column of the time.
+create function tidemark.guard_cold_default() returns trigger
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+as $function$
+declare
+  at timestamptz;
+  hit record;
+begin
+  if nullif(current_setting('tidemark.cold_write', true), '')
+    = tg_argv[0] || ':' || pg_current_xact_id_if_assigned()::text
+  then
+    return new;
+  end if;
+  execute format('select ($1).%I', tg_argv[2]) using new into at;
+  select k.range_from, k.range_to
+  into hit
+  from tidemark.chunk as k
+  where k.hypertable_id = tg_argv[0]::int
+    and k.range_from <= at
+    and k.range_to > at
+    and k.state = 'cold'
+    and k.relation_name is null;
+  if found then
+    raise exception using
+      errcode = 'TM002',
+      message = format(
+        'TM_COLD: %s into %s: rows from %s to %s are in the lake, where unique keys cannot be checked',
+        tg_op, tg_argv[1], hit.range_from, hit.range_to
+      ),
+      hint = 'Write through the API (tm.insert, tm.upsert), or thaw the chunk.',
+      schema = tg_table_schema,
+      table = tg_table_name;
+  end if;
+  return new;
+end;
+$function$;
+
+-- What the audit of the change log last saw of a range is no longer to be compared with: rows of it have moved between
+-- PostgreSQL and the lake. In the transaction of the move. Until the next whole audit, differences there have a reason.
+create function tidemark.forget_audit(
+  in_hypertable_id int,
+  in_from timestamptz,
+  in_to timestamptz
+) returns void
+language sql
+begin atomic
+  update tidemark.change_audit
+  set trimmed = trimmed + tstzmultirange(tstzrange(in_from, in_to)),
+      trimmed_meanwhile = trimmed_meanwhile + tstzmultirange(tstzrange(in_from, in_to))
+  where hypertable_id = in_hypertable_id;
+end;
+
+-- The oldest transaction that some snapshot of this database may still not see: what was dropped by an older one
+-- nobody can need. `holder` says who has it, where it is not this very statement; `hidden` that this role may not see
+-- the snapshots of all others (pg_read_all_stats), so that nothing is known. Ages are compared with each other: a
+-- transaction number alone has 32 bits.
+create function tidemark.snapshot_horizon(
+  out horizon xid8,
+  out holder text,
+  out hidden boolean
+)
+language sql volatile
+begin atomic
+  with me as (
+    select pg_snapshot_xmin(pg_current_snapshot()) as xid
+  ),
+  held as (
+    select
+      age(a.backend_xmin) as age,
+      format('process %s (%s, %s)', a.pid, coalesce(nullif(a.application_name, ''), 'unnamed'), coalesce(a.state, a.backend_type)) as holder
+    from pg_stat_activity as a
+    where a.backend_xmin is not null
+      and a.pid <> pg_backend_pid()
+      -- a standby that tells what it needs has no database
+      and (a.datname = current_database() or a.datid is null)
+    union all
+    select age(s.xmin), format('replication slot %s', s.slot_name)
+    from pg_replication_slots as s
+    where s.xmin is not null
+    union all
+    select age(p.transaction), format('prepared transaction %s', p.gid)
+    from pg_prepared_xacts as p
+    union all
+    select age(m.xid::xid), null
+    from me as m
+  )
+  select
+    (m.xid::text::int8 - greatest(h.age - age(m.xid::xid), 0))::text::xid8,
+    h.holder,
+    exists (
+      select
+      from pg_stat_activity as a
+      where a.query = '<insufficient privilege>'
+        and (a.datname = current_database() or (a.datid is null and a.usesysid is not null))
+    )
+  from me as m, held as h
+  order by h.age desc, h.holder nulls first
+  limit 1;
+end;
+
 revoke all on function tidemark.begin_cold_write(int) from public;
+revoke all on function tidemark.guard_cold_table() from public;
+revoke all on function tidemark.guard_cold_chunk() from public;
+revoke all on function tidemark.guard_cold_key() from public;
+revoke all on function tidemark.guard_cold_default() from public;
+revoke all on function tidemark.forget_audit(int, timestamptz, timestamptz) from public;
+revoke all on function tidemark.snapshot_horizon() from public;
 
 comment on table tidemark.lake_file is 'Parquet files of cold chunks.';
 comment on table tidemark.lake_deletion is 'Places of rows in files that no longer count.';
-comment on table tidemark.lake_trash is 'Files that are out of the catalog and wait to be removed.';
+comment on table tidemark.lake_trash is 'Files that the catalog does not name, and that wait to be removed.';
 comment on table tidemark.erasure is 'Records of erasures.';

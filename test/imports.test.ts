@@ -23,7 +23,9 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   hot: ['aggregate', 'changelog', 'migrate', 'postgres', 'query', 'schema', 'time', 'util'],
   lake: ['postgres', 'query', 'schema', 'time', 'util'],
   ingest: ['hot', 'lake', 'postgres', 'schema', 'time', 'util'],
-  worker: ['changelog', 'hot', 'migrate', 'postgres', 'schema', 'time', 'util'],
+  // moves rows between the two, so it knows both
+  lifecycle: ['changelog', 'hot', 'lake', 'migrate', 'postgres', 'schema', 'time', 'util'],
+  worker: ['changelog', 'hot', 'lifecycle', 'migrate', 'postgres', 'schema', 'time', 'util'],
   // the engine is the only file that knows every tier
   'engine.ts': [
     'aggregate',
@@ -31,6 +33,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
     'hot',
     'ingest',
     'lake',
+    'lifecycle',
     'migrate',
     'ops',
     'postgres',

@@ -3,13 +3,13 @@ import type { Connection, Database, Queryable } from '../postgres/index.ts'
 import type { HypertableDefinition } from '../schema/index.ts'
 import type { Instant, TimeRange } from '../time/index.ts'
 import { identifier, join, type Sql, sql } from '../util/sql.ts'
-import { chunkSchema, loadChunkMap, rangesOf } from './chunk-map.ts'
+import { type ChunkMap, chunkSchema, loadChunkMap, rangesOf } from './chunk-map.ts'
+import { createPartitions, hasPlace } from './chunk-partitions.ts'
 import { newChunkRange, rangeIndex } from './chunk-ranges.ts'
 import {
   type ApplyPartitionPolicies,
   attachChunks,
   attachedCount,
-  createChunkTables,
   findDefaultPartition,
   lockHypertable,
 } from './create-chunks.ts'
@@ -26,7 +26,7 @@ export interface DefaultPartitionStatus {
 export type DrainOutcome =
   /** Every row has its chunk, and the default partition is physically empty. */
   | { readonly kind: 'drained'; readonly rows: bigint; readonly chunks: number }
-  /** Some rows stay: the cap on attached chunks is reached. */
+  /** Some rows stay: the cap on attached chunks is reached, or they are past the retention and go with the next expiry. */
   | { readonly kind: 'capped'; readonly rows: bigint; readonly chunks: number; readonly left: bigint }
   /** Not now; nothing was changed. `reason` says who or what is in the way, `isLasting` that it will not go away by itself. */
   | { readonly kind: 'blocked'; readonly reason: string; readonly isLasting?: true }
@@ -172,6 +172,18 @@ export async function drainDefaultOnce(
   const { chunks, maxChunks } = await loadChunkMap(db, definition)
   if (before.rows > 0n && attachedCount({ chunks }) >= maxChunks)
     return { kind: 'capped', rows: 0n, chunks: 0, left: before.rows }
+  if ((options.times ?? []).length === 0 && before.rows > 0n) {
+    const { rows } = await db.query(sql`
+      select exists (
+        select
+        from only ${identifier(partition.schema, partition.table)} as d
+        where ${notInAny(
+          definition,
+          chunks.filter((chunk) => chunk.state === 'dropped').map((chunk) => chunk.range),
+        )}
+      )`)
+    if (rows[0]![0] === false) return { kind: 'capped', rows: 0n, chunks: 0, left: before.rows }
+  }
   const reference = await findReference(db, definition)
   if (reference !== null) {
     const reason = `the foreign key ${reference} points at ${definition.name}, whose rows can then not be moved`
@@ -198,11 +210,19 @@ export async function drainDefaultOnce(
       return { kind: 'blocked', reason: `${name} is being written` }
 
     const room = map.maxChunks - attachedCount(map)
-    const ranges = await planDrain(connection, definition, source, rangesOf(map), options.times ?? [], room)
+    const ranges = await planDrain(connection, definition, source, map, options.times ?? [], room)
     await beginLoggedWrite(connection, hypertable)
+    await connection.query(sql`select tidemark.begin_cold_write(${hypertable.id}::int)`)
     // A move is no change: append-only tables let it pass, too.
     if (hypertable.appendOnly) await connection.query(sql`select tidemark.begin_row_move()`)
-    const chunks = await createChunkTables(connection, definition, hypertable, ranges, options.applyPolicies)
+    const chunks = await createPartitions(
+      connection,
+      definition,
+      hypertable,
+      map,
+      ranges,
+      options.applyPolicies,
+    )
     const columns = await readColumns(connection, partition)
     let moved = 0n
     for (const { relation, range } of chunks) {
@@ -235,40 +255,45 @@ function tooLarge(name: string, has: string, maxBytes: number): DrainOutcome {
   return { kind: 'blocked', reason, isLasting: true }
 }
 
-/** Ranges for the rows of the default partition, found one after the other, and for the times asked for. */
+/**
+ * Ranges for the rows of the default partition, found one after the other, and for the times asked for: new ones, and
+ * those of chunks that have no partition. Rows of chunks that were dropped stay: the next expiry takes them.
+ */
 async function planDrain(
   connection: Connection,
   definition: HypertableDefinition,
   source: Sql,
-  existing: readonly TimeRange[],
+  map: ChunkMap,
   times: readonly Instant[],
   room: number,
 ): Promise<TimeRange[]> {
   const time = identifier(definition.time)
-  const all = [...existing]
-  const wanted: TimeRange[] = []
-  const add = (at: Instant): TimeRange | null => {
-    if (rangeIndex(all, at) >= 0) return null
-    const range = newChunkRange(definition.chunk, all, at)
+  const all = [...rangesOf(map)]
+  const wanted = new Set<TimeRange>()
+  /** The range that holds `at`, which is wanted from now on where it needs a partition. */
+  const add = (at: Instant): TimeRange => {
+    if (hasPlace(map, at)) return all[rangeIndex(all, at)]!
+    const known = all[rangeIndex(all, at)]
+    const range = known ?? newChunkRange(definition.chunk, all, at)
+    wanted.add(range)
+    if (known !== undefined) return range
     all.push(range)
     all.sort((a, b) => (a.from < b.from ? -1 : 1))
-    wanted.push(range)
     return range
   }
-  for (const at of times) if (wanted.length < room) add(at)
+  for (const at of times) if (wanted.size < room) add(at)
   // Asked for first, then the newest rows: when the cap is near, those matter most.
   let before: Instant | null = null
-  while (wanted.length < room) {
+  while (wanted.size < room) {
     const bound = before === null ? sql`true` : sql`d.${time} < ${timestamptzText(before)}::timestamptz`
     const { rows } = await connection.query(
       sql`select max(d.${time}) from only ${source} as d where ${bound}`,
     )
     const at = rows[0]![0] as Instant | null
-    if (at === null) return wanted
-    const index = rangeIndex(all, at)
-    before = index >= 0 ? all[index]!.from : (add(at)?.from ?? at)
+    if (at === null) break
+    before = add(at).from
   }
-  return wanted
+  return [...wanted]
 }
 
 function inRange(definition: HypertableDefinition, range: TimeRange): Sql {

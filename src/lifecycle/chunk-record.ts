@@ -1,0 +1,176 @@
+import type { HypertableRecord } from '../changelog/index.ts'
+import { type ChunkState, chunkSchema } from '../hot/index.ts'
+import type { FileLayout, LakeFile, LakeSummary, SummaryLayout, WrittenFile } from '../lake/index.ts'
+import type { Queryable } from '../postgres/index.ts'
+import type { Instant, TimeRange } from '../time/index.ts'
+import { TidemarkError } from '../util/errors.ts'
+import { raw, sql } from '../util/sql.ts'
+
+/** A row of tidemark.chunk. */
+export interface ChunkRecord {
+  readonly id: bigint
+  readonly range: TimeRange
+  readonly state: ChunkState
+  readonly relation: string | null
+}
+
+/** A file of a chunk, with what has been taken out of it. */
+export interface ChunkFile extends LakeFile {
+  /** Changes whenever a deletion is added: the number of entries. */
+  readonly deletionEntries: number
+}
+
+export function partitionOf(chunk: {
+  readonly relation: string | null
+}): { schema: string; table: string } | null {
+  return chunk.relation === null ? null : { schema: chunkSchema, table: chunk.relation }
+}
+
+/**
+ * The chunk, its row locked to the end of the transaction when `lock`: whoever changes where its rows are (freeze, thaw,
+ * compact, expire, a write to cold rows) comes one after the other.
+ *
+ * @throws TidemarkError TM_MIGRATION when there is no such chunk.
+ */
+export async function readChunk(
+  db: Queryable,
+  hypertable: HypertableRecord,
+  chunkId: bigint,
+  options: { readonly lock: boolean },
+): Promise<ChunkRecord> {
+  const { rows } = await db.query(sql`
+    select id, range_from, range_to, state, relation_name
+    from tidemark.chunk
+    where id = ${chunkId}::int8 and hypertable_id = ${hypertable.id}::int
+    ${raw(options.lock ? 'for update' : '')}`)
+  const row = rows[0]
+  if (row === undefined) {
+    throw new TidemarkError('TM_MIGRATION', {
+      problem: `${hypertable.schema}.${hypertable.table} has no chunk ${chunkId}`,
+      todo: 'look at `tidemark status` for its chunks',
+    })
+  }
+  return toChunk(row)
+}
+
+export async function listChunks(db: Queryable, hypertable: HypertableRecord): Promise<ChunkRecord[]> {
+  const { rows } = await db.query(sql`
+    select id, range_from, range_to, state, relation_name
+    from tidemark.chunk
+    where hypertable_id = ${hypertable.id}::int
+    order by range_from`)
+  return rows.map(toChunk)
+}
+
+function toChunk(row: readonly unknown[]): ChunkRecord {
+  const [id, from, to, state, relation] = row as [bigint, Instant, Instant, ChunkState, string | null]
+  return { id, range: { from, to }, state, relation }
+}
+
+/** The files of a chunk, oldest first. */
+export async function listFiles(
+  db: Queryable,
+  hypertable: HypertableRecord,
+  chunkId: bigint | null,
+): Promise<ChunkFile[]> {
+  const { rows } = await db.query(sql`
+    select
+      f.id, f.chunk_id, f.path, f.row_count, f.bytes, f.min_time, f.max_time, f.checksum, f.content_hash, f.layout, f.stats,
+      f.summary_path, f.summary_bytes, f.summary_checksum, f.summary_layout,
+      coalesce(d.positions, 0)::int8, coalesce(d.entries, 0)::int8
+    from tidemark.lake_file as f
+    left join lateral (
+      select sum(cardinality(d.positions)) as positions, count(*) as entries
+      from tidemark.lake_deletion as d
+      where d.file_id = f.id
+    ) as d on true
+    where f.hypertable_id = ${hypertable.id}::int
+      and (${chunkId}::int8 is null or f.chunk_id = ${chunkId}::int8)
+    order by f.chunk_id, f.id`)
+  return rows.map(toFile)
+}
+
+type FileRow = [
+  id: bigint,
+  chunkId: bigint,
+  path: string,
+  rowCount: bigint,
+  bytes: bigint,
+  minTime: Instant,
+  maxTime: Instant,
+  checksum: Uint8Array,
+  contentHash: Uint8Array,
+  layout: FileLayout,
+  stats: LakeFile['stats'],
+  summaryPath: string | null,
+  summaryBytes: bigint | null,
+  summaryChecksum: Uint8Array | null,
+  summaryLayout: SummaryLayout | null,
+  deleted: bigint,
+  entries: bigint,
+]
+
+function toFile(row: readonly unknown[]): ChunkFile {
+  const [
+    id,
+    chunkId,
+    path,
+    rowCount,
+    bytes,
+    minTime,
+    maxTime,
+    checksum,
+    contentHash,
+    layout,
+    stats,
+    ...rest
+  ] = row as FileRow
+  const [summaryPath, summaryBytes, summaryChecksum, summaryLayout, deleted, entries] = rest
+  const summary: LakeSummary | null =
+    summaryPath === null || summaryLayout === null
+      ? null
+      : {
+          path: summaryPath,
+          bytes: Number(summaryBytes),
+          checksum: summaryChecksum!,
+          layout: summaryLayout,
+        }
+  return {
+    id,
+    chunkId,
+    path,
+    rowCount: Number(rowCount),
+    bytes: Number(bytes),
+    minTime,
+    maxTime,
+    checksum,
+    contentHash,
+    layout,
+    stats,
+    summary,
+    deletedRows: Number(deleted),
+    deletionEntries: Number(entries),
+  }
+}
+
+/** Places of rows in a file that no longer count, ascending. */
+export async function readDeletions(db: Queryable, fileId: bigint): Promise<Float64Array> {
+  const { rows } = await db.query(sql`
+    select positions::float8[] from tidemark.lake_deletion where file_id = ${fileId}::int8`)
+  const length = rows.reduce((sum, [positions]) => sum + (positions as number[]).length, 0)
+  const all = new Float64Array(length)
+  let at = 0
+  for (const [positions] of rows) {
+    all.set(positions as number[], at)
+    at += (positions as number[]).length
+  }
+  return all.sort()
+}
+
+/** Paths in the store that belong to a file. */
+export function pathsOf(
+  file: Pick<WrittenFile, 'path' | 'bytes' | 'summary'>,
+): { path: string; bytes: number }[] {
+  const own = { path: file.path, bytes: file.bytes }
+  return file.summary === null ? [own] : [own, { path: file.summary.path, bytes: file.summary.bytes }]
+}

@@ -1,0 +1,169 @@
+import { randomUUID } from 'node:crypto'
+import { timestamptzText } from '../changelog/index.ts'
+import { findDefaultPartition, guardDefaultSql, uniqueColumns } from '../hot/index.ts'
+import { type Instant, subtractInterval } from '../time/index.ts'
+import { identifier, sql } from '../util/sql.ts'
+import { type ChunkRecord, listChunks, listFiles, partitionOf, readChunk } from './chunk-record.ts'
+import type { LifecycleContext, MoveOptions, Subject } from './context.ts'
+import { beginMove, endMove, flip, lockAgainstWriters, probeLock, userTriggers } from './flip.ts'
+import { dropFiles } from './lake-rows.ts'
+import { withLease } from './leases.ts'
+
+/** Whether a chunk may go: continuous aggregates and copies that stand on it say no until they are past it. */
+export type MayExpire = (subject: Subject, chunk: ChunkRecord) => Promise<true | { readonly reason: string }>
+
+export interface ExpireReport {
+  readonly cutoff: Instant
+  readonly chunks: number
+  readonly files: number
+  /** Deleted in PostgreSQL: of dropped chunks, and late rows of chunks that had been dropped before. */
+  readonly rows: number
+  /** Chunks that are past the retention, and why they stay. */
+  readonly held: readonly { readonly chunk: bigint; readonly reason: string }[]
+}
+
+/**
+ * Drops chunks that lie wholly before now - `retain`. Rows in PostgreSQL are deleted as any rows are (snapshots that saw
+ * them still do), files go to the trash. The chunk's row stays with state `dropped`: whoever comes late with a row of it
+ * is told by it. A late row that plain SQL wrote lies in the partition, or the default partition, is seen like any
+ * other, and goes with the next run.
+ */
+export async function expireChunks(
+  context: LifecycleContext,
+  subject: Subject,
+  mayExpire: MayExpire,
+  options: MoveOptions & { readonly cutoff?: Instant },
+): Promise<ExpireReport> {
+  const { definition } = subject
+  const signal = options.signal ?? null
+  const cutoff =
+    options.cutoff ??
+    (definition.retain === null ? null : subtractInterval(context.clock.now(), definition.retain, null))
+  if (cutoff === null) return { cutoff: 0n, chunks: 0, files: 0, rows: 0, held: [] }
+  const total = { chunks: 0, files: 0, rows: 0 }
+  const held: { chunk: bigint; reason: string }[] = []
+  const chunks = (await listChunks(context.db, subject.hypertable)).filter(
+    (chunk) => chunk.range.to <= cutoff,
+  )
+  for (const chunk of chunks) {
+    if (signal?.aborted) break
+    if (chunk.state === 'dropped') {
+      total.rows += await expireLateRows(context, subject, chunk, signal)
+      continue
+    }
+    const may = await mayExpire(subject, chunk)
+    if (may !== true) {
+      held.push({ chunk: chunk.id, reason: may.reason })
+      continue
+    }
+    const owner = randomUUID()
+    const dropped = await withLease(context, subject, chunk.id, { owner, freezing: false, signal }, () =>
+      dropChunk(context, subject, chunk.id, signal),
+    )
+    if (dropped === null) held.push({ chunk: chunk.id, reason: 'it is being moved' })
+    else {
+      total.chunks += 1
+      total.files += dropped.files
+      total.rows += dropped.rows
+    }
+  }
+  return { cutoff, ...total, held }
+}
+
+function dropChunk(
+  context: LifecycleContext,
+  subject: Subject,
+  chunkId: bigint,
+  signal: AbortSignal | null,
+): Promise<{ files: number; rows: number }> {
+  const what = `dropping chunk ${chunkId} of ${subject.definition.name}`
+  return flip(context, { what, signal }, async (connection) => {
+    const chunk = await readChunk(connection, subject.hypertable, chunkId, { lock: true })
+    const partition = partitionOf(chunk)
+    await beginMove(connection, subject)
+    let rows = 0
+    if (partition !== null) {
+      const triggers = await userTriggers(connection, partition, 'delete')
+      if (triggers === null) await probeLock(connection, partition)
+      else {
+        await lockAgainstWriters(connection, partition)
+        await connection.execute(triggers.off)
+      }
+      const answer = await connection.query(
+        sql`delete from only ${identifier(partition.schema, partition.table)}`,
+      )
+      rows = answer.rowCount
+      if (triggers !== null) await connection.execute(triggers.on)
+      await lockAgainstWriters(connection, partition)
+    }
+    const files = await listFiles(connection, subject.hypertable, chunkId)
+    await dropFiles(connection, subject, files, 'expired')
+    await connection.query(sql`
+      update tidemark.chunk
+      set state = 'dropped',
+          frozen_at = null,
+          moved_xid = case when relation_name is null then null else pg_current_xact_id() end,
+          lease_owner = null,
+          lease_until = null,
+          move_error = null,
+          move_failures = 0
+      where id = ${chunkId}::int8`)
+    await endMove(connection, subject, chunk.range)
+    return { files: files.length, rows }
+  })
+}
+
+/** Rows of a dropped chunk that came after it. No change of where chunks are: the change log and the epoch stay. */
+async function expireLateRows(
+  context: LifecycleContext,
+  subject: Subject,
+  chunk: ChunkRecord,
+  signal: AbortSignal | null,
+): Promise<number> {
+  const { definition } = subject
+  const home = partitionOf(chunk) ?? (await findDefaultPartition(context.db, definition))
+  const time = identifier(definition.time)
+  const [from, to] = [timestamptzText(chunk.range.from), timestamptzText(chunk.range.to)]
+  const inRange = sql`p.${time} >= ${from}::timestamptz and p.${time} < ${to}::timestamptz`
+  const relation = identifier(home.schema, home.table)
+  const { rows } = await context.db.query(
+    sql`select exists (select from only ${relation} as p where ${inRange})`,
+  )
+  if (rows[0]![0] === false) return 0
+  return flip(context, { what: `expiring late rows of ${definition.name}`, signal }, async (connection) => {
+    await beginMove(connection, subject)
+    const { rowCount } = await connection.query(sql`delete from only ${relation} as p where ${inRange}`)
+    await connection.query(sql`
+      update tidemark.chunk
+      set moved_xid = pg_current_xact_id()
+      where id = ${chunk.id}::int8 and relation_name is not null`)
+    await connection.query(
+      sql`select tidemark.forget_audit(${subject.hypertable.id}::int, ${from}::timestamptz, ${to}::timestamptz)`,
+    )
+    return rowCount
+  })
+}
+
+/** For the default partition of a keyed table, before a cold chunk has no partition. Idempotent. */
+export async function guardDefault(
+  context: LifecycleContext,
+  { definition, hypertable }: Subject,
+  signal: AbortSignal | null,
+): Promise<void> {
+  const partition = await findDefaultPartition(context.db, definition)
+  if ((await uniqueColumns(context.db, partition)) === null) return
+  const { rows } = await context.db.query(sql`
+    select exists (
+      select
+      from pg_trigger as g
+      where g.tgrelid = format('%I.%I', ${partition.schema}::text, ${partition.table}::text)::regclass
+        and g.tgname = 'tidemark_cold_default' and g.tgenabled = 'A'
+    )`)
+  if (rows[0]![0] === true) return
+  const guarded = { id: hypertable.id, name: definition.name, time: definition.time }
+  await flip(
+    context,
+    { what: `guarding the default partition of ${definition.name}`, signal },
+    (connection) => connection.execute(guardDefaultSql(guarded, partition)),
+  )
+}

@@ -1,0 +1,17 @@
+export type { ChunkRecord } from './chunk-record.ts'
+export type { MoveOptions, MoveProgress, Subject } from './context.ts'
+export type { EjectReport } from './eject.ts'
+export type { ExpireReport, MayExpire } from './expire.ts'
+export type {
+  ChunkSelection,
+  Lifecycle,
+  LifecycleOptions,
+  MovedChunks,
+  PolicyRun,
+} from './lifecycle.ts'
+export { createLifecycle } from './lifecycle.ts'
+export { type LifecycleSettings, lifecycleDefaults } from './options.ts'
+export type { ReclaimReport } from './reclaim.ts'
+export type { ChunkLife } from './status.ts'
+export type { SweepOptions, SweepReport } from './sweep.ts'
+export type { VerifyOptions, VerifyProblem, VerifyReport } from './verify.ts'

@@ -1,0 +1,37 @@
+import { writeFile } from 'node:fs/promises'
+import type { ObjectStore } from '../lake/index.ts'
+import type { Database } from '../postgres/index.ts'
+import { sql } from '../util/sql.ts'
+
+/**
+ * Which databases remove files from a lake. A copy of a database (restored from a dump, or to a point in time) names
+ * the same files and does not know the later ones: swept by it, they would be lost to the other. So each database that
+ * sweeps leaves a mark, by system identifier, timeline and database; where there is the mark of another one nothing is
+ * removed, until somebody says that the other is gone (`adopt`). After a failover, too: the timeline is a new one.
+ */
+export async function claimLake(db: Database, store: ObjectStore, adopt: boolean): Promise<string | null> {
+  const { rows } = await db.query(sql`
+    select i.system_identifier || '-' || i.timeline || '-' || i.database_oid from tidemark.change_identity() as i`)
+  const own = `${prefix}${rows[0]![0] as string}`
+  if ((await store.stat(own)) === null) {
+    const local = await store.temporaryFile()
+    await writeFile(local, `${JSON.stringify({ claimedAt: new Date().toISOString() })}\n`)
+    await store.put(local, own, null).catch(async (error: unknown) => {
+      // Another worker of this database was quicker.
+      if ((await store.stat(own)) === null) throw error
+    })
+  }
+  const others: string[] = []
+  for await (const { path } of store.list(prefix)) if (path !== own) others.push(path)
+  if (others.length === 0) return null
+  if (adopt) {
+    for (const path of others) await store.remove(path)
+    return null
+  }
+  return (
+    `another database has swept ${store.description} (${others.map((path) => path.slice(prefix.length)).join(', ')}): ` +
+    'sweep with adopt when it is gone for good, or give each database a lake of its own'
+  )
+}
+
+const prefix = 'owner/'

@@ -1,0 +1,136 @@
+import type { ObjectStore } from '../lake/index.ts'
+import { sql } from '../util/sql.ts'
+import type { LifecycleContext, MoveOptions } from './context.ts'
+import { claimLake } from './ownership.ts'
+
+export interface SweepReport {
+  readonly removed: number
+  readonly bytes: number
+  /** Files in the trash that stay for now. */
+  readonly kept: number
+  /** Files that no catalog named, and that are in the trash now. */
+  readonly strays: number
+  /** Why files that are old enough stay; null when nothing is in the way. */
+  readonly held: string | null
+}
+
+export interface SweepOptions extends MoveOptions {
+  /** Databases that swept this lake before are gone for good; see ownership.ts. */
+  readonly adopt?: boolean
+}
+
+/**
+ * Removes files that nobody can need. A file is in the trash from the transaction that dropped it out of the catalog; it
+ * is removed when (a) every snapshot is younger than that transaction, and (b) it is older than `keepDroppedMs`, so that
+ * point-in-time recovery and standbys find it. Files that no catalog names (their writer died) come into the trash
+ * when they are older than `keepStrayMs`.
+ *
+ * Each removal holds the lock of the file's row in the trash, and the row goes after the file: killed in between, the
+ * next run removes it again. Whoever brings a file into the catalog has to delete that row (lake-rows.ts), so it comes
+ * before or after, and never names a file that is gone.
+ */
+export async function sweepLake(context: LifecycleContext, options: SweepOptions): Promise<SweepReport> {
+  const { db, store, settings } = context
+  const signal = options.signal ?? null
+  const claimed = await claimLake(db, store, options.adopt ?? false)
+  if (claimed !== null) {
+    const { rows } = await db.query(sql`select count(*) from tidemark.lake_trash`)
+    return { removed: 0, bytes: 0, kept: Number(rows[0]![0]), strays: 0, held: claimed }
+  }
+  const strays = await noteStrays(context, signal)
+  const { rows: horizons } = await db.query(sql`
+    select h.horizon::text, h.holder, h.hidden from tidemark.snapshot_horizon() as h`)
+  const [horizon, holder, isHidden] = horizons[0] as [string, string | null, boolean]
+  const { rows: due } = await db.query(sql`
+    select
+      t.path,
+      t.bytes,
+      t.reason in ('cancelled', 'stray') or (t.dropped_xid < ${horizon}::xid8 and not ${isHidden}::bool)
+    from tidemark.lake_trash as t
+    where t.dropped_at < clock_timestamp() - interval '1 millisecond' * case
+      when t.reason in ('cancelled', 'stray') then ${settings.keepStrayMs}::float8
+      else ${settings.keepDroppedMs}::float8
+    end
+    order by t.dropped_at`)
+  let removed = 0
+  let bytes = 0
+  let isHeld = false
+  for (const [path, size, isFree] of due as unknown as [string, bigint, boolean][]) {
+    if (signal?.aborted) break
+    if (!isFree) {
+      isHeld = true
+      continue
+    }
+    if (!(await removeFile(context, path))) continue
+    removed += 1
+    bytes += Number(size)
+  }
+  await removeTemporaries(store, settings.keepStrayMs, signal)
+  const { rows: left } = await db.query(sql`select count(*) from tidemark.lake_trash`)
+  const held = isHidden
+    ? 'the snapshots of other roles are hidden: grant pg_read_all_stats to the role of tidemark'
+    : `${holder ?? 'a transaction that still runs'} has an older snapshot`
+  return { removed, bytes, kept: Number(left[0]![0]), strays, held: isHeld ? held : null }
+}
+
+/** False when somebody else has the row: another sweep, or the transaction that names the file. */
+async function removeFile({ db, store }: LifecycleContext, path: string): Promise<boolean> {
+  return db.transaction({ mode: 'read committed' }, async (connection) => {
+    const { rows } = await connection.query(sql`
+      select t.path
+      from tidemark.lake_trash as t
+      where t.path = ${path}::text
+        -- a path is written once; should it be named all the same, it stays
+        and not exists (select from tidemark.lake_file as f where f.path = t.path or f.summary_path = t.path)
+      for update of t skip locked`)
+    if (rows.length === 0) return false
+    await store.remove(path)
+    await connection.query(sql`delete from tidemark.lake_trash where path = ${path}::text`)
+    return true
+  })
+}
+
+const batchSize = 1000
+
+/** What is in the store is listed first, and then asked for: what is named in between is named when it is asked for. */
+async function noteStrays(context: LifecycleContext, signal: AbortSignal | null): Promise<number> {
+  const { db, store, settings } = context
+  const before = Date.now() - settings.keepStrayMs
+  let noted = 0
+  let batch: { path: string; bytes: number }[] = []
+  const note = async (): Promise<void> => {
+    if (batch.length === 0) return
+    const { rowCount } = await db.query(sql`
+      insert into tidemark.lake_trash (path, dataset, bytes, reason, dropped_at)
+      -- it has been lying in the store for so long already
+      select s.path, split_part(s.path, '/', 2), s.bytes, 'stray', clock_timestamp() - ${settings.keepStrayMs + 1}::float8 * interval '1 millisecond'
+      from unnest(${batch.map((each) => each.path)}::text[], ${batch.map((each) => each.bytes)}::int8[]) as s (path, bytes)
+      where not exists (
+        select from tidemark.lake_file as f where f.path = s.path or f.summary_path = s.path
+      )
+      on conflict (path) do nothing`)
+    noted += rowCount
+    batch = []
+  }
+  for await (const { path, bytes, modifiedAt } of store.list('lake/')) {
+    if (signal?.aborted) break
+    if (modifiedAt.getTime() >= before) continue
+    batch.push({ path, bytes })
+    if (batch.length >= batchSize) await note()
+  }
+  await note()
+  return noted
+}
+
+/** What a writer left that was killed before its file was finished. */
+async function removeTemporaries(
+  store: ObjectStore,
+  keepStrayMs: number,
+  signal: AbortSignal | null,
+): Promise<void> {
+  const before = Date.now() - keepStrayMs
+  for await (const { path, modifiedAt } of store.list('tmp/')) {
+    if (signal?.aborted) return
+    if (modifiedAt.getTime() < before) await store.remove(path)
+  }
+}
