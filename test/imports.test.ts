@@ -21,7 +21,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   changelog: ['postgres', 'schema', 'time', 'util'],
   migrate: ['changelog', 'postgres', 'schema', 'time', 'util'],
   hot: ['aggregate', 'changelog', 'migrate', 'postgres', 'query', 'schema', 'time', 'util'],
-  lake: ['postgres', 'query', 'schema', 'time', 'util'],
+  lake: ['aggregate', 'postgres', 'query', 'schema', 'time', 'util'],
   ingest: ['hot', 'lake', 'postgres', 'schema', 'time', 'util'],
   // moves rows between the two, so it knows both
   lifecycle: ['changelog', 'hot', 'lake', 'migrate', 'postgres', 'schema', 'time', 'util'],

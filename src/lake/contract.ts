@@ -47,6 +47,10 @@ export interface FileLayout {
   readonly version: 1
   /** By declared name; a column that was added after the file was written is absent, and null in all its rows. */
   readonly columns: Readonly<Record<string, ColumnLayout & { readonly type: ColumnType }>>
+  /** Names in the order in which rows were hashed; jsonb keeps none. */
+  readonly order: readonly string[]
+  /** The time column: always native, finite, never null. */
+  readonly time: string
   /** What the rows are sorted by, all ascending, nulls last, text by bytes: tenant, orderBy, time. */
   readonly sortedBy: readonly string[]
 }
@@ -120,7 +124,7 @@ export interface StoredObject {
 }
 
 /**
- * Where the files of the lake are: a folder, an S3 bucket. Paths are relative, with '/', of [a-zA-Z0-9._-] segments
+ * Where the files of the lake are: a folder, an S3 bucket. Paths are relative, with '/', of [a-zA-Z0-9._%=-] segments
  * (names of tables are percent-encoded). A path is written once and never again.
  */
 export interface ObjectStore {
@@ -138,7 +142,7 @@ export interface ObjectStore {
   localFile(path: string, signal: AbortSignal | null): Promise<string>
   /** Null when it is not there. */
   stat(path: string): Promise<StoredObject | null>
-  /** Everything below a prefix, in any order; temporary files too, below `temporaryPrefix`. */
+  /** Everything below a prefix, in any order; temporary files of a folder too, below `tmp/`. */
   list(prefix: string): AsyncIterable<StoredObject>
   /** Also when it is not there. */
   remove(path: string): Promise<void>
