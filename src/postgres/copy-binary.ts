@@ -375,7 +375,8 @@ const writeNumeric: Writer = (out, value) => {
     view.setInt32(at, 8)
     view.setInt32(at + 4, 0)
     view.setUint16(at + 8, special)
-    view.setUint16(at + 10, 0)
+    // what numeric_send makes of their headers, so that these bytes are its bytes
+    view.setUint16(at + 10, value === 'NaN' ? 0 : 32)
     out.at = at + 12
     return
   }
