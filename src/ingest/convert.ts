@@ -1,10 +1,10 @@
 import type { ColumnDefinition, ColumnType } from '../schema/index.ts'
 import { type CanonicalValue, createCoercer, ValueProblem } from '../schema/index.ts'
 import { civilFromDays } from '../time/index.ts'
+import { isWellFormed } from '../util/well-formed.ts'
 import { ExactNumber, parseExactJson, toJsonText } from './ndjson-reader.ts'
 import type { DeadReason } from './reasons.ts'
 import type { TimeReader } from './time-format.ts'
-import { isWellFormed } from './well-formed.ts'
 
 /** What a converter returns for a value that does not fit; `problem` of its context says why. */
 export const refused: unique symbol = Symbol('refused')

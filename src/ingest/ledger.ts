@@ -2,10 +2,10 @@ import { randomUUID } from 'node:crypto'
 import type { Connection, Database, Queryable } from '../postgres/index.ts'
 import { TidemarkError } from '../util/errors.ts'
 import { sql } from '../util/sql.ts'
+import { toWellFormed } from '../util/well-formed.ts'
 import { hashPlan, type ImportPlan } from './plan.ts'
 import type { DeadReason } from './reasons.ts'
 import type { SourceFile } from './source.ts'
-import { toWellFormed } from './well-formed.ts'
 
 /** A row that did not fit, as it is stored. */
 export interface DeadLetter {

@@ -8,8 +8,8 @@ import {
   showValue,
   tryParseInstant,
 } from '../time/index.ts'
+import { isWellFormed } from '../util/well-formed.ts'
 import type { ColumnDefinition, ColumnType } from './definition.ts'
-import { isWellFormed } from './well-formed.ts'
 
 /**
  * Values inside: timestamptz microseconds as bigint (`infinityInstant` for infinity), date `YYYY-MM-DD`, int8 bigint,

@@ -1,4 +1,4 @@
-import { isWellFormed } from './well-formed.ts'
+import { isWellFormed } from '../util/well-formed.ts'
 
 /** PostgreSQL's NAMEDATALEN - 1: longer names would be cut silently. */
 export const maxNameBytes = 63

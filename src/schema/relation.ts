@@ -1,3 +1,4 @@
+import { isWellFormed } from '../util/well-formed.ts'
 import { createCoercer, ValueProblem } from './coerce.ts'
 import { type AnyColumn, type ColumnSpec, columnSpec, isColumn } from './column.ts'
 import type { ColumnDefault, ColumnDefinition, ColumnType, IndexDefinition } from './definition.ts'
@@ -9,7 +10,6 @@ import {
   type QualifiedName,
 } from './names.ts'
 import { checkKeys, ProblemList, suggest } from './problems.ts'
-import { isWellFormed } from './well-formed.ts'
 
 /** What tables and hypertables have in common, checked. */
 export interface Relation extends QualifiedName {
