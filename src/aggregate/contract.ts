@@ -126,6 +126,8 @@ export type EngineState =
        * and `inner` as their value.
        */
       readonly prepare?: (value: Sql) => Sql
+      /** What the SELECT of prepared values ends in, so that the engine does not put the expression back where it is used. */
+      readonly fence?: Sql
       /** Rows whose key is null are left out; `filter` is part of it. */
       readonly key: (input: StateInput) => Sql
       /** Aggregates for each (cell, key). */

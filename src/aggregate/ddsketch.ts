@@ -262,6 +262,7 @@ export const sketchState: StateDefinition<SketchState> = {
       shape: 'keyed',
       // numeric to float8 goes through text; the other conversions cost nothing
       prepare: input === 'numeric' ? (value) => float8Sql(input, value) : undefined,
+      fence: raw('offset 0'),
       key: ({ value, filter }) => valueWhere(keySql(sql`(${value})::float8`), filter),
       inner: ({ value }) => [sql`count(*)`, sql`min((${value})::float8)`, sql`max((${value})::float8)`],
       width: 4,
@@ -339,22 +340,25 @@ function keySql(double: Sql): Sql {
 function duckdb(input: InputType): EngineState {
   return {
     shape: 'keyed',
-    prepare: duckdbType(input).double,
-    key({ value, filter }) {
-      // + 0 sets the top bit of a NaN that had another payload
-      const bits = sql`((${value} + 0e0)::bit::bigint)`
-      const fraction = sql`(${bits} & 4503599627370495)`
-      return valueWhere(sql`((${bits} >> 52) * 50 + ((${fraction} * 50 + 25) >> 52))`, filter)
-    },
+    // + 0 sets the top bit of a NaN that had another payload; the cast is what costs (18 ns), so once a row
+    prepare: (value) => sql`(${duckdbType(input).double(value)} + 0e0)::bit::bigint`,
+    key: ({ value, filter }) =>
+      valueWhere(
+        sql`((${value} >> 52) * 50 + (((${value} & 4503599627370495) * 50 + 25) >> 52))::integer`,
+        filter,
+      ),
+    // within one bucket the bits are ordered as the values are, or the other way round
     inner: ({ value }) => [sql`count(*)`, sql`min(${value})`, sql`max(${value})`],
     width: 4,
     outer({ select, cells, key, inner }) {
+      const least = sql`least(${inner[1]}::bit::double, ${inner[2]}::bit::double)`
+      const greatest = sql`greatest(${inner[1]}::bit::double, ${inner[2]}::bit::double)`
       const columns = [
         ...cells,
         sql`list(${key})`,
         sql`list(${inner[0]})`,
-        sql`min(${inner[1]}) filter (where isfinite(${inner[1]}))`,
-        sql`max(${inner[2]}) filter (where isfinite(${inner[2]}))`,
+        sql`min(${least}) filter (where isfinite(${least}))`,
+        sql`max(${greatest}) filter (where isfinite(${greatest}))`,
       ]
       const group = cells.length === 0 ? sql`` : sql` group by ${join(cells, ', ')}`
       return sql`select ${join(columns, ', ')} from (${select}) keyed${group}`
@@ -362,10 +366,10 @@ function duckdb(input: InputType): EngineState {
     read([keys, counts, min, max]): SketchState {
       const state = create(input)
       const many = (counts ?? []) as readonly bigint[]
-      ;((keys ?? []) as readonly bigint[]).forEach((at, i) => {
+      ;((keys ?? []) as readonly number[]).forEach((at, i) => {
         const count = Number(many[i])
-        const isNegative = at < 0n
-        const key = Number(at) + (isNegative ? 2048 * bucketsPerOctave : 0)
+        const isNegative = at < 0
+        const key = at + (isNegative ? 2048 * bucketsPerOctave : 0)
         const exponent = Math.floor(key / bucketsPerOctave)
         if (exponent === 0) state.zero += count
         else if (exponent < 2047)

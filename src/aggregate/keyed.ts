@@ -40,7 +40,6 @@ export function keyedSelect(
   return shape.outer({ select, cells, key, inner: innerNames } satisfies KeyedSource)
 }
 
-/** `offset 0` keeps PostgreSQL from putting the prepared expression back into every place where it is used. */
 function preparedSelect(
   shape: Extract<EngineState, { shape: 'keyed' }>,
   input: StateInput,
@@ -62,7 +61,7 @@ function preparedSelect(
     { value: identifier('prepared'), time: null, filter: null },
     {
       cells: names,
-      from: sql`(select ${join(list, ', ')} from ${rows.from}${where} offset 0) rows`,
+      from: sql`(select ${join(list, ', ')} from ${rows.from}${where} ${shape.fence ?? empty}) rows`,
       where: null,
     },
   )
