@@ -19,6 +19,8 @@ export interface WritableTable {
   readonly codec: RowCodec
   readonly columns: readonly string[]
   readonly types: readonly CopyType[]
+  /** Places of all columns. */
+  readonly indexes: readonly number[]
   /** Places in a row; -1: there is none. */
   readonly timeIndex: number
   readonly tenantIndex: number
@@ -41,6 +43,7 @@ export function writableTable(definition: StoredDefinition): WritableTable {
       codec: createRowCodec(definition),
       columns,
       types: columns.map((name) => definition.columns[name]!.type),
+      indexes: columns.map((_, i) => i),
       timeIndex: place(definition.kind === 'hypertable' ? definition.time : null),
       tenantIndex: place(definition.tenant),
       keyIndexes: (definition.primaryKey ?? []).map((name) => columns.indexOf(name)),
@@ -70,7 +73,8 @@ export function absenceOf(table: WritableTable, row: readonly CanonicalValue[]):
 }
 
 /** Places of the columns that rows of this absence do have. */
-export function presentIndexes(table: WritableTable, absence: string): number[] {
+export function presentIndexes(table: WritableTable, absence: string): readonly number[] {
+  if (absence === '') return table.indexes
   const absent = new Set(absence.split(',').filter(Boolean).map(Number))
   return table.columns.map((_, i) => i).filter((i) => !absent.has(i))
 }
