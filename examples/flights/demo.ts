@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { avg, count, createTidemark, percentile, type Tidemark, uniques } from 'tidemark'
+import { avg, count, createTidemark, isTidemarkError, percentile, type Tidemark, uniques } from 'tidemark'
 import { startEmbedded } from 'tidemark/embedded'
 import { createServer, listen } from 'tidemark/server'
 import { createProgressBar, drawAnswer, drawPlan, formatDuration, formatNumber } from 'tidemark/terminal'
@@ -28,6 +28,10 @@ const embedded = url ? null : await startEmbedded({ dataDir: join(here, '.tidema
 const tm = await createTidemark(config, { connectionString: url ?? embedded?.connectionString })
 try {
   await run(tm)
+} catch (error) {
+  if (!(stopping.signal.aborted && isTidemarkError(error) && error.code === 'TM_CANCELLED')) throw error
+  console.error(`\n${error.message}: npm start`)
+  process.exitCode = 130
 } finally {
   await tm.close()
   await embedded?.stop()
@@ -84,7 +88,7 @@ async function load(tm: Tidemark<typeof config>): Promise<void> {
   })
   progress.end()
   console.log(
-    `imported ${formatNumber(report.rows)} flights in ${formatDuration(report.elapsedMs)}, ${formatNumber(Math.round(report.rows / (report.elapsedMs / 1000)))} rows/s`,
+    `imported ${formatNumber(report.rows)} flights in ${formatDuration(report.elapsedMs)}, ${formatNumber(Math.round(report.recordsThisRun / (report.elapsedMs / 1000)))} rows/s`,
   )
 }
 

@@ -7,7 +7,11 @@ import { printMigration } from './migrate.ts'
 export function devCommand(): Command {
   return new Command('dev')
     .description('everything in one process: PostgreSQL, migration, worker, HTTP; stays up')
-    .option('-p, --port <port>', 'port of the HTTP server; 0 takes a free one', parsePort)
+    .option(
+      '-p, --port <port>',
+      'port of the HTTP server (default: of the configuration, 4680); 0 takes a free one',
+      parsePort,
+    )
     .action(async (options: { port?: number }, command: Command) => {
       await withContext(command.optsWithGlobals(), async ({ tm, config, output, signal }) => {
         const report = await tm.migrate()

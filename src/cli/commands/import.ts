@@ -2,7 +2,7 @@ import { basename } from 'node:path'
 import { Command, Option } from 'commander'
 import pc from 'picocolors'
 import type { ImportOptions, ImportPlan, ImportPreview, ImportReport } from '../../ingest/index.ts'
-import { describeNotes, importFormats, previewImport } from '../../ingest/index.ts'
+import { describeNotes, importDefaults, importFormats, previewImport } from '../../ingest/index.ts'
 import { TidemarkError } from '../../util/errors.ts'
 import { withContext } from '../context.ts'
 import { formatBytes, formatDuration, formatNumber, textTable } from '../draw.ts'
@@ -59,18 +59,42 @@ export function importCommand(): Command {
     .option('--time-zone <zone>', 'of times that name none: UTC, Europe/Berlin')
     .option('--null <words>', 'words that mean null, with commas', splitList)
     .addOption(
-      new Option('--ragged <rule>', 'CSV rows with too few or many fields').choices(['refuse', 'fill']),
+      new Option('--ragged <rule>', 'CSV rows with too few or many fields (default: refuse)').choices([
+        'refuse',
+        'fill',
+      ]),
     )
     .option('--strict', 'stop at the first row that does not fit')
     .addOption(
-      new Option('--on-conflict <rule>', 'rows whose key exists').choices(['error', 'ignore', 'update']),
+      new Option('--on-conflict <rule>', 'rows whose key exists (default: error)').choices([
+        'error',
+        'ignore',
+        'update',
+      ]),
     )
-    .option('--batch-rows <n>', 'rows in a transaction', parsePositive)
-    .option('--connections <n>', 'that write at the same time', parsePositive)
+    .option(
+      '--batch-rows <n>',
+      `records in a transaction (default: ${importDefaults.batchRows})`,
+      parsePositive,
+    )
+    .option(
+      '--connections <n>',
+      `that write at the same time (default: ${importDefaults.connections})`,
+      parsePositive,
+    )
     .option('--limit <n>', 'records at most', parsePositive)
-    .option('--max-dead <n>', 'dead letters at most', parsePositive)
+    .option('--max-dead <n>', `dead letters at most (default: ${importDefaults.maxDead})`, parsePositive)
     .option('--again', 'import a file again that was imported before')
     .option('--dry-run', 'show what would be done and the first rows; write nothing')
+    .addHelpText(
+      'after',
+      `
+Examples:
+  tidemark import requests.csv.gz --into metrics.requests --dry-run
+  tidemark import requests.csv.gz --into metrics.requests --time-zone UTC --map "Response ms=latency_ms"
+
+What is not said is guessed and shown before the first row. Ctrl-C or a kill loses nothing: the same command goes on.`,
+    )
     .action(async (files: string[], options: Options, command: Command) => {
       await withContext(command.optsWithGlobals(), async ({ tm, output, signal }) => {
         const definition = tm.dataset(options.into)

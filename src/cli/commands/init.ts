@@ -48,7 +48,7 @@ export function initCommand(): Command {
       const ignored = await ignoreDataFolder(resolve('.gitignore'))
       output.answer({ written: ['tidemark.config.ts'], gitignore: ignored }, () => [
         'wrote tidemark.config.ts' + (ignored ? ', and .tidemark/ into .gitignore' : ''),
-        'next: tidemark dev',
+        'next: change it to your tables, then: npx tidemark dev',
       ])
     })
 }

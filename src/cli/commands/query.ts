@@ -59,7 +59,18 @@ export function queryCommand(): Command {
     .option('--cursor <cursor>', 'raw rows: go on after the answer before')
     .option('-q, --query <json>', 'the whole query as JSON, or @file')
     .option('--plan', 'show which part came from where')
-    .option('--timeout <ms>', 'give up after so long', parsePositive)
+    .option('--timeout <ms>', 'give up after so long (default: limits.queryTimeout, 30 s)', parsePositive)
+    .addHelpText(
+      'after',
+      `
+Functions: count() sum avg min max first last stddev variance percentile(column,q) uniques countDistinct
+histogram(column,border,…). Without --select rows are listed, with --latest-by the newest of each series.
+
+Examples:
+  tidemark query metrics.requests --bucket "1 hour" --by service --select "n=count(),p95=percentile(latency_ms,0.95)"
+  tidemark query metrics.requests --from 2026-06-01 --zone Europe/Berlin --bucket "1 day" --select "n=count()"
+  tidemark query metrics.requests --from "-1 hour" --where status=error --columns time,latency_ms --direction desc`,
+    )
     .action(async (name: string, options: QueryOptions, command: Command) => {
       await withContext(command.optsWithGlobals(), async ({ tm, output, signal }) => {
         const dataset = tm.dataset(name)
