@@ -1,5 +1,4 @@
 import { type AggregateState, type InputValue, states } from '../../src/aggregate/index.ts'
-import { createCopyEncoder, createRowDigester } from '../../src/postgres/index.ts'
 import {
   type BucketPlan,
   type Cell,
@@ -26,7 +25,8 @@ import {
 import type { DatasetDefinition } from '../../src/schema/index.ts'
 import { floorDivide, type Instant, type TimeRange } from '../../src/time/index.ts'
 import { TidemarkError } from '../../src/util/errors.ts'
-import { groupText, jsonAt, jsonSource, jsonText, type NaiveRow, normalRow } from './naive-values.ts'
+import { groupText, jsonAt, jsonText, type NaiveRow, normalRow } from './naive-values.ts'
+import { createRowKeys } from './row-keys.ts'
 
 export interface MemoryTierOptions {
   readonly name?: string
@@ -63,7 +63,7 @@ export function createMemoryTier(options: MemoryTierOptions): MemoryTier {
   const covered = options.coverage ?? [everything]
   const scanned: TimeRange[] = []
   const order = rowOrder(dataset)
-  const digestOf = createDigest(dataset)
+  const { keysOf, newestKeysOf } = createRowKeys(dataset)
 
   const timeOf = (row: NaiveRow): Instant => (time === null ? 0n : (row[time] as Instant))
 
@@ -174,9 +174,7 @@ export function createMemoryTier(options: MemoryTierOptions): MemoryTier {
       const found = await select(request.range, request.where, context)
       const ascending = compareRowKeys(order)
       const compare: typeof ascending = request.direction === 'asc' ? ascending : (a, b) => ascending(b, a)
-      const ordered = found
-        .map((row) => ({ row, keys: rowKeys(row) }))
-        .sort((a, b) => compare(a.keys, b.keys))
+      const ordered = found.map((row) => ({ row, keys: keysOf(row) })).sort((a, b) => compare(a.keys, b.keys))
       const { after } = request
       let passed = after?.seen ?? 0
       const rest = ordered.filter(({ keys }) => {
@@ -208,29 +206,21 @@ export function createMemoryTier(options: MemoryTierOptions): MemoryTier {
 
     async latest(request: LatestRequest, context): Promise<LatestResult> {
       const found = await select(request.range, request.where, context)
-      const keys = newestKeys(dataset, request.by)
-      const isNewer = compareNewest(keys)
-      const keysOf = (row: NaiveRow): unknown[] =>
-        keys.map(({ column, type }) =>
-          type === 'jsonb' && row[column] !== null ? jsonSource(row[column]) : row[column],
-        )
+      const isNewer = compareNewest(newestKeys(dataset, request.by))
+      const deciding = (row: NaiveRow): readonly unknown[] => newestKeysOf(row, request.by)
       const newest = new Map<string, NaiveRow>()
       for (const row of found) {
         const id = JSON.stringify(request.by.map((name) => groupText(dataset.columns[name]!.type, row[name])))
         const known = newest.get(id)
-        if (!known || isNewer(keysOf(row), keysOf(known)) > 0) newest.set(id, row)
+        if (!known || isNewer(deciding(row), deciding(known)) > 0) newest.set(id, row)
       }
       const rows = [...newest.values()]
       return {
         rows: rows.map((row) => request.columns.map((name) => row[name])),
-        keys: request.withKeys ? rows.map(keysOf) : null,
+        keys: request.withKeys ? rows.map(deciding) : null,
         rowsRead: found.length,
       }
     },
-  }
-
-  function rowKeys(row: NaiveRow): readonly unknown[] {
-    return order.keys.map((key) => (key.kind === 'digest' ? digestOf(row) : row[key.column]))
   }
 
   function keyOf(row: NaiveRow, { column, path }: ColumnRef): KeyValue {
@@ -248,32 +238,6 @@ export function createMemoryTier(options: MemoryTierOptions): MemoryTier {
     return value as InputValue | null
   }
 }
-
-/** The digest of a row, through the bytes that PostgreSQL would send. */
-function createDigest(dataset: DatasetDefinition): (row: NaiveRow) => string {
-  const columns = Object.entries(dataset.columns)
-  const types = columns.map(([, { type }]) => type)
-  const encoder = createCopyEncoder(types, { chunkBytes: 1024 })
-  const digestOf = createRowDigester(types)
-  const known = new WeakMap<NaiveRow, string>()
-  return (row) => {
-    let digest = known.get(row)
-    if (digest === undefined) {
-      encoder.reset()
-      encoder.addRow(
-        columns.map(([name, { type }]) =>
-          type === 'jsonb' && row[name] !== null ? jsonSource(row[name]) : row[name],
-        ),
-      )
-      const stream = Buffer.concat(encoder.finish())
-      digest = digestOf(stream.subarray(copyHeaderBytes, -2))
-      known.set(row, digest)
-    }
-    return digest
-  }
-}
-
-const copyHeaderBytes = 19
 
 function bucketOf(plan: BucketPlan, time: Instant): Instant {
   if (plan.kind === 'fixed') return plan.origin + floorDivide(time - plan.origin, plan.width) * plan.width

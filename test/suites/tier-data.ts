@@ -33,6 +33,47 @@ export const plainTable = table('suite.plain_table', {
   primaryKey: ['id'],
 })
 
+/** A key of several columns, some of whose orders engines see differently. */
+export const keyedTable = hypertable('suite.keyed_table', {
+  columns: {
+    time: t.timestamptz(),
+    tag: t.text(),
+    value: t.float8(),
+    price: t.numeric(),
+    ok: t.bool(),
+    n: t.int4(),
+  },
+  time: 'time',
+  primaryKey: ['tag', 'value', 'price', 'ok', 'time'],
+  orderBy: ['tag', 'time'],
+  chunk: '1 day',
+})
+
+/** Few instants, so that the other columns decide; no key twice. */
+export function keyedRows(): readonly Row[] {
+  const keys = texts.flatMap((tag, i) =>
+    [floats[i % floats.length] as number, floats[(i * 5 + 3) % floats.length] as number].flatMap((value) =>
+      ['1.50', '-2', 'NaN'].flatMap((price) => [true, false].map((ok) => ({ tag, value, price, ok }))),
+    ),
+  )
+  const rows = keys.map((key, n) => ({ ...key, n, time: start + BigInt((n * 7) % 4) * 12n * hour }))
+  const keyOf = ({ tag, value, price, ok, time }: (typeof rows)[number]): string =>
+    JSON.stringify([tag, value === 0 ? 0 : String(value), price, ok, String(time)])
+  return [...new Map(rows.map((row) => [keyOf(row), row])).values()]
+}
+
+/** Many rows of few instants that are the same to the last byte, and some that differ in one. */
+export function identicalRows(): readonly Row[] {
+  return Array.from({ length: 60 }, (_, i) => ({
+    ...nothing,
+    time: start + BigInt(i % 3) * hour,
+    id: 7,
+    tag: 'same',
+    value: [1.5, 0, -0, Number.NaN, 1.5][i % 5],
+    properties: i % 4 === 0 ? { plan: 'pro', score: 1 } : null,
+  }))
+}
+
 export const paths = ['properties.plan', 'properties.score', 'properties.deep.list.1'] as const
 
 type Row = Readonly<Record<string, unknown>>

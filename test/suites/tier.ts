@@ -1,14 +1,23 @@
+import { inspect } from 'node:util'
 import fc from 'fast-check'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import {
   type Answer,
+  canonicalKey,
+  compareNewest,
+  compareRowKeys,
   defaultQueryLimits,
   everything,
   executeQuery,
+  newestKeys,
   parseQuery,
   type QueryLimits,
   queryLimits,
   type ReadSnapshot,
+  type RowPosition,
+  type RowsRequest,
+  type RowsResult,
+  rowOrder,
   type ScanRequest,
   type Tier,
 } from '../../src/query/index.ts'
@@ -16,8 +25,21 @@ import type { DatasetDefinition } from '../../src/schema/index.ts'
 import { fixedClock } from '../../src/time/index.ts'
 import { compareAnswers } from '../helpers/compare-answers.ts'
 import { naiveAnswer } from '../helpers/naive.ts'
+import { type NaiveRow, normalRow } from '../helpers/naive-values.ts'
 import { queryArbitrary } from '../helpers/random-query.ts'
-import { everyType, fixedRows, paths, plainRows, plainTable, randomRows, start } from './tier-data.ts'
+import { createRowKeys } from '../helpers/row-keys.ts'
+import {
+  everyType,
+  fixedRows,
+  identicalRows,
+  keyedRows,
+  keyedTable,
+  paths,
+  plainRows,
+  plainTable,
+  randomRows,
+  start,
+} from './tier-data.ts'
 
 type Row = Readonly<Record<string, unknown>>
 
@@ -618,6 +640,141 @@ export function tierSuite(name: string, setup: TierSetup, options: TierSuiteOpti
         })
       })
     })
+
+    for (const [what, dataset, made] of [
+      ['of every type', everyType, fixedRows],
+      ['with a key', keyedTable, keyedRows],
+      ['that are identical', everyType, identicalRows],
+    ] as const)
+      describe(`rows ${what}, merged with those of others`, () => {
+        const b = bench(dataset, made())
+        const order = rowOrder(dataset)
+        const ascending = compareRowKeys(order)
+        const { keysOf, newestKeysOf } = createRowKeys(dataset)
+        const naive = (): readonly NaiveRow[] => b.get().rows.map((row) => normalRow(dataset, row))
+        const columns = Object.keys(dataset.columns)
+        const shown = (value: unknown): string => inspect(value, { depth: 9, breakLength: Infinity })
+        const keysAsShown = (keys: readonly unknown[]): string =>
+          shown(
+            order.keys.map((key, i) =>
+              key.kind === 'column' ? canonicalKey(key.type, keys[i], null) : keys[i],
+            ),
+          )
+
+        const page = (over: Partial<RowsRequest>): Promise<RowsResult> => {
+          const { under } = b.get()
+          return under.withSnapshot((snapshot) =>
+            under.tier.rows(
+              {
+                kind: 'rows',
+                dataset,
+                range: everything,
+                where: null,
+                columns,
+                direction: 'asc',
+                limit: 10_000,
+                after: null,
+                withKeys: true,
+                ...over,
+              },
+              { snapshot, signal: null },
+            ),
+          )
+        }
+
+        it('has for each row the keys that every tier has, in their order', async () => {
+          for (const direction of ['asc', 'desc'] as const) {
+            const { rows, keys, end } = await page({ direction })
+            expect(end).toBeNull()
+            const expected = naive()
+              .map(keysOf)
+              .sort((x, y) => (direction === 'asc' ? ascending(x, y) : ascending(y, x)))
+            expect(keys?.map(keysAsShown)).toEqual(expected.map(keysAsShown))
+            const time = columns.indexOf(dataset.time)
+            expect(rows.map((row) => row[time])).toEqual(keys?.map(([instant]) => instant))
+            expect((await page({ direction, withKeys: false })).keys).toBeNull()
+          }
+        })
+
+        it('goes on behind any place, with the keys or without', async () => {
+          for (const direction of ['asc', 'desc'] as const) {
+            const all = (await page({ direction })).keys as readonly (readonly unknown[])[]
+            for (const at of [0, 1, Math.floor(all.length / 2), all.length - 2, all.length - 1]) {
+              const keys = all[at] as readonly unknown[]
+              const before = all.filter(
+                (other) => ascending(other, keys) * (direction === 'asc' ? 1 : -1) < 0,
+              )
+              const same = all.filter((other) => ascending(other, keys) === 0)
+              const later = all.filter(([time]) =>
+                direction === 'asc' ? time! > keys[0]! : time! < keys[0]!,
+              )
+              for (const withKeys of [true, false]) {
+                const left = async (after: RowPosition): Promise<number> =>
+                  (await page({ direction, withKeys, after })).rows.length
+                expect(await left({ keys, seen: 0 })).toBe(all.length - before.length)
+                expect(await left({ keys, seen: 1 })).toBe(all.length - before.length - 1)
+                expect(await left({ keys, seen: same.length })).toBe(all.length - before.length - same.length)
+                expect(await left({ keys: [keys[0]], seen: 1 })).toBe(later.length)
+              }
+            }
+          }
+        })
+
+        it('ends its pages where the next one goes on, whatever their size', async () => {
+          for (const direction of ['asc', 'desc'] as const)
+            for (const withKeys of [true, false])
+              for (const limit of [1, 3, 8]) {
+                const found: string[] = []
+                let after: RowPosition | null = null
+                do {
+                  const answer: RowsResult = await page({ direction, withKeys, limit, after })
+                  expect(answer.rows.length).toBeLessThanOrEqual(limit)
+                  if (answer.end) expect(answer.rows.length).toBeGreaterThan(0)
+                  found.push(...answer.rows.map(shown))
+                  after = answer.end
+                } while (after)
+                const whole = (await page({ direction })).rows.map(shown)
+                expect(found.sort()).toEqual(whole.sort())
+              }
+        })
+
+        it('says of the newest row of a series what made it so', async () => {
+          const { under } = b.get()
+          for (const by of [['tag'], []]) {
+            const answer = await under.withSnapshot((snapshot) =>
+              under.tier.latest(
+                {
+                  kind: 'latest',
+                  dataset,
+                  range: null,
+                  where: null,
+                  limit: null,
+                  columns,
+                  by,
+                  withKeys: true,
+                },
+                { snapshot, signal: null },
+              ),
+            )
+            const kinds = newestKeys(dataset, by)
+            const canonical = (keys: readonly unknown[]): string =>
+              shown(
+                kinds.map(({ type }, i) =>
+                  type === 'jsonb' ? keys[i] : canonicalKey(type, keys[i] ?? null, null),
+                ),
+              )
+            const isNewer = compareNewest(kinds)
+            const best = new Map<string, readonly unknown[]>()
+            for (const row of naive()) {
+              const id = shown(by.map((name) => row[name]))
+              const keys = newestKeysOf(row, by)
+              const known = best.get(id)
+              if (!known || isNewer(keys, known) > 0) best.set(id, keys)
+            }
+            expect(answer.keys?.map(canonical).sort()).toEqual([...best.values()].map(canonical).sort())
+          }
+        })
+      })
 
     describe('a table without time', () => {
       const b = bench(plainTable, plainRows)
