@@ -65,8 +65,11 @@ export function createFeeds(): Feeds {
         parameterTypes: [BIGINT],
         bindFunction: (info) => {
           const feed = feeds.get(Number(info.getParameter(0)))
+          if (!feed) {
+            info.setError('these rows have been given away already')
+            return
+          }
           guarded(info, feed, () => {
-            if (!feed) throw new Error('these rows have been given away already')
             for (const column of feed.columns) info.addResultColumn(column.name, column.type)
             info.setBindData(feed)
           })

@@ -1,5 +1,6 @@
 import { hash } from 'node:crypto'
 import { identifier, join, raw, type Sql, sql } from '../util/sql.ts'
+import { unreachable } from '../util/unreachable.ts'
 import type { CopyType } from './copy-binary.ts'
 
 /**
@@ -66,7 +67,7 @@ export function createRowDigester(types: readonly CopyType[]): (tuple: Uint8Arra
     if (scratch.byteLength < room) scratch = Buffer.allocUnsafe(room * 2)
     const view = new DataView(tuple.buffer, tuple.byteOffset, tuple.byteLength)
     if (view.getInt16(0) !== types.length)
-      throw new TypeError(`a tuple has ${view.getInt16(0)} fields where ${types.length} columns are declared`)
+      unreachable(`a tuple has ${view.getInt16(0)} fields where ${types.length} columns are declared`)
     let from = 2
     let to = scratch.writeInt32BE(types.length)
     for (const { oid, nan } of columns) {

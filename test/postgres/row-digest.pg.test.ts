@@ -147,7 +147,10 @@ describe('the digest of a row', () => {
     encoder.addRow(['a'])
     const [tuple] = tuplesOf(Buffer.concat(encoder.finish()))
     expect(() => createRowDigester(['text', 'int4'])(tuple!)).toThrow(
-      'a tuple has 1 fields where 2 columns are declared',
+      expect.objectContaining({
+        code: 'TM_INTERNAL',
+        cause: expect.objectContaining({ message: 'a tuple has 1 fields where 2 columns are declared' }),
+      }),
     )
   })
 })
