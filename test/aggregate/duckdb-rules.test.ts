@@ -1,0 +1,312 @@
+import { afterAll, describe, expect, it } from 'vitest'
+import { bucketBorder } from '../../src/aggregate/ddsketch.ts'
+import {
+  type AggregateFunction,
+  aggregates,
+  type FinishedValue,
+  type InputType,
+  type StateSpec,
+  states,
+} from '../../src/aggregate/index.ts'
+import { identifier, raw, type Sql, sql } from '../../src/util/sql.ts'
+import { asMultiple, doublesAround } from './doubles.ts'
+import { createDuckDBLane, duckdbStates } from './duckdb-harness.ts'
+import { buildState, bytesOf, type ValueText } from './harness.ts'
+import { allSpecs } from './same.ts'
+
+const lane = createDuckDBLane(2)
+afterAll(() => lane.close())
+
+async function ask(
+  fn: AggregateFunction,
+  input: InputType,
+  values: readonly ValueText[],
+  quantile: number | null = null,
+): Promise<FinishedValue> {
+  const spec = aggregates[fn].state(input, { borders: null })
+  const forms = await lane.rows(input, values, null)
+  const found = await duckdbStates(lane.duckdb, spec, forms![0]![1])
+  return aggregates[fn].finish(found.get(null) ?? states[spec.kind].create(spec), spec, { quantile })
+}
+
+async function quickState(fn: AggregateFunction, values: readonly ValueText[]): Promise<unknown> {
+  const spec = aggregates[fn].state('float8', { borders: null })
+  const forms = await lane.rows('float8', values, null)
+  return (await duckdbStates(lane.duckdb, spec, forms![0]![1], { quick: true })).get(null)
+}
+
+/** Each value alone in a cell, against TypeScript. */
+async function expectEachSame(spec: StateSpec, values: readonly string[]): Promise<void> {
+  const forms = await lane.rows(
+    spec.input,
+    values,
+    null,
+    values.map((_, i) => i),
+  )
+  const found = await duckdbStates(lane.duckdb, spec, forms![1]![1], { cell: identifier('cell') })
+  values.forEach((value, i) => {
+    expect(bytesOf(spec, found.get(i)!), value).toBe(bytesOf(spec, buildState(spec, [value])))
+  })
+}
+
+it('DuckDB computes every state of every input', () => {
+  for (const [name, spec] of allSpecs()) expect(states[spec.kind].duckdb(spec), name).not.toBeNull()
+  expect(states.count.duckdb({ kind: 'count', input: 'text[]', borders: null })).not.toBeNull()
+})
+
+it('a count of lists leaves out the nulls', async () => {
+  const from = sql`(select unnest([['a'], [null], [], null]) as value, now() as time) source`
+  const spec = aggregates.count.state('text[]', { borders: null })
+  const found = await duckdbStates(lane.duckdb, spec, from)
+  expect(aggregates.count.finish(found.get(null)!, spec, { quantile: null })).toBe(3)
+})
+
+describe('overflow and special values', () => {
+  const huge = Array.from({ length: 10 }, () => '1e308')
+
+  it('a sum of doubles that overflows is Infinity, and its average is not', async () => {
+    expect(await ask('sum', 'float8', huge)).toBe(Number.POSITIVE_INFINITY)
+    expect(await ask('avg', 'float8', huge)).toBe(1e308)
+    expect(await ask('sum', 'float8', [...huge.map((x) => `-${x}`), '1'])).toBe(Number.NEGATIVE_INFINITY)
+  })
+
+  it('huge values that cancel do not overflow, whatever their order', async () => {
+    const cancelling = [...huge, ...huge.map((x) => `-${x}`), '5e307']
+    expect(await ask('sum', 'float8', cancelling)).toBe(5e307)
+    expect(await ask('sum', 'float8', [...cancelling].reverse())).toBe(5e307)
+  })
+
+  it('states of huge sums are merged without overflowing on the way', async () => {
+    const spec = aggregates.sum.state('float8', { borders: null })
+    const cells = [1, 2, 3]
+    const forms = await lane.rows('float8', ['1e308', '1e308', '-1e308'], null, cells)
+    const found = await duckdbStates(lane.duckdb, spec, forms![0]![1], {
+      cell: identifier('cell'),
+      quick: true,
+    })
+    const merged = cells
+      .map((cell) => found.get(cell)!)
+      .reduce((into, other) => states.sum.merge(into, other), states.sum.create(spec))
+    expect(aggregates.sum.finish(merged, spec, { quantile: null })).toBe(1e308)
+  })
+
+  it('Infinity and -Infinity together sum to NaN, alone to themselves', async () => {
+    expect(await ask('sum', 'float8', ['Infinity', '1', '-Infinity'])).toBeNaN()
+    expect(await ask('sum', 'float8', ['Infinity', '1', ...huge])).toBe(Number.POSITIVE_INFINITY)
+    expect(await ask('avg', 'float8', ['-Infinity', '1'])).toBe(Number.NEGATIVE_INFINITY)
+    expect(await ask('sum', 'float8', ['NaN', 'Infinity'])).toBeNaN()
+  })
+
+  it('the quick columns know nothing of sums and deviations that are not finite', async () => {
+    for (const values of [huge, ['NaN', '1'], ['Infinity'], ['1', '-Infinity']]) {
+      expect(await quickState('sum', values)).toBeNull()
+      expect(await quickState('stddev', values)).toBeNull()
+    }
+    expect(await quickState('stddev', ['1e200', '2e200'])).toBeNull()
+    expect(await quickState('sum', ['1e200', '2e200', null])).not.toBeNull()
+    expect(await quickState('stddev', [null])).not.toBeNull()
+  })
+
+  it('the deviation of huge values is finite where their variance is not', async () => {
+    const values = ['1e200', '3e200', '5e200']
+    expect(await ask('variance', 'float8', values)).toBe(Number.POSITIVE_INFINITY)
+    expect((await ask('stddev', 'float8', values)) as number).toBeCloseTo(2e200, -186)
+    expect(await ask('stddev', 'float8', ['1', 'Infinity'])).toBeNaN()
+    expect(await ask('variance', 'float8', ['1', 'NaN', '2'])).toBeNaN()
+    expect(await ask('variance', 'float8', ['1'])).toBeNull()
+  })
+
+  it('sums of integers pass the range of int8, those of decimals 28 digits', async () => {
+    const most = '9223372036854775807'
+    expect(await ask('sum', 'int8', [most, most, most])).toBe('27670116110564327421')
+    expect(await ask('sum', 'int8', [`-${most}`, `-${most}`, '-2'])).toBe('-18446744073709551616')
+    expect(await ask('sum', 'int4', ['2147483647', '2147483647'])).toBe(4294967294n)
+    const decimal = `${'9'.repeat(22)}.999999`
+    expect(
+      await ask(
+        'sum',
+        'numeric',
+        Array.from({ length: 11 }, () => decimal),
+      ),
+    ).toBe(`109${'9'.repeat(21)}.999989`)
+  })
+
+  it('nulls are left out, and no values give null', async () => {
+    for (const fn of ['sum', 'avg', 'min', 'max', 'first', 'last', 'stddev', 'variance'] as const)
+      expect(await ask(fn, 'float8', [null, null]), fn).toBeNull()
+    expect(await ask('percentile', 'float8', [null], 0.5)).toBeNull()
+    expect(await ask('count', 'float8', [null, '1'])).toBe(1)
+    expect(await ask('uniques', 'text', [null, 'a'])).toBe(1)
+    expect(await ask('countDistinct', 'text', [null])).toBe(0)
+  })
+
+  it('a NaN is one value whatever its sign and payload', async () => {
+    const bits = ['-2251799813685248', '9218868437227405313', '9221120237041090560', '-4503599627370495']
+    const from = sql`(select unnest(${raw(`[${bits.join(', ')}]`)})::bigint::bit::double as value,
+      'epoch'::timestamptz as time) source`
+    for (const [name, spec] of allSpecs()) {
+      if (spec.input !== 'float8') continue
+      const state = (await duckdbStates(lane.duckdb, spec, from)).get(null)!
+      const expected = buildState(
+        spec,
+        bits.map(() => 'NaN'),
+        bits.map(() => '0'),
+      )
+      expect(bytesOf(spec, state), name).toBe(bytesOf(spec, expected))
+    }
+  })
+})
+
+describe('conversion to double', () => {
+  it('int8 and decimals round to the nearest double as in TypeScript', async () => {
+    const whole: string[] = []
+    for (let power = 53; power < 63; power += 1)
+      for (let step = -3; step <= 3; step += 1) {
+        const gap = 2n ** BigInt(power - 53)
+        whole.push(String(2n ** BigInt(power) + (BigInt(step) * gap) / 2n))
+        whole.push(String(-(2n ** BigInt(power)) - BigInt(step) * gap))
+      }
+    await expectEachSame(aggregates.percentile.state('int8', { borders: null }), whole)
+    const decimal = [...whole.map((x) => `${x}.500`), '0.100', '-0.300', '1.005', '9007199254740993.499']
+    await expectEachSame(aggregates.percentile.state('numeric', { borders: null }), decimal)
+  })
+
+  it('the borders of a histogram are the doubles that were asked for', async () => {
+    const borders = [
+      -1e300,
+      -0.1,
+      0,
+      5e-324,
+      2.2250738585072014e-308,
+      0.1,
+      0.3,
+      1 / 3,
+      123456.789012345678,
+      1e22,
+    ]
+    borders.push(1e23, 1.7976931348623157e308)
+    const spec = aggregates.histogram.state('float8', { borders })
+    const values = borders.flatMap((x) =>
+      doublesAround(Math.abs(x), x === 0 ? 0 : 1).map((y) => (x < 0 ? -y : y)),
+    )
+    await expectEachSame(spec, [...values.map(String), 'NaN', 'Infinity', '-Infinity', '-0'])
+    const thousand = aggregates.histogram.state('float8', {
+      borders: Array.from({ length: 1000 }, (_, i) => (i - 500) / 7),
+    })
+    await expectEachSame(thousand, [
+      '-100',
+      '-71.42857142857143',
+      '0',
+      '0.14285714285714285',
+      '71',
+      '71.3',
+      '72',
+    ])
+  })
+})
+
+describe('percentile', () => {
+  it('DuckDB puts every border of every power of two, and 4 doubles to either side, where TypeScript does', async () => {
+    const view = new DataView(new ArrayBuffer(8))
+    const fractions = Array.from({ length: 50 }, (_, s) => {
+      view.setFloat64(0, bucketBorder(s))
+      return String(view.getBigInt64(0) & (2n ** 52n - 1n))
+    })
+    await lane.duckdb.query(
+      sql`create table borders as
+        select exponent::integer as cell, 'epoch'::timestamptz as time,
+          (((exponent::hugeint * 4503599627370496 + fraction + step)::bigint::bit::double)
+            * case when step % 2 = 0 then 1 else -1 end) as value
+        from range(1, 2047) e(exponent), unnest(${raw(`[${fractions.join(', ')}]::hugeint[]`)}) f(fraction),
+          range(-4, 5) s(step)`,
+      null,
+    )
+    const spec = aggregates.percentile.state('float8', { borders: null })
+    const found = await duckdbStates(lane.duckdb, spec, identifier('borders'), { cell: identifier('cell') })
+    expect(found.size).toBe(2046)
+    let checked = 0
+    for (const [cell, state] of found) {
+      const expected = states.ddsketch.create(spec)
+      for (let s = 0; s < 50; s += 1)
+        doublesAround(bucketBorder(((cell as number) - 1023) * 50 + s), 4).forEach((x, i) => {
+          states.ddsketch.add(expected, i % 2 === 0 ? x : -x, null)
+          checked += 1
+        })
+      if (bytesOf(spec, state!) !== bytesOf(spec, expected))
+        throw new Error(`exponent ${Number(cell) - 1023}`)
+    }
+    expect(checked).toBe(2046 * 50 * 9)
+  })
+})
+
+describe('many rows', () => {
+  const column = (expression: string): Sql =>
+    sql`(select nullif(g % 7, 0)::integer as cell, 'epoch'::timestamptz + to_seconds(g * 7919 % 5000) as time,
+      ${raw(expression)} as value from range(1, 40001) t(g)) source`
+
+  it.each([
+    ['text', "(g * 104729 % 20011)::varchar || case when g % 3 = 0 then 'é' else '' end"],
+    ['float8', '(g * 104729 % 20011) / 7e0'],
+    ['int8', '9223372036854775807 - (g * 104729 % 20011)'],
+    ['numeric', '((g * 7919 % 100003) / 8)::decimal(12, 3)'],
+    ['timestamptz', "'epoch'::timestamptz + to_microseconds(g * 104729 % 20011)"],
+  ] as const)(
+    'states of %s in null and other cells are what TypeScript computes',
+    async (input, expression) => {
+      const from = column(expression)
+      const asText = input === 'timestamptz' ? sql`epoch_us(value)::varchar` : sql`value::varchar`
+      const { rows } = await lane.duckdb.query(
+        sql`select cell, list(${asText} order by id), list(epoch_us(time)::varchar order by id)
+        from (select *, row_number() over () as id from ${from}) numbered group by cell`,
+        null,
+      )
+      expect(rows.length).toBe(7)
+      for (const [name, spec] of allSpecs()) {
+        if (spec.input !== input || spec.kind === 'moments' || (spec.kind === 'sum' && input === 'float8'))
+          continue
+        const found = await duckdbStates(lane.duckdb, spec, from, { cell: identifier('cell') })
+        for (const [cell, values, times] of rows)
+          expect(bytesOf(spec, found.get(cell)!), name).toBe(
+            bytesOf(spec, buildState(spec, values as string[], times as string[])),
+          )
+      }
+    },
+  )
+
+  it('sums of doubles by several threads are within n * eps * sum |x| of the exact sum', async () => {
+    const { rows } = await lane.duckdb.query(
+      sql`select value from (select (g * 7919 % 100003 - 50000) / 7e0 * pow(10, g % 9) as value from range(60000) t(g)) source`,
+      null,
+    )
+    const values = rows.map(([value]) => value as number)
+    const exact = values.reduce((sum, x) => sum + asMultiple(x), 0n)
+    const magnitudes = values.reduce((sum, x) => sum + asMultiple(Math.abs(x)), 0n)
+    const bound = (BigInt(values.length) * magnitudes) >> 52n
+    const forms = await lane.rows('float8', values.map(String), null)
+    const spec = aggregates.sum.state('float8', { borders: null })
+    for (const quick of [true, false]) {
+      const state = (await duckdbStates(lane.duckdb, spec, forms![1]![1], { quick })).get(null)!
+      const sum = aggregates.sum.finish(state, spec, { quantile: null }) as number
+      const off = asMultiple(sum) - exact
+      expect(off < 0n ? -off : off).toBeLessThanOrEqual(bound)
+    }
+  })
+
+  it('uniques of 512 values keep their hashes, of 513 registers, in one statement', async () => {
+    const spec = aggregates.uniques.state('int4', { borders: null })
+    const from = sql`(select (g > 512)::integer as cell, (g * 3)::integer as value, now() as time
+      from range(1, 1026) t(g)) source`
+    const found = await duckdbStates(lane.duckdb, spec, from, { cell: identifier('cell') })
+    const range = (low: number, high: number): string[] =>
+      Array.from({ length: high - low + 1 }, (_, i) => String((low + i) * 3))
+    expect(bytesOf(spec, found.get(0)!)).toBe(bytesOf(spec, buildState(spec, range(1, 512))))
+    expect(bytesOf(spec, found.get(1)!)).toBe(bytesOf(spec, buildState(spec, range(513, 1025))))
+  })
+
+  it('countDistinct over its limit is an error that names uniques, and no list is built', async () => {
+    const spec = aggregates.countDistinct.state('text', { borders: null })
+    const from = sql`(select repeat('x', 1000) || g as value, now() as time from range(1, 17001) t(g)) source`
+    await expect(duckdbStates(lane.duckdb, spec, from)).rejects.toMatchObject({ code: 'TM_LIMIT' })
+    await expect(duckdbStates(lane.duckdb, spec, from)).rejects.toThrow(/16777216 bytes.*uniques/)
+  })
+})
