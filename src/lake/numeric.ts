@@ -31,7 +31,10 @@ function room(weight: number, scale: number): number {
 export class NumericText {
   bytes: Uint8Array = new Uint8Array(64)
 
-  /** The text of the numeric that begins at `at`: its bytes are `[0, length)` of `bytes`. */
+  /**
+   * The text of the numeric that begins at `at`: its bytes are `[0, length)` of `bytes`. Infinities are made canonical
+   * where they lie.
+   */
   read(view: DataView, at: number, range: NumericRange): number {
     const count = view.getUint16(at)
     const weight = view.getInt16(at + 2)
@@ -40,6 +43,8 @@ export class NumericText {
     const special = specials[sign]
     if (special !== undefined) {
       range.hasSpecial = true
+      // PostgreSQL sends 32 with an infinity, and means nothing by it
+      view.setUint16(at + 6, 0)
       this.bytes.set(special)
       return special.length
     }

@@ -25,10 +25,11 @@ import { pathLiteral } from './literal-sql.ts'
  * | `$bucket` | TIMESTAMPTZ | start of the bucket |
  * | `$rows` | BIGINT | count of rows |
  * | a group column | its own | |
- * | `<column>$<kind><i>` | as DuckDB computes it, sums of integers DECIMAL(38, 0) | the i-th column of `states[kind].duckdb` |
+ * | `<column>$<kind><i>` | as DuckDB computes it, sums of integers DECIMAL(38, 0) | the i-th column of `states[kind].duckdb`, of its `quick` where it has one |
  *
- * Columns of `count` and `sum` merge by `sum`, of `min` by `min`, of `max` by `max`; what comes out is what the state's
- * `read` takes. Sorted by groups, then bucket.
+ * Columns of `count` and `sum` merge by `sum`, of `min` by `min`, of `max` by `max`; what comes out is what the state's `read`
+ * takes, that of `quick` where it has one: null says that the rows themselves have to be asked. Sorted by groups, then
+ * bucket.
  */
 export const summaryColumns = Object.freeze({ bucket: '$bucket', rows: '$rows' })
 
@@ -197,7 +198,8 @@ function statesOf({ name, input }: Measure): { kind: SummaryState; columns: read
     const spec: StateSpec = { kind, input, borders: null }
     const state: EngineState | null = states[kind].duckdb(spec)
     if (state === null || state.shape !== 'columns') return []
-    return [{ kind, columns: state.columns({ value: identifier(name), time: null, filter: null }) }]
+    const { columns } = state.quick ?? state
+    return [{ kind, columns: columns({ value: identifier(name), time: null, filter: null }) }]
   })
 }
 

@@ -4,6 +4,8 @@ import { dirname, join, resolve, sep } from 'node:path'
 import { TidemarkError } from '../../util/errors.ts'
 import type { ObjectStore, StoredObject } from '../contract.ts'
 
+const maxKnownFolders = 10_000
+
 /** Files that are being written; below the root, so that they get their name by a link and never by a copy. */
 export const temporaryPrefix = 'tmp'
 
@@ -22,12 +24,30 @@ export function createFolderStore(options: { readonly dir: string }): ObjectStor
     return join(root, ...path.split('/'))
   }
 
-  /** Makes the folder, and syncs every folder that got a new entry. */
+  /** Folders whose entries, up to the root's own, are on disk. */
+  const synced = new Map<string, Promise<void>>()
+
+  /**
+   * Makes the folder and syncs all above it, once in the life of the store: another process may have made it and died
+   * before it was synced.
+   */
   async function makeFolder(folder: string): Promise<void> {
-    const first = await mkdir(folder, { recursive: true })
-    if (first === undefined) return
-    for (let made = folder; made.length >= first.length; made = dirname(made)) {
-      await syncFolder(dirname(made))
+    const known = synced.get(folder)
+    if (known !== undefined) return known
+    const making = (async () => {
+      await makeAll(folder)
+      for (let made = folder; ; made = dirname(made)) {
+        await syncFolder(dirname(made))
+        if (made === root || made === dirname(made)) break
+      }
+    })()
+    if (synced.size >= maxKnownFolders) synced.clear()
+    synced.set(folder, making)
+    try {
+      await making
+    } catch (error) {
+      synced.delete(folder)
+      throw error
     }
   }
 
@@ -52,7 +72,12 @@ export function createFolderStore(options: { readonly dir: string }): ObjectStor
         assertGoesOn(signal, path)
         await makeFolder(dirname(target))
         // link, not rename: it never overwrites
-        await link(localFile, target)
+        await link(localFile, target).catch(async (error: unknown) => {
+          if (!isAbsent(error) || !synced.delete(dirname(target))) throw error
+          // somebody tidied up empty folders
+          await makeFolder(dirname(target))
+          await link(localFile, target)
+        })
         isLinked = true
         await syncFolder(dirname(target))
         await unlink(localFile)
@@ -126,6 +151,18 @@ async function* walk(root: string, folder: string, prefix: string): AsyncGenerat
   } catch (error) {
     if (error instanceof TidemarkError) throw error
     if (!isAbsent(error)) throw refused(local, error)
+  }
+}
+
+/** Not mkdir's own recursion: on a full disk it says that there is no such file. */
+async function makeAll(folder: string): Promise<void> {
+  try {
+    await mkdir(folder)
+  } catch (error) {
+    if (codeOf(error) === 'EEXIST') return
+    if (codeOf(error) !== 'ENOENT' || dirname(folder) === folder) throw error
+    await makeAll(dirname(folder))
+    await makeAll(folder)
   }
 }
 

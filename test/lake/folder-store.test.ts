@@ -1,0 +1,86 @@
+import { spawnSync } from 'node:child_process'
+import { chmodSync, existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { createFolderStore } from '../../src/lake/index.ts'
+import { objectStoreSuite } from '../suites/object-store.ts'
+
+objectStoreSuite('in a folder that is made when it is needed', async () => {
+  const dir = await mkdtemp(join(tmpdir(), 'tidemark-store-'))
+  return {
+    store: createFolderStore({ dir: join(dir, 'made', 'later') }),
+    close: () => rm(dir, { recursive: true, force: true }),
+  }
+})
+
+describe('a folder as a store', () => {
+  let dir: string
+  beforeAll(async () => {
+    dir = await mkdtemp(join(tmpdir(), 'tidemark-store-'))
+  })
+  afterAll(() => rm(dir, { recursive: true, force: true }))
+
+  it('keeps unfinished files below tmp/, in the same file system, where they are listed', async () => {
+    const store = createFolderStore({ dir: join(dir, 'tmp-listed') })
+    const local = await store.temporaryFile()
+    expect(local.startsWith(join(dir, 'tmp-listed', 'tmp') + '/')).toBe(true)
+    await writeFile(local, 'half')
+    const found: string[] = []
+    for await (const { path } of store.list('tmp/')) found.push(path)
+    expect(found).toEqual([`tmp/${local.split('/').at(-1)}`])
+  })
+
+  it('says what is in the way when a part of the path is a file', async () => {
+    writeFileSync(join(dir, 'occupied'), '')
+    const store = createFolderStore({ dir: join(dir, 'occupied', 'lake') })
+    await expect(store.temporaryFile()).rejects.toMatchObject({ code: 'TM_LAKE' })
+  })
+
+  // root may write everywhere
+  it.skipIf(process.getuid?.() === 0)('says that permission is missing', async () => {
+    mkdirSync(join(dir, 'closed'))
+    chmodSync(join(dir, 'closed'), 0o500)
+    const store = createFolderStore({ dir: join(dir, 'closed', 'lake') })
+    await expect(store.temporaryFile()).rejects.toMatchObject({
+      code: 'TM_LAKE',
+      message: expect.stringContaining('permission'),
+    })
+  })
+
+  it.skipIf(!canMount())('says that the disk is full, and leaves nothing at the path', async () => {
+    const small = join(dir, 'small')
+    mkdirSync(small)
+    const mounted = spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=64k,nr_inodes=10', 'tmpfs', small])
+    expect(mounted.status).toBe(0)
+    try {
+      const store = createFolderStore({ dir: small })
+      const local = await store.temporaryFile()
+      writeFileSync(local, 'x')
+      // every inode but those of tmp, the file and the root is taken
+      for (let i = 0; i < 20; i += 1) {
+        try {
+          writeFileSync(join(small, `filler${i}`), '')
+        } catch {
+          break
+        }
+      }
+      await expect(store.put(local, 'a.b/c/d', null)).rejects.toMatchObject({
+        code: 'TM_LAKE',
+        message: expect.stringContaining('the disk is full'),
+      })
+      expect(existsSync(join(small, 'a.b', 'c', 'd'))).toBe(false)
+      expect(readdirSync(join(small, 'tmp'))).toHaveLength(1)
+    } finally {
+      spawnSync('umount', [small])
+    }
+  })
+})
+
+/** A container may forbid it; then the disk is filled elsewhere, in the lane for it. */
+function canMount(): boolean {
+  if (process.platform !== 'linux' || process.getuid?.() !== 0) return false
+  const probe = spawnSync('sh', ['-c', 'd=$(mktemp -d) && mount -t tmpfs tmpfs $d && umount $d && rmdir $d'])
+  return probe.status === 0
+}
