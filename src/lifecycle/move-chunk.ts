@@ -3,7 +3,7 @@ import { disableGuardsSql, guardChunkSql, guardTableSql, hasTableGuard, uniqueCo
 import type { WrittenFile } from '../lake/index.ts'
 import type { Connection } from '../postgres/index.ts'
 import { TidemarkError } from '../util/errors.ts'
-import { identifier, join, raw, sql } from '../util/sql.ts'
+import { identifier, join, raw, type Sql, sql } from '../util/sql.ts'
 import {
   type ChunkFile,
   type ChunkRecord,
@@ -83,10 +83,7 @@ export async function moveChunk(
     const move = new Move(context, subject, chunkId, owner, replacing, signal, options.onProgress ?? null)
     for (let exports = 1; ; exports += 1) {
       try {
-        if (exports > context.settings.exports) return await move.underLock(exports)
-        const exported = await move.export()
-        if (exported === null) return { kind: 'nothing' } as const
-        return await move.finish(exported, exports)
+        return await (exports > context.settings.exports ? move.underLock(exports) : move.attempt(exports))
       } catch (error) {
         if (!(error instanceof Changed)) throw error
         if (exports <= context.settings.exports) continue
@@ -108,8 +105,30 @@ interface Exported {
   readonly file: WrittenFile | null
   readonly replaced: readonly ChunkFile[]
   readonly rowsFromPartition: number
-  /** xmin of S, as text. Null: made under the lock, where whatever is there was exported. */
-  readonly xmin: string | null
+  /** Null: made under the lock, where whatever is there was exported. */
+  readonly seen: Seen | null
+}
+
+/** What tells the row versions that S sees from others, with transaction numbers as text. */
+interface Seen {
+  readonly snapshot: string
+  readonly xmin: string
+  readonly xmax: string
+  /** Sum of the hashed places of all of them; null where their age is enough. */
+  readonly places: string | null
+}
+
+/** Of `p`, which may be of a transaction that ended after S. */
+function seenSql({ snapshot, xmin, xmax, places }: Seen): Sql {
+  const isOld = sql`age(p.xmin) > age(${xmin}::xid8::xid)`
+  if (places === null) return isOld
+  // All 64 bits of p.xmin: as far below xmax as it is older.
+  const xid = sql`(${xmax}::int8 - (age(p.xmin) - age(${xmax}::xid8::xid)))::text::xid8`
+  return sql`case
+    when ${isOld} then true
+    when age(p.xmin) <= age(${xmax}::xid8::xid) then false
+    else pg_visible_in_snapshot(${xid}, ${snapshot}::pg_snapshot)
+  end`
 }
 
 class Move {
@@ -141,46 +160,55 @@ class Move {
     this.#onProgress = onProgress
   }
 
-  async export(): Promise<Exported | null> {
+  /** Export and flip. The snapshot stays open for the flip: no row that it sees can go, and no other take its place. */
+  attempt(exports: number): Promise<MoveOutcome> {
     const { db } = this.#context
-    const exported = await db.transaction(
+    return db.transaction(
       { mode: 'repeatable read read only', signal: this.#signal },
-      async (connection) => {
+      async (connection): Promise<MoveOutcome> => {
         const { rows } = await connection.query(sql`
           select
-            pg_snapshot_xmin(s.snapshot)::text,
-            pg_snapshot_xmin(s.snapshot) = pg_snapshot_xmax(s.snapshot)
+            s.snapshot, pg_snapshot_xmin(s.snapshot)::text, pg_snapshot_xmax(s.snapshot)::text
           from (select pg_current_snapshot() as snapshot) as s`)
-        const [xmin, isQuiet] = rows[0] as [string, boolean]
+        const [snapshot, xmin, xmax] = rows[0] as [string, string, string]
         const chunk = await readChunk(connection, this.#subject.hypertable, this.#chunkId, { lock: false })
-        if (!isQuiet) await this.#assertSettled(connection, chunk, xmin)
-        return this.#write(connection, chunk, xmin)
+        const places = await this.#placesOfYoung(connection, chunk, xmin, xmax)
+        const exported = await this.#write(connection, chunk, { snapshot, xmin, xmax, places })
+        if (exported === null) return { kind: 'nothing' }
+        if (exported.file !== null) await noteWritten(db, this.#subject, exported.file)
+        return flip(this.#context, { what: this.#what, signal: this.#signal }, (flipping) =>
+          this.#flip(flipping, exported, exports),
+        )
       },
     )
-    if (exported === null) return null
-    if (exported.file !== null) await noteWritten(db, this.#subject, exported.file)
-    return exported
   }
 
   /**
-   * A transaction that still runs may be older than rows of the chunk: the flip would refuse those. Rather known before
-   * the export than after it.
+   * A transaction that still runs (anywhere in the cluster) may be older than rows of the chunk. Then the age of a row
+   * version does not tell whether S has seen it, nor does its transaction's number where that may be a savepoint's; so
+   * the places of all that S sees are added up, to be compared with those of the rows that the flip deletes. Null where
+   * age is enough.
    */
-  async #assertSettled(connection: Connection, chunk: ChunkRecord, xmin: string): Promise<void> {
+  async #placesOfYoung(
+    connection: Connection,
+    chunk: ChunkRecord,
+    xmin: string,
+    xmax: string,
+  ): Promise<string | null> {
     const partition = partitionOf(chunk)
-    if (partition === null) return
+    if (partition === null || xmin === xmax) return null
+    const relation = identifier(partition.schema, partition.table)
     const { rows } = await connection.query(sql`
-      select exists (
-        select
-        from only ${identifier(partition.schema, partition.table)} as p
-        where not age(p.xmin) > age(${xmin}::xid8::xid)
-      )`)
-    if (rows[0]![0] === true)
-      throw new Changed(`rows of it are not older than a transaction that still runs (${xmin})`)
+      select exists (select from only ${relation} as p where not age(p.xmin) > age(${xmin}::xid8::xid))`)
+    if (rows[0]![0] === false) return null
+    const { rows: sums } = await connection.query(
+      sql`select coalesce(sum(hashtidextended(p.ctid, 0)), 0)::text from only ${relation} as p`,
+    )
+    return sums[0]![0] as string
   }
 
   /** Everything in the connection's snapshot. */
-  async #write(connection: Connection, chunk: ChunkRecord, xmin: string | null): Promise<Exported | null> {
+  async #write(connection: Connection, chunk: ChunkRecord, seen: Seen | null): Promise<Exported | null> {
     const { definition, hypertable } = this.#subject
     if (chunk.state === 'dropped') return null
     // RLS would hide rows; an error is better. Files may take long to read.
@@ -230,13 +258,7 @@ class Move {
           })
     if (file === null && replaced.length === 0) return null
     const rowsFromPartition = (file?.rowCount ?? 0) - rowsOfFiles
-    return { chunk, file, replaced, rowsFromPartition, xmin }
-  }
-
-  finish(exported: Exported, exports: number): Promise<MoveOutcome> {
-    return flip(this.#context, { what: this.#what, signal: this.#signal }, (connection) =>
-      this.#flip(connection, exported, exports),
-    )
+    return { chunk, file, replaced, rowsFromPartition, seen }
   }
 
   /** Writers of the chunk wait for all of it; readers for nothing. */
@@ -270,12 +292,19 @@ class Move {
       await assertAttached(connection, subject, chunk)
       if (triggers !== null) await connection.execute(triggers.off)
       const relation = identifier(partition.schema, partition.table)
-      const seen = exported.xmin === null ? raw('true') : sql`age(p.xmin) > age(${exported.xmin}::xid8::xid)`
-      const { rowCount } = await connection.query(sql`delete from only ${relation} as p where ${seen}`)
-      if (rowCount !== exported.rowsFromPartition) {
-        throw new Changed(
-          `${exported.rowsFromPartition} rows were exported, and ${rowCount} of them are there unchanged`,
-        )
+      const condition = exported.seen === null ? raw('true') : seenSql(exported.seen)
+      const deletion = sql`delete from only ${relation} as p where ${condition}`
+      const places = exported.seen?.places ?? null
+      if (places === null) {
+        const { rowCount } = await connection.query(deletion)
+        this.#assertSame(exported, rowCount)
+      } else {
+        const { rows } = await connection.query(sql`
+          with gone as (${deletion} returning hashtidextended(p.ctid, 0) as place)
+          select count(*), coalesce(sum(place), 0)::text from gone`)
+        const [rowCount, found] = rows[0] as [bigint, string]
+        this.#assertSame(exported, Number(rowCount))
+        if (found !== places) throw new Changed('rows of it were changed meanwhile')
       }
       if (triggers !== null) await connection.execute(triggers.on)
       await lockAgainstWriters(connection, partition)
@@ -317,6 +346,11 @@ class Move {
       bytes: (exported.file?.bytes ?? 0) + (exported.file?.summary?.bytes ?? 0),
       exports,
     }
+  }
+
+  #assertSame({ rowsFromPartition }: Exported, deleted: number): void {
+    if (deleted === rowsFromPartition) return
+    throw new Changed(`${rowsFromPartition} rows were exported, and ${deleted} of them are there unchanged`)
   }
 
   /** Under the lock of the chunk's row, which every deletion is noted under. */
