@@ -5,6 +5,14 @@ import { compareValues } from './values.ts'
 /** SQL's third truth value is null. */
 export type Truth = boolean | null
 
+/** A JSON number that no double is: it compares with all of its digits. */
+export class ExactNumber {
+  readonly decimal: string
+  constructor(decimal: string) {
+    this.decimal = decimal
+  }
+}
+
 export interface Operand {
   readonly type: ResultType
   /** null: SQL NULL. */
@@ -13,7 +21,7 @@ export interface Operand {
 
 /**
  * Whether a filter is true, false or unknown for one row, by SQL's three-valued logic. `operandOf` says what a
- * reference stands for; `jsonb` operands are parsed JSON and follow the rules of nodes.ts.
+ * reference stands for; `jsonb` operands are parsed JSON (or an `ExactNumber`) and follow the rules of nodes.ts.
  */
 export function evaluateFilter(
   filter: FilterNode,
@@ -68,15 +76,18 @@ function compareOne(operand: Operand, operator: string, value: string | number |
   let order: number
   if (operand.type === 'jsonb') {
     const held = operand.value
-    if (typeof held !== typeof value) return operator === 'eq' ? false : operator === 'ne' ? true : null
-    order =
-      typeof held === 'string'
-        ? compareText(held, value as string)
-        : (held as number) < (value as number)
-          ? -1
-          : (held as number) > (value as number)
-            ? 1
-            : 0
+    if (held instanceof ExactNumber && typeof value === 'number')
+      order = compareValues('numeric', held.decimal, String(value))
+    else if (typeof held !== typeof value) return operator === 'eq' ? false : operator === 'ne' ? true : null
+    else
+      order =
+        typeof held === 'string'
+          ? compareText(held, value as string)
+          : (held as number) < (value as number)
+            ? -1
+            : (held as number) > (value as number)
+              ? 1
+              : 0
   } else order = compareValues(operand.type, operand.value, value)
   switch (operator) {
     case 'eq':
@@ -102,11 +113,18 @@ const matchers = new WeakMap<LikeNode, (text: string) => boolean>()
 function likeMatcher(node: LikeNode): (text: string) => boolean {
   let matcher = matchers.get(node)
   if (!matcher) {
-    const exact = createLikeMatcher(node.caseInsensitive ? node.pattern.toLowerCase() : node.pattern)
-    matcher = node.caseInsensitive ? (text) => exact(text.toLowerCase()) : exact
+    const exact = createLikeMatcher(node.caseInsensitive ? lowered(node.pattern) : node.pattern)
+    matcher = node.caseInsensitive ? (text) => exact(lowered(text)) : exact
     matchers.set(node, matcher)
   }
   return matcher
+}
+
+/** Each character by itself, as PostgreSQL does: no sigma knows that it is the last one, and İ is one letter. */
+function lowered(text: string): string {
+  let result = ''
+  for (const char of text) result += char === '\u0130' ? 'i' : char.toLowerCase()
+  return result
 }
 
 /** Greedy matching with one point to go back to: linear in text x pattern, where a regular expression can explode. */

@@ -16,7 +16,7 @@ export {
 } from './aggregates.ts'
 export type { Answer, AnswerPlan, OutputRow, OutputValue, PlanPart } from './answer.ts'
 export { canonicalFilter, canonicalQuery } from './canonical.ts'
-export { evaluateFilter, type Operand, type Truth } from './evaluate.ts'
+export { ExactNumber, evaluateFilter, type Operand, type Truth } from './evaluate.ts'
 export { executeQuery } from './execute.ts'
 export { defaultQueryLimits, type QueryLimits, queryLimits } from './limits.ts'
 export type * from './nodes.ts'

@@ -59,6 +59,8 @@ export interface TierSuiteOptions {
   readonly randomQueries?: number
   /** Default: another one each time; it is part of the test's name. */
   readonly seed?: number
+  /** False: it holds rows of hypertables only. Default true. */
+  readonly plainTables?: boolean
 }
 
 /**
@@ -776,7 +778,7 @@ export function tierSuite(name: string, setup: TierSetup, options: TierSuiteOpti
         })
       })
 
-    describe('a table without time', () => {
+    describe.skipIf(options.plainTables === false)('a table without time', () => {
       const b = bench(plainTable, plainRows)
 
       it('aggregates and gives rows by key', async () => {

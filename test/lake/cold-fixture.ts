@@ -1,0 +1,166 @@
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { statsToJson } from '../../src/lake/catalog.ts'
+import {
+  createDuckDB,
+  createFolderStore,
+  createLakeFiles,
+  type DuckDB,
+  type LakeFiles,
+  type ObjectStore,
+  type WrittenFile,
+} from '../../src/lake/index.ts'
+import type { LakeSnapshot } from '../../src/lake/lake-snapshot.ts'
+import { createRowCodec, type HypertableDefinition } from '../../src/schema/index.ts'
+import { floorDivide } from '../../src/time/index.ts'
+import { printSql } from '../../src/util/sql.ts'
+import { copyStream } from './lake-rows.ts'
+
+type Row = Readonly<Record<string, unknown>>
+
+/** A file of the fixture's catalog. */
+export interface ListedFile {
+  readonly id: bigint
+  readonly chunk: { readonly from: bigint; readonly to: bigint }
+  readonly written: WrittenFile
+  /** Places of rows that no longer count, in any order. */
+  deleted: number[]
+}
+
+export interface ColdFixture {
+  readonly duckdb: DuckDB
+  readonly store: ObjectStore
+  readonly files: LakeFiles
+  readonly listed: ListedFile[]
+  /** One file for each chunk and call; rows in forms that insert takes. */
+  add(definition: HypertableDefinition, rows: readonly Row[], options?: AddOptions): Promise<ListedFile[]>
+  /** A snapshot of a database whose catalog lists `listed`. */
+  snapshot(): LakeSnapshot
+  /** Statements that were sent to the database. */
+  readonly asked: string[]
+  close(): Promise<void>
+}
+
+export interface AddOptions {
+  /** Width of a chunk in microseconds. Default: as declared. */
+  readonly chunkMicros?: bigint
+}
+
+/** A lake in a folder of its own, and a database that knows nothing but its files. */
+export async function createColdFixture(): Promise<ColdFixture> {
+  const dir = await mkdtemp(join(tmpdir(), 'tidemark-cold-'))
+  const duckdb = createDuckDB({ threads: 2, memoryBytes: 512 * 1024 * 1024 })
+  const store = createFolderStore({ dir })
+  const files = createLakeFiles({ duckdb, store })
+  const listed: ListedFile[] = []
+  const asked: string[] = []
+  const database = {}
+  let lastId = 0n
+
+  return {
+    duckdb,
+    store,
+    files,
+    listed,
+    asked,
+
+    async add(definition, rows, options = {}) {
+      const width =
+        options.chunkMicros ??
+        (definition.chunk.kind === 'fixed'
+          ? definition.chunk.micros
+          : BigInt(definition.chunk.days) * 86_400_000_000n)
+      const codec = createRowCodec(definition)
+      const time = codec.columns.indexOf(definition.time)
+      const chunks = new Map<bigint, unknown[][]>()
+      for (const row of rows) {
+        const values = codec.encode(row)
+        if (!values) throw new Error(JSON.stringify(codec.problems(row)))
+        const canonical = values.map((value, i) => {
+          const name = codec.columns[i]!
+          return definition.columns[name]!.type === 'jsonb' && value !== null
+            ? jsonbText(JSON.parse(value as string))
+            : value
+        })
+        const from = floorDivide(BigInt(values[time] as bigint), width) * width
+        const chunk = chunks.get(from)
+        if (chunk) chunk.push(canonical)
+        else chunks.set(from, [canonical])
+      }
+      const made: ListedFile[] = []
+      for (const [from, values] of [...chunks].sort(([a], [b]) => (a < b ? -1 : 1))) {
+        const chunk = { from, to: from + width }
+        const written = await files.write({
+          definition,
+          range: chunk,
+          rows: copyStream(definition, values),
+          signal: null,
+        })
+        made.push({ id: ++lastId, chunk, written: written!, deleted: [] })
+      }
+      listed.push(...made)
+      return made
+    },
+
+    snapshot: () => ({
+      id: '1:1:',
+      takenAt: 0n,
+      database,
+      // nothing is remembered
+      catalogVersion: async () => null,
+      isCatalog: () => null,
+      async query(statement) {
+        const { text, values } = printSql(statement)
+        asked.push(text)
+        if (text.includes('tidemark.lake_file')) return { rows: catalogRows(listed) }
+        if (text.includes('from tidemark.lake_deletion')) {
+          const file = listed.find(({ id }) => id === values[0])!
+          return { rows: [[[...file.deleted].sort((a, b) => a - b).map(BigInt)]] }
+        }
+        throw new Error(`the fixture does not know ${text}`)
+      },
+    }),
+
+    async close() {
+      await duckdb.close()
+      await rm(dir, { recursive: true, force: true })
+    },
+  }
+}
+
+/** What PostgreSQL would answer to the statement of src/lake/catalog.ts. */
+function catalogRows(listed: readonly ListedFile[]): (readonly unknown[])[] {
+  const sorted = [...listed].sort((a, b) => (a.written.minTime < b.written.minTime ? -1 : 1))
+  return sorted.map(({ id, chunk, written: w, deleted }) => [
+    id,
+    id,
+    chunk.from,
+    chunk.to,
+    w.path,
+    BigInt(w.rowCount),
+    BigInt(w.bytes),
+    w.minTime,
+    w.maxTime,
+    w.checksum,
+    w.contentHash,
+    JSON.stringify(w.layout),
+    JSON.parse(JSON.stringify(statsToJson(w.stats))),
+    w.summary?.path ?? null,
+    w.summary ? BigInt(w.summary.bytes) : null,
+    w.summary?.checksum ?? null,
+    w.summary ? JSON.parse(JSON.stringify(w.summary.layout)) : null,
+    BigInt(deleted.length),
+  ])
+}
+
+/** jsonb as PostgreSQL writes it: spaces after colon and comma, shorter keys first. */
+export function jsonbText(value: unknown): string {
+  if (Array.isArray(value)) return `[${value.map(jsonbText).join(', ')}]`
+  if (typeof value !== 'object' || value === null) return JSON.stringify(value)
+  const keys = Object.keys(value).sort((a, b) => {
+    const [x, y] = [Buffer.from(a), Buffer.from(b)]
+    return x.length - y.length || Buffer.compare(x, y)
+  })
+  return `{${keys.map((key) => `${JSON.stringify(key)}: ${jsonbText((value as Row)[key])}`).join(', ')}}`
+}
