@@ -2,11 +2,15 @@ import type { Database } from '../postgres/index.ts'
 import type { HypertableDefinition } from '../schema/index.ts'
 import type { Instant, TimeRange } from '../time/index.ts'
 import { raw, type Sql, sql } from '../util/sql.ts'
+import type { ChunkState } from './chunk-map.ts'
 import type { PostgresSnapshot } from './read-snapshot.ts'
 
 /** A chunk as the planner of a read needs it. */
 export interface CatalogChunk {
   readonly range: TimeRange
+  readonly state: ChunkState
+  /** Its partition in schema tidemark_chunks; null when there is none. */
+  readonly relation: string | null
   /** PostgreSQL's estimate, or one from the size where the chunk was never analysed; 0 only when it has no pages. */
   readonly estimatedRows: number
 }
@@ -35,17 +39,19 @@ function catalogSql(dataset: HypertableDefinition): Sql {
     select
       array_agg(k.range_from order by k.range_from) filter (where k.range_from is not null) as froms,
       array_agg(k.range_to order by k.range_from) filter (where k.range_from is not null) as tos,
+      array_agg(k.state order by k.range_from) filter (where k.range_from is not null) as states,
+      array_agg(k.relation_name order by k.range_from) filter (where k.range_from is not null) as relations,
       array_agg(k.estimate order by k.range_from) filter (where k.range_from is not null) as estimates,
       sum(k.estimate) filter (where k.range_from is null) as default_rows
     from (
-      select k.range_from, k.range_to, ${raw(estimate)} as estimate
+      select k.range_from, k.range_to, k.state, k.relation_name, ${raw(estimate)} as estimate
       from tidemark.hypertable h
-      join tidemark.chunk k on k.hypertable_id = h.id and k.relation_name is not null
+      join tidemark.chunk k on k.hypertable_id = h.id
       left join pg_class c
         on c.relname = k.relation_name and c.relnamespace = 'tidemark_chunks'::regnamespace
       where h.schema_name = ${dataset.schema}::text and h.table_name = ${dataset.table}::text
       union all
-      select null, null, ${raw(estimate)}
+      select null, null, null, null, ${raw(estimate)}
       from pg_namespace n
       join pg_class t on t.relnamespace = n.oid
       join pg_partitioned_table p on p.partrelid = t.oid
@@ -57,13 +63,17 @@ function catalogSql(dataset: HypertableDefinition): Sql {
 type CatalogRow = readonly [
   froms: readonly Instant[] | null,
   tos: readonly Instant[] | null,
+  states: readonly ChunkState[] | null,
+  relations: readonly (string | null)[] | null,
   estimates: readonly number[] | null,
   defaultRows: number | null,
 ]
 
-function toCatalog([froms, tos, estimates, defaultRows]: CatalogRow): ChunkCatalog {
+function toCatalog([froms, tos, states, relations, estimates, defaultRows]: CatalogRow): ChunkCatalog {
   const chunks = (froms ?? []).map((from, i) => ({
     range: { from, to: tos![i]! },
+    state: states![i]!,
+    relation: relations![i] ?? null,
     estimatedRows: estimates![i]!,
   }))
   return { chunks, defaultRows: defaultRows ?? 0 }

@@ -1,13 +1,14 @@
 import { type Coverage, everything, intersect } from '../query/index.ts'
-import type { DatasetDefinition } from '../schema/index.ts'
-import type { TimeRange } from '../time/index.ts'
+import type { DatasetDefinition, HypertableDefinition } from '../schema/index.ts'
+import type { Instant, TimeRange } from '../time/index.ts'
 import { sql } from '../util/sql.ts'
-import type { ChunkCatalog, ChunkCatalogs } from './chunk-catalog.ts'
+import type { CatalogChunk, ChunkCatalog, ChunkCatalogs } from './chunk-catalog.ts'
 import type { PostgresSnapshot } from './read-snapshot.ts'
 
 /**
- * The hot tier answers for the whole range: where there is no chunk, the default partition holds what there is. (Cold
- * chunks will be cut out here.) The number of rows is PostgreSQL's estimate and only compares costs.
+ * Where PostgreSQL may have rows: everywhere but in cold chunks that certainly have none here, so that history is not
+ * asked of two tiers. Where there is no chunk, the default partition holds what there is. The number of rows is
+ * PostgreSQL's estimate and only compares costs.
  */
 export async function readCoverage(
   dataset: DatasetDefinition,
@@ -17,8 +18,10 @@ export async function readCoverage(
   catalogs: ChunkCatalogs,
 ): Promise<readonly Coverage[]> {
   const whole = range ?? everything
-  if (dataset.kind === 'hypertable')
-    return [coverageOf(await catalogs.read(snapshot, dataset, signal), whole)]
+  if (dataset.kind === 'hypertable') {
+    const catalog = await catalogs.read(snapshot, dataset, signal)
+    return coverageOf(catalog, whole, await readEmptiness(dataset, catalog, whole, snapshot, signal))
+  }
   // Index: pg_namespace (nspname), pg_class (relname, relnamespace). -1: never analysed.
   const { rows } = await snapshot.query(
     sql`
@@ -31,15 +34,119 @@ export async function readCoverage(
   return [{ range: everything, holds: 'all', estimatedRows, pieces: 1 }]
 }
 
-/** The chunks of a catalog that reach into the range, as one stretch. */
-export function coverageOf(catalog: ChunkCatalog, whole: TimeRange): Coverage {
-  let rows = catalog.defaultRows
-  let pieces = catalog.defaultRows > 0 ? 1 : 0
-  for (const { range, estimatedRows } of catalog.chunks) {
-    const common = intersect(range, whole)
-    if (!common) continue
-    pieces += 1
-    rows += estimatedRows * (Number(common.to - common.from) / Number(range.to - range.from))
+/** What is known to have no page at all. */
+export interface Emptiness {
+  /** Partitions of chunks, by name. */
+  readonly partitions: ReadonlySet<string>
+  /** What takes rows that belong to no partition of a chunk. */
+  readonly isOutsideEmpty: boolean
+}
+
+const nothingKnown: Emptiness = { partitions: new Set(), isOutsideEmpty: false }
+
+/**
+ * Whether partitions have pages now. It is asked after the snapshot was taken and holds for it: a row that the snapshot
+ * sees lies in a page, and pages go only when no snapshot can see a row of them. It cannot be remembered, because a
+ * late row changes no catalog. Only asked where it matters, in ranges with cold chunks: one statement more, where a scan
+ * of each partition would have to be planned, locked and opened.
+ *
+ * What somebody detached or attached by hand is not known to the catalog: a partition has to be attached to count as
+ * empty, and with one that no chunk names nothing is said about the outside.
+ *
+ * Index: pg_class (relname, relnamespace; oid), pg_inherits (inhparent), hypertable (schema_name, table_name), chunk
+ * (hypertable_id, range_from).
+ */
+async function readEmptiness(
+  dataset: HypertableDefinition,
+  catalog: ChunkCatalog,
+  range: TimeRange,
+  snapshot: PostgresSnapshot,
+  signal: AbortSignal | null,
+): Promise<Emptiness> {
+  const cold = catalog.chunks.filter((chunk) => chunk.state === 'cold' && intersect(chunk.range, range))
+  if (cold.length === 0) return nothingKnown
+  const names = cold.flatMap(({ relation }) => relation ?? [])
+  const { rows } = await snapshot.query(
+    sql`
+      with parent as (
+        select t.oid, nullif(p.partdefid, 0) as default_oid
+        from pg_namespace n
+        join pg_class t on t.relnamespace = n.oid
+        join pg_partitioned_table p on p.partrelid = t.oid
+        where n.nspname = ${dataset.schema}::text and t.relname = ${dataset.table}::text
+      )
+      select
+        array(
+          select c.relname::text
+          from parent
+          join pg_inherits i on i.inhparent = parent.oid
+          join pg_class c on c.oid = i.inhrelid
+          where c.relname = any(${names}::text[]) and c.relnamespace = 'tidemark_chunks'::regnamespace
+            and pg_relation_size(c.oid) = 0
+        ),
+        (
+          select
+            (default_oid is null or pg_relation_size(default_oid) = 0)
+            and not exists (
+              select
+              from pg_inherits i
+              join pg_class c on c.oid = i.inhrelid
+              where i.inhparent = parent.oid and i.inhrelid is distinct from default_oid
+                and c.relname not in (
+                  select k.relation_name
+                  from tidemark.hypertable h
+                  join tidemark.chunk k on k.hypertable_id = h.id
+                  where h.schema_name = ${dataset.schema}::text and h.table_name = ${dataset.table}::text
+                    and k.relation_name is not null
+                )
+            )
+          from parent
+        )`,
+    signal,
+  )
+  const [partitions, isOutsideEmpty] = rows[0] as [readonly string[], boolean | null]
+  return { partitions: new Set(partitions), isOutsideEmpty: isOutsideEmpty === true }
+}
+
+/** The stretches in which there may be rows, with the chunks of each. */
+export function coverageOf(
+  catalog: ChunkCatalog,
+  whole: TimeRange,
+  { partitions, isOutsideEmpty }: Emptiness = nothingKnown,
+): readonly Coverage[] {
+  const chunks = catalog.chunks.filter(({ range }) => intersect(range, whole))
+  // an attached partition takes every row of its range; without one, the default partition does
+  const isEmpty = ({ state, relation }: CatalogChunk): boolean =>
+    state === 'cold' && (relation === null ? isOutsideEmpty : partitions.has(relation))
+  const stretches: { from: Instant; to: Instant; chunks: CatalogChunk[] }[] = []
+  let open: CatalogChunk[] = []
+  let from = whole.from
+  const close = (to: Instant): void => {
+    const hasRows = open.length > 0 || !isOutsideEmpty
+    if (from < to && hasRows) stretches.push({ from, to, chunks: open })
+    open = []
   }
-  return { range: whole, holds: 'share', estimatedRows: Math.round(rows), pieces }
+  for (const chunk of chunks) {
+    if (!isEmpty(chunk)) {
+      if (chunk.relation !== null) open.push(chunk)
+      continue
+    }
+    close(chunk.range.from)
+    from = chunk.range.to
+  }
+  close(whole.to)
+  const outside = isOutsideEmpty ? 0 : catalog.defaultRows
+  return stretches.map((stretch) => {
+    let rows = outside
+    for (const { range, estimatedRows } of stretch.chunks) {
+      const common = intersect(range, stretch) as TimeRange
+      rows += estimatedRows * (Number(common.to - common.from) / Number(range.to - range.from))
+    }
+    return {
+      range: { from: stretch.from, to: stretch.to },
+      holds: 'share',
+      estimatedRows: Math.round(rows),
+      pieces: stretch.chunks.length + (outside > 0 ? 1 : 0),
+    }
+  })
 }
