@@ -162,7 +162,7 @@ export class ImportRun {
 
   #parquetFields(columns: ParquetBatch['columns'], row: number): unknown[] {
     const fields: unknown[] = new Array(this.#plan.fields.length)
-    for (let i = 0; i < this.#used.length; i++) fields[this.#used[i]!] = columns[i]![row]
+    for (let i = 0; i < this.#used.length; i++) fields[this.#used[i]!] = columns[i]!.get(row)
     return fields
   }
 

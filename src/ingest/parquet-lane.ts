@@ -1,6 +1,6 @@
 import { type RowLane, rowLane } from '../hot/index.ts'
 import type { ParquetBatch, ParquetKind } from '../lake/index.ts'
-import type { RowSlots } from '../postgres/index.ts'
+import { type RowSlots, slotHow } from '../postgres/index.ts'
 import type { ColumnType, StoredDefinition } from '../schema/index.ts'
 import { resolveZone } from '../time/index.ts'
 import type { ImportPlan } from './plan.ts'
@@ -14,6 +14,9 @@ const pairs: Readonly<Partial<Record<ParquetKind, readonly ColumnType[]>>> = {
   text: ['text'],
 }
 
+/** The least number of a type is one less, and goes the long way. */
+const mostOf: Readonly<Partial<Record<ColumnType, number>>> = { int2: 32767, int4: 2147483647 }
+
 /**
  * The short way of Parquet rows, as CsvLane is of CSV lines: values go from DuckDB's columns into slots. Rows with a value
  * that may need a second look go the long way.
@@ -22,10 +25,13 @@ export class ParquetLane {
   readonly #lane: RowLane
   /** By position in the table: which of the columns that are read. */
   readonly #places: readonly number[]
+  /** The greatest number of a column's type, of either sign; NaN: any number will do. */
+  readonly #most: Float64Array
 
-  private constructor(lane: RowLane, places: readonly number[]) {
+  private constructor(lane: RowLane, places: readonly number[], types: readonly ColumnType[]) {
     this.#lane = lane
     this.#places = places
+    this.#most = Float64Array.from(types, (type) => mostOf[type] ?? Number.NaN)
   }
 
   get slots(): RowSlots {
@@ -45,14 +51,24 @@ export class ParquetLane {
       if (kind === 'local' && !isLocalUtc) return null
       places.push(used.indexOf(source.index))
     }
-    return new ParquetLane(lane, places)
+    const types = plan.columns.map(({ column }) => definition.columns[column]!.type)
+    return new ParquetLane(lane, places, types)
   }
 
   /** Fills the slots; false when the row has to go the long way. */
   read(columns: ParquetBatch['columns'], row: number): boolean {
     const places = this.#places
+    const { how, numbers } = this.#lane.slots
     for (let i = 0; i < places.length; i += 1) {
-      const value = columns[places[i]!]![row]
+      const column = columns[places[i]!]!
+      if (column.numbers !== null) {
+        const number = column.numbers[row]!
+        if (Math.abs(number) > this.#most[i]!) return false
+        how[i] = slotHow.number
+        numbers[i] = number
+        continue
+      }
+      const value = column.get(row)
       // an empty text may mean null
       if (value === undefined || value === '' || !this.#lane.readValue(i, value)) return false
     }

@@ -74,7 +74,7 @@ export async function previewImport(request: {
         for (let row = 0; row < batch.rowCount && !isEnough(); row++) {
           const fields: unknown[] = new Array(plan.fields.length)
           indexes.forEach((index, i) => {
-            fields[index] = batch.columns[i]![row]
+            fields[index] = batch.columns[i]!.get(row)
           })
           sink.record(fields, rows.length + dead.length + 1, '', 0, 0)
         }

@@ -19,7 +19,7 @@ export async function surveyParquet(source: SourceFile): Promise<Survey> {
     const records: unknown[][] = []
     for await (const batch of file.read(readable.map((column) => column.name))) {
       for (let i = 0; i < batch.rowCount && records.length < sampleRecords; i++)
-        records.push(batch.columns.map((values) => values[i]))
+        records.push(batch.columns.map((values) => values.get(i)))
       break
     }
     return {

@@ -1,6 +1,7 @@
 import type { DuckDBConnection, DuckDBInstance } from '@duckdb/node-api'
 import { TidemarkError } from '../util/errors.ts'
 import { loadDuckDB } from './duckdb.ts'
+import { type ParquetValues, readValues } from './parquet-values.ts'
 
 /**
  * What the values of a column are in JavaScript, exact:
@@ -34,7 +35,7 @@ export interface ParquetColumn {
 /** Rows of a file, column by column, in the order in which they were asked for. */
 export interface ParquetBatch {
   readonly rowCount: number
-  readonly columns: readonly (readonly unknown[])[]
+  readonly columns: readonly ParquetValues[]
 }
 
 export interface ParquetFile {
@@ -118,12 +119,14 @@ async function* read(
   signal?.addEventListener('abort', stop, { once: true })
   try {
     const result = await connection.stream(`select ${projection.join(', ') || '1'} from ${source}`)
+    // as they are after the projection
+    const types = result.columnTypes().map(String)
     for (;;) {
       const chunk = await result.fetchChunk()
       if (chunk === null || chunk.rowCount === 0) return
       yield {
         rowCount: chunk.rowCount,
-        columns: names.map((_, i) => toValues(chunk.getColumnValues(i))),
+        columns: names.map((_, i) => readValues(chunk, i, types[i]!)),
       }
     }
   } catch (cause) {
@@ -132,13 +135,6 @@ async function* read(
   } finally {
     signal?.removeEventListener('abort', stop)
   }
-}
-
-function toValues(values: readonly unknown[]): readonly unknown[] {
-  const first = values.find((value) => value !== null)
-  // only lists arrive as objects; everything else was made plain by the projection
-  if (typeof first !== 'object') return values
-  return values.map((value) => (value === null ? null : (value as { items: readonly unknown[] }).items))
 }
 
 function kindOf(type: string): ParquetKind {
