@@ -144,6 +144,8 @@ async function dropEmptyPartitions(
     if (chunk.state === 'cold') await guardDefault(context, subject, signal)
     if (await dropPartition(context, subject, chunk.id)) dropped += 1
   }
+  // Rows for them would otherwise go to the default partition until somebody looks again.
+  if (dropped > 0) context.chunks.forget()
   return dropped
 }
 

@@ -41,6 +41,8 @@ export async function thawChunk(
     if (before.length === 0) return { kind: 'nothing' } as const
     for (const file of before) await context.files.verify({ definition, file, signal })
     const { range } = await readChunk(context.db, hypertable, chunkId, { lock: false })
+    // What the process remembers may still have a partition that was dropped meanwhile.
+    await context.chunks.map(definition, { fresh: true })
     await context.chunks.ensureChunks(definition, [range.from], { signal })
     return flip(
       context,

@@ -1,0 +1,82 @@
+import { afterEach, beforeEach, expect, it } from 'vitest'
+import { parseInstant } from '../../src/time/index.ts'
+import { sql } from '../../src/util/sql.ts'
+import { clearLog, readLog } from '../hot/create-test-hypertable.ts'
+import { createFixture, day, epochOf, type Fixture, samples, seen, states } from './fixture.ts'
+
+let fixture: Fixture
+beforeEach(async () => {
+  fixture = await createFixture(samples)
+  const { writer, clock } = fixture
+  await writer.insert(samples, [
+    ...day('2026-01-01'),
+    ...day('2026-01-02', 2, 'x'),
+    ...day('2026-01-03', 1, 'y'),
+  ])
+  // 30 days after the end of the second day.
+  clock.set(parseInstant('2026-02-02T00:00:00Z'))
+})
+afterEach(() => fixture.drop())
+
+it('chunks that lie wholly before the retention go, hot and cold alike, and no other', async () => {
+  const { test, lifecycle } = fixture
+  await lifecycle.freeze(samples, { olderThan: parseInstant('2026-01-02T00:00:00Z') })
+  await clearLog(test.db)
+  const epoch = await epochOf(test.db)
+  expect(await lifecycle.expire(samples)).toMatchObject({ chunks: 2, files: 1, rows: 2, held: [] })
+  expect(await states(test.db)).toEqual(['dropped 0', 'dropped 0', 'hot 0'])
+  expect(await seen(fixture, test.db, samples)).toEqual(['H y0'])
+  expect(await readLog(test.db, samples)).toEqual([])
+  expect(await epochOf(test.db)).toBe(epoch + 2n)
+  expect(await lifecycle.expire(samples)).toMatchObject({ chunks: 0, rows: 0 })
+  await expect
+    .poll(() => lifecycle.reclaim(samples).then(() => states(test.db)), { timeout: 20_000, interval: 300 })
+    .toEqual(['dropped 0 -', 'dropped 0 -', 'hot 0'])
+})
+
+it('what somebody still stands on is held, and says why', async () => {
+  const { test, another } = fixture
+  const lifecycle = another({
+    mayExpire: async (_, chunk) =>
+      chunk.range.from === parseInstant('2026-01-01T00:00:00Z') ? { reason: 'hourly is not past it' } : true,
+  })
+  const report = await lifecycle.expire(samples)
+  expect(report).toMatchObject({ chunks: 1, held: [{ reason: 'hourly is not past it' }] })
+  expect(await states(test.db)).toEqual(['hot 0', 'dropped 0', 'hot 0'])
+})
+
+it('a late row of an expired chunk is seen until the next run, wherever it lies', async () => {
+  const { test, lifecycle, writer, chunks } = fixture
+  await lifecycle.expire(samples)
+  // Into the partition, which is still there.
+  await writer.insert(samples, day('2026-01-01', 1, 'late'))
+  expect(await seen(fixture, test.db, samples)).toEqual(['H late0', 'H y0'])
+  expect(await lifecycle.expire(samples)).toMatchObject({ chunks: 0, rows: 1 })
+  await expect
+    .poll(() => lifecycle.reclaim(samples).then(() => states(test.db)), { timeout: 20_000, interval: 300 })
+    .toEqual(['dropped 0 -', 'dropped 0 -', 'hot 0'])
+  // Into the default partition; no chunk is made again, and no drain rewrites it in vain.
+  await writer.insert(samples, day('2026-01-01', 1, 'later'))
+  await test.db.execute(`insert into samples values ('2026-01-02 05:00', 't1', 'plain', 1)`)
+  expect(await seen(fixture, test.db, samples)).toEqual(['H later0', 'H plain', 'H y0'])
+  expect(await chunks.drainDefault(samples)).toMatchObject({ kind: 'capped', rows: 0n, left: 2n })
+  expect(await states(test.db)).toEqual(['dropped 0 -', 'dropped 0 -', 'hot 0'])
+  expect(await lifecycle.expire(samples)).toMatchObject({ chunks: 0, rows: 2 })
+  expect(await seen(fixture, test.db, samples)).toEqual(['H y0'])
+})
+
+it('rows of new chunks are drained around those that are past the retention', async () => {
+  const { test, lifecycle, chunks } = fixture
+  await lifecycle.expire(samples)
+  await expect
+    .poll(() => lifecycle.reclaim(samples).then(() => states(test.db)), { timeout: 20_000, interval: 300 })
+    .toEqual(['dropped 0 -', 'dropped 0 -', 'hot 0'])
+  await test.db.execute(`
+    insert into samples values ('2026-01-02 05:00', 't1', 'past', 1), ('2026-02-02 05:00', 't1', 'new', 1)`)
+  await expect
+    .poll(() => chunks.drainDefault(samples), { timeout: 20_000 })
+    .toMatchObject({ kind: 'capped', rows: 1n, chunks: 1, left: 1n })
+  expect(await seen(fixture, test.db, samples)).toEqual(['H new', 'H past', 'H y0'])
+  const { rows } = await test.db.query(sql`select tableoid::regclass::text from samples where sensor = 'new'`)
+  expect(rows).toEqual([['tidemark_chunks.samples_c4']])
+})
