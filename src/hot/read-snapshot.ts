@@ -1,4 +1,4 @@
-import type { Database, QueryAnswer, Reading } from '../postgres/index.ts'
+import type { Database, QueryAnswer, Reading, RowPieces } from '../postgres/index.ts'
 import type { ReadSnapshot } from '../query/index.ts'
 import type { DatasetDefinition, HypertableDefinition } from '../schema/index.ts'
 import type { Instant } from '../time/index.ts'
@@ -13,6 +13,8 @@ export interface PostgresSnapshot extends ReadSnapshot {
   confirm(): Promise<boolean>
   /** Runs a statement of a tier; it ends at the deadline, by the signal of the snapshot and by its own. */
   query(statement: Sql, signal: AbortSignal | null): Promise<QueryAnswer>
+  /** The same for an answer that is too large to be asked for at once. */
+  cursor(statement: Sql, signal: AbortSignal | null): RowPieces
   /** The same for as long as no chunk of the hypertable comes, goes or moves; null when it is none. */
   catalogVersion(dataset: HypertableDefinition): Promise<string | null>
   /**
@@ -142,11 +144,22 @@ class LentSnapshot implements PostgresSnapshot {
     return this.#hasFailed || presumed === null || presumed === version
   }
 
-  readonly query = async (statement: Sql, signal: AbortSignal | null): Promise<QueryAnswer> => {
-    // one of its own would take the place of the connection's
-    const own = signal && signal !== this.#options.signal ? AbortSignal.any([this.#lent, signal]) : this.#lent
+  readonly query = (statement: Sql, signal: AbortSignal | null): Promise<QueryAnswer> =>
+    this.#noting(this.#reading.query(statement, { signal: this.#signalFor(signal) }))
+
+  readonly cursor = (statement: Sql, signal: AbortSignal | null): RowPieces => {
+    const cursor = this.#reading.cursor(statement, { signal: this.#signalFor(signal) })
+    return { next: (count) => this.#noting(cursor.next(count)) }
+  }
+
+  /** One of its own would take the place of the connection's. */
+  #signalFor(signal: AbortSignal | null): AbortSignal {
+    return signal && signal !== this.#options.signal ? AbortSignal.any([this.#lent, signal]) : this.#lent
+  }
+
+  async #noting<T>(statement: Promise<T>): Promise<T> {
     try {
-      return await this.#reading.query(statement, { signal: own })
+      return await statement
     } catch (error) {
       this.#hasFailed = true
       throw error

@@ -39,10 +39,21 @@ const decodeJson: Decode = (bytes, start, end) => JSON.parse(bytes.toString('utf
 const decodeUint4: Decode = (bytes, start) => bytes.readUInt32BE(start)
 const decodeUint8: Decode = (bytes, start) => bytes.readBigUInt64BE(start)
 
+let lastHigh = 0
+let lastLow = 0
+let lastInstant = postgresEpochMicros
+
+/** The value before is often the same (rows in order of time, buckets of groups): then no bigint is made anew. */
 function decodeTimestamp(bytes: Buffer, start: number): bigint {
+  const high = bytes.readInt32BE(start)
+  const low = bytes.readUInt32BE(start + 4)
+  if (high === lastHigh && low === lastLow) return lastInstant
   const micros = bytes.readBigInt64BE(start)
-  if (micros === infiniteFuture || micros === infinitePast) return micros
-  return micros + postgresEpochMicros
+  lastHigh = high
+  lastLow = low
+  const isInfinite = micros === infiniteFuture || micros === infinitePast
+  lastInstant = isInfinite ? micros : micros + postgresEpochMicros
+  return lastInstant
 }
 
 function decodeDate(bytes: Buffer, start: number): string {

@@ -7,6 +7,7 @@ import { connectFailure, isServerError, translateError } from './translate-error
 import {
   Batch,
   BatchItem,
+  type BatchItemOptions,
   CopyIn,
   CopyOut,
   MessageTap,
@@ -98,23 +99,23 @@ export class ServerConnection implements Connection {
   }
 
   async query(statement: Sql, options: QueryOptions = {}): Promise<QueryAnswer> {
-    const item = batchItem(statement, options.name)
-    await this.#run(new Batch([item]), options)
+    const item = batchItem(statement, options.name === undefined ? {} : { name: options.name })
+    await this.runBatch([item], options)
     return item.answer
   }
 
-  /**
-   * BEGIN with `clauses` and `statements` in one round trip; the first that fails ends all of them and leaves a failed
-   * transaction (or none). To be repeated whatever happens to it, so only for a transaction that is read only.
-   */
+  /** All of them in one round trip; the first that fails ends the batch. */
+  runBatch(items: readonly BatchItem[], options: QueryOptions = {}): Promise<void> {
+    return this.#run(new Batch(items), options)
+  }
+
+  /** BEGIN and `items` in one round trip. To be repeated whatever happens to it, so only for what reads. */
   async beginReading(
     clauses: string,
-    statements: readonly Sql[],
+    items: readonly BatchItem[],
     options: QueryOptions = {},
-  ): Promise<readonly QueryAnswer[]> {
-    const items = [new BatchItem(`begin ${clauses}`), ...statements.map((statement) => batchItem(statement))]
-    await this.#repeatable(() => this.#run(new Batch(items), options))
-    return items.slice(1).map((item) => item.answer)
+  ): Promise<void> {
+    await this.#repeatable(() => this.runBatch([new BatchItem(`begin ${clauses}`), ...items], options))
   }
 
   async execute(script: string | Sql): Promise<void> {
@@ -328,7 +329,7 @@ export class ServerConnection implements Connection {
   }
 }
 
-function batchItem(statement: Sql, name?: string): BatchItem {
+export function batchItem(statement: Sql, options: BatchItemOptions = {}): BatchItem {
   const { text, values } = printSql(statement)
   if (values.length > maxParameters)
     throw new TidemarkError('TM_LIMIT', {
@@ -337,7 +338,7 @@ function batchItem(statement: Sql, name?: string): BatchItem {
       limit: String(maxParameters),
       todo: 'pass arrays and unnest them, or use COPY',
     })
-  return new BatchItem(text, values.map(encodeParameter), name)
+  return new BatchItem(text, values.map(encodeParameter), options)
 }
 
 function ignoreLateError(): void {}

@@ -57,9 +57,25 @@ export interface ReadingOptions {
   readonly signal?: AbortSignal | null
 }
 
+/** Rows that come in pieces; open until its transaction ends. */
+export interface RowPieces {
+  next(count: number): Promise<RowPiece>
+}
+
+export interface RowPiece {
+  readonly rows: readonly (readonly unknown[])[]
+  /** No more rows follow. A piece that is full may be the last and say so only with the next, empty one. */
+  readonly isEnd: boolean
+}
+
 /** A REPEATABLE READ READ ONLY transaction: everything that is asked sees one snapshot. */
 export interface Reading {
   query(statement: Sql, options?: QueryOptions): Promise<QueryAnswer>
+  /**
+   * The rows of a statement piece by piece, without planning and beginning anew. PostgreSQL then uses no parallel
+   * workers, so it is for what is too large to be asked for at once.
+   */
+  cursor(statement: Sql, options?: QueryOptions): RowPieces
   /** The answer of `opening`. Begins the transaction when nothing has been asked yet, otherwise costs nothing. */
   open(): Promise<QueryAnswer>
 }

@@ -1,6 +1,6 @@
 import { TidemarkError } from '../util/errors.ts'
 import { raw, type Sql } from '../util/sql.ts'
-import { cancelledError, type ServerConnection } from './connection.ts'
+import { batchItem, cancelledError, type ServerConnection } from './connection.ts'
 import type {
   Connection,
   Database,
@@ -8,10 +8,12 @@ import type {
   QueryOptions,
   Reading,
   ReadingOptions,
+  RowPieces,
   TransactionMode,
   TransactionOptions,
 } from './contract.ts'
 import { Pool } from './pool.ts'
+import type { BatchItem } from './wire.ts'
 
 export interface DatabaseOptions {
   /** `postgres://user:password@host:5432/database`. PgBouncer in transaction mode is fine. */
@@ -132,7 +134,7 @@ class PooledDatabase implements Database {
     const connection = await this.#pool.acquire(signal)
     connection.statementTimeoutMs = options.statementTimeoutMs
     connection.ambientSignal = signal
-    const reading = new LentReading(connection, [raw(statementTimeout), options.opening])
+    const reading = new LentReading(connection, raw(statementTimeout), options.opening)
     let result: T
     try {
       result = await use(reading)
@@ -218,14 +220,17 @@ function usedTooLate(): TidemarkError {
 /** Begins with the first thing that is asked. */
 class LentReading implements Reading {
   readonly #connection: ServerConnection
-  readonly #first: readonly Sql[]
+  readonly #settings: Sql
+  readonly #opening: BatchItem
   #isLent = true
-  /** Everything of the first round trip. */
-  #begun: Promise<readonly QueryAnswer[]> | null = null
+  /** The first round trip. */
+  #begun: Promise<void> | null = null
+  #cursors = 0
 
-  constructor(connection: ServerConnection, first: readonly Sql[]) {
+  constructor(connection: ServerConnection, settings: Sql, opening: Sql) {
     this.#connection = connection
-    this.#first = first
+    this.#settings = settings
+    this.#opening = batchItem(opening)
   }
 
   get hasBegun(): boolean {
@@ -233,29 +238,53 @@ class LentReading implements Reading {
   }
 
   async query(statement: Sql, options: QueryOptions = {}): Promise<QueryAnswer> {
-    if (!this.#isLent) throw usedTooLate()
-    if (!this.#begun) return (await this.#begin([statement], options)).at(-1)!
-    // Had BEGIN failed, the statement would see a snapshot of its own.
-    await this.#begun
-    return this.#connection.query(statement, options)
+    const item = batchItem(statement)
+    await this.#ask(item, options)
+    return item.answer
+  }
+
+  cursor(statement: Sql, options: QueryOptions = {}): RowPieces {
+    // a name of its own: statements of other parts may come between the pieces
+    const portal = `tidemark_${++this.#cursors}`
+    let last: BatchItem | null = null
+    return {
+      next: async (count) => {
+        const item: BatchItem = last ? last.more(count) : batchItem(statement, { portal, maxRows: count })
+        await this.#ask(item, options)
+        last = item
+        return { rows: item.answer.rows, isEnd: !item.isSuspended }
+      },
+    }
   }
 
   async open(): Promise<QueryAnswer> {
-    if (!this.#isLent) throw usedTooLate()
-    const answers = await (this.#begun ?? this.#begin([], {}))
-    return answers[this.#first.length - 1]!
+    this.#check()
+    await (this.#begun ?? this.#begin([], {}))
+    return this.#opening.answer
   }
 
   end(): void {
     this.#isLent = false
   }
 
-  #begin(statements: readonly Sql[], options: QueryOptions): Promise<readonly QueryAnswer[]> {
-    const first = [...this.#first, ...statements]
+  async #ask(item: BatchItem, options: QueryOptions): Promise<void> {
+    this.#check()
+    if (!this.#begun) return this.#begin([item], options)
+    // Had BEGIN failed, the statement would see a snapshot of its own.
+    await this.#begun
+    await this.#connection.runBatch([item], options)
+  }
+
+  #check(): void {
+    if (!this.#isLent) throw usedTooLate()
+  }
+
+  #begin(items: readonly BatchItem[], options: QueryOptions): Promise<void> {
+    const first = [batchItem(this.#settings), this.#opening, ...items]
     const begun = this.#connection.beginReading(modeClauses['repeatable read read only'], first, options)
-    this.#begun = begun
     // Whoever asks next gets the error, too; it need not be anyone.
     begun.catch(() => {})
+    this.#begun = begun
     return begun
   }
 }

@@ -7,6 +7,8 @@ export type {
   QueryOptions,
   Reading,
   ReadingOptions,
+  RowPiece,
+  RowPieces,
   TransactionMode,
   TransactionOptions,
 } from './contract.ts'

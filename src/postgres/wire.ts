@@ -164,6 +164,15 @@ export class Script extends Statement {
   }
 }
 
+export interface BatchItemOptions {
+  /** Of a prepared statement. */
+  readonly name?: string
+  /** A portal of this name stays open until the transaction ends; default: the unnamed one, until the next statement. */
+  readonly portal?: string
+  /** How many rows to give before the portal is left standing; default 0: all of them. */
+  readonly maxRows?: number
+}
+
 /** A statement of a batch: its text and what goes in, then what has come back. */
 export class BatchItem {
   readonly answer: { rows: unknown[][]; columns: string[]; rowCount: number } = {
@@ -171,15 +180,30 @@ export class BatchItem {
     columns: [],
     rowCount: 0,
   }
+  /** There are more rows than were asked for. */
+  isSuspended = false
   readonly text: string
   readonly name: string
-  readonly values: readonly WireValue[]
+  readonly portal: string
+  readonly maxRows: number
+  /** Null: the portal is there already. */
+  readonly values: readonly WireValue[] | null
   #decoders: Decode[] = []
 
-  constructor(text: string, values: readonly WireValue[] = [], name = '') {
+  constructor(text: string, values: readonly WireValue[] | null = [], options: BatchItemOptions = {}) {
     this.text = text
     this.values = values
-    this.name = name
+    this.name = options.name ?? ''
+    this.portal = options.portal ?? ''
+    this.maxRows = options.maxRows ?? 0
+  }
+
+  /** The next rows of the same portal. */
+  more(maxRows: number): BatchItem {
+    const item = new BatchItem(this.text, null, { portal: this.portal, maxRows })
+    item.#decoders = this.#decoders
+    item.answer.columns = this.answer.columns
+    return item
   }
 
   describe(bytes: Buffer, start: number): void {
@@ -240,11 +264,13 @@ export class Batch extends Statement {
     }
     connection.stream.cork()
     try {
-      for (const { name, text, values } of this.#items) {
-        if (name === '' || connection.parsedStatements[name] === undefined) connection.parse({ text, name })
-        connection.bind({ portal: '', statement: name, values, binary: true })
-        connection.describe({ type: 'P', name: '' })
-        connection.execute({ portal: '', rows: 0 })
+      for (const { name, text, values, portal, maxRows } of this.#items) {
+        if (values !== null) {
+          if (name === '' || connection.parsedStatements[name] === undefined) connection.parse({ text, name })
+          connection.bind({ portal, statement: name, values, binary: true })
+          connection.describe({ type: 'P', name: portal })
+        }
+        connection.execute({ portal, rows: maxRows })
       }
       connection.sync()
     } finally {
@@ -260,6 +286,11 @@ export class Batch extends Statement {
 
   override handleEmptyQuery(): void {
     this.#complete()
+  }
+
+  override handlePortalSuspended(): void {
+    this.#items[this.#at]!.isSuspended = true
+    this.#at += 1
   }
 
   #complete(): void {
