@@ -1,8 +1,9 @@
 import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest'
 import { installTriggers, trimChangeLog } from '../../src/changelog/index.ts'
+import { sql } from '../../src/util/sql.ts'
 import { createTestDatabase, type TestDatabase } from '../helpers/database.ts'
 import { createTestHypertable, readings } from '../hot/create-test-hypertable.ts'
-import { audit } from './helpers.ts'
+import { audit, waitFor } from './helpers.ts'
 
 let test: TestDatabase
 beforeAll(async () => {
@@ -15,6 +16,15 @@ const cell = '01-01T01:00 01-01T02:00'
 async function unlogged(statement: string): Promise<void> {
   await test.db.execute(`alter table readings disable trigger user; ${statement}`)
   await test.db.transaction({}, (connection) => installTriggers(connection, readings))
+}
+
+/** Transactions of other databases of the server hold entries back, too. */
+function trimAll(): Promise<void> {
+  return waitFor('the log is trimmed', async () => {
+    await trimChangeLog(test.db, readings)
+    const { rows } = await test.db.query(sql`select count(*) from tidemark.change_log`)
+    return rows[0]![0] === 0n
+  })
 }
 
 beforeEach(async () => {
@@ -40,7 +50,7 @@ it('an unlogged change is found where the audit itself has logged one before', a
 it('also when the entry of that audit was trimmed meanwhile', async () => {
   await unlogged(`update readings set value = 2`)
   expect(await audit(test.db, readings)).toEqual([`${cell} 0`])
-  expect((await trimChangeLog(test.db, readings)).deleted).toBeGreaterThan(0)
+  await trimAll()
   await unlogged(`update readings set value = 3`)
   expect(await audit(test.db, readings)).toEqual([`${cell} 0`])
 })
@@ -49,6 +59,6 @@ it('a logged write explains the difference of its cell, also after it was trimme
   await test.db.execute(`update readings set value = 2`)
   expect(await audit(test.db, readings)).toEqual([])
   await test.db.execute(`update readings set value = 3`)
-  await trimChangeLog(test.db, readings)
+  await trimAll()
   expect(await audit(test.db, readings)).toEqual([])
 })
