@@ -23,6 +23,8 @@ export interface DrawablePlan {
     readonly to: string | null
     readonly rows: number | null
     readonly bytes: number | null
+    readonly files?: number
+    readonly summaries?: number
     readonly ms: number
   }[]
   readonly ms: { readonly total: number }
@@ -46,6 +48,7 @@ export function drawAnswer(answer: DrawableAnswer, groups: readonly string[], wi
 }
 
 export function drawPlan(plan: DrawablePlan): string[] {
+  const hasFiles = plan.parts.some(({ files }) => files !== undefined)
   const lines = textTable(
     [
       { title: 'part', align: 'left' },
@@ -53,6 +56,7 @@ export function drawPlan(plan: DrawablePlan): string[] {
       { title: 'to', align: 'left' },
       { title: 'rows read', align: 'right' },
       { title: 'bytes', align: 'right' },
+      ...(hasFiles ? [{ title: 'files', align: 'left' } as const] : []),
       { title: 'time', align: 'right' },
     ],
     plan.parts.map((part) => [
@@ -61,12 +65,20 @@ export function drawPlan(plan: DrawablePlan): string[] {
       part.to ?? '-',
       part.rows === null ? '-' : formatNumber(part.rows),
       part.bytes === null ? '-' : formatBytes(part.bytes),
+      ...(hasFiles ? [filesOf(part)] : []),
       formatDuration(part.ms),
     ]),
   )
   for (const [name, bound] of Object.entries(plan.errorBounds)) lines.push(`${name}: ${bound}`)
   lines.push(`total ${formatDuration(plan.ms.total)}`)
   return lines.map((line) => pc.dim(line))
+}
+
+/** `3 + 28 summaries`. */
+function filesOf({ files, summaries }: DrawablePlan['parts'][number]): string {
+  if (files === undefined) return '-'
+  const more = summaries ? ` + ${formatNumber(summaries)} ${summaries === 1 ? 'summary' : 'summaries'}` : ''
+  return `${formatNumber(files)}${more}`
 }
 
 function drawSeries(

@@ -2,7 +2,7 @@ import { type Answer, createAnswer } from './answer.ts'
 import { executeAggregate } from './execute-aggregate.ts'
 import { executeLatest, executeRows, type RowsPage, rangeOfPage } from './execute-rows.ts'
 import type { QueryNode } from './nodes.ts'
-import { type QueryContext, type Reading, startReading } from './read-parts.ts'
+import { partsRead, type QueryContext, type Reading, startReading } from './read-parts.ts'
 import type { ReadSnapshot } from './tier.ts'
 
 /**
@@ -24,7 +24,7 @@ export async function executeQuery(node: QueryNode, context: QueryContext): Prom
     rows,
     cursor,
     range: reading.range,
-    parts: reading.parts,
+    parts: partsRead(reading),
     snapshot: context.snapshot,
     now: context.clock.now(),
     stages: reading.stages,

@@ -1,5 +1,5 @@
 import type { DatasetDefinition } from '../schema/index.ts'
-import type { Clock, TimeRange } from '../time/index.ts'
+import type { Clock, Instant, TimeRange } from '../time/index.ts'
 import { TidemarkError } from '../util/errors.ts'
 import { type PlanPart, roundMs, type Stopwatch, showRange } from './answer.ts'
 import type { QueryLimits } from './limits.ts'
@@ -34,7 +34,8 @@ export interface Reading {
   /** null: a table without time. */
   readonly range: TimeRange | null
   readonly coverage: readonly (readonly Coverage[])[]
-  readonly parts: PlanPart[]
+  /** As they ended. */
+  readonly parts: { readonly begin: Instant; readonly shown: PlanPart }[]
   readonly stages: Stopwatch
 }
 
@@ -100,7 +101,7 @@ export async function readPart<R extends ReadAccount>(
   const tier = tierOf(reading, part)
   const started = performance.now()
   const result = await read(tier)
-  reading.parts.push({
+  const shown = {
     source: tier.name,
     ...showRange(rangeFor(reading, part)),
     rows: result.rowsRead,
@@ -109,8 +110,15 @@ export async function readPart<R extends ReadAccount>(
     cells: cellsOf(result),
     ms: roundMs(performance.now() - started),
     why: part.why,
-  })
+  }
+  reading.parts.push({ begin: part.range.from, shown })
   return result
+}
+
+/** What has been read, in order of time; of one beginning as it ended. */
+export function partsRead(reading: Reading): readonly PlanPart[] {
+  const ordered = [...reading.parts].sort((a, b) => (a.begin < b.begin ? -1 : a.begin > b.begin ? 1 : 0))
+  return ordered.map(({ shown }) => shown)
 }
 
 /** A range that holds every matching row of the parts, from the tiers' indexes; null when there are certainly none. */

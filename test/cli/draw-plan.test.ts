@@ -1,0 +1,30 @@
+import { stripVTControlCharacters } from 'node:util'
+import { describe, expect, it } from 'vitest'
+import { type DrawablePlan, drawPlan } from '../../src/cli/draw-answer.ts'
+
+const part = { source: 'hot', from: '2026-01-02T00:00:00Z', to: null, rows: 12, bytes: null, ms: 1.5 }
+const draw = (parts: DrawablePlan['parts']): string[] =>
+  drawPlan({ parts, ms: { total: 3 }, errorBounds: {} }).map((line) =>
+    stripVTControlCharacters(line).trimEnd(),
+  )
+
+describe('a plan that is drawn', () => {
+  it('has no column of files while nothing lies in files', () => {
+    expect(draw([part]).join('\n')).not.toContain('files')
+  })
+
+  it('tells how many files and summaries a part opened', () => {
+    const cold = { ...part, source: 'cold', from: null, to: part.from, bytes: 2048 }
+    const lines = draw([
+      { ...cold, files: 3, summaries: 28 },
+      { ...cold, files: 0, summaries: 1 },
+      { ...cold, files: 1, summaries: 0 },
+      part,
+    ])
+    expect(lines[0]).toContain('files')
+    expect(lines[1]).toContain('2.0 KiB  3 + 28 summaries')
+    expect(lines[2]).toContain('0 + 1 summary')
+    expect(lines[3]).toMatch(/KiB {2}1 +1\.5 ms$/)
+    expect(lines[4]).toMatch(/-\s+-\s+1\.5 ms$/)
+  })
+})
