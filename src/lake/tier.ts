@@ -89,7 +89,7 @@ export function createColdTier(options: ColdTierOptions): Tier {
     async scan(request, { snapshot, signal }) {
       const dataset = hypertableOf(request.dataset)
       const access = accessOf(snapshot, signal)
-      return scanFiles(access, request, dataset, await filesOf(access, dataset))
+      return scanFiles(access, request, dataset, await filesOf(access, dataset), useSummaries)
     },
 
     async rows(request, { snapshot, signal }) {

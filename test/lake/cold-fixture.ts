@@ -48,11 +48,13 @@ export interface AddOptions {
 }
 
 /** A lake in a folder of its own, and a database that knows nothing but its files. */
-export async function createColdFixture(): Promise<ColdFixture> {
+export async function createColdFixture(
+  options: { readonly summaryShare?: number } = {},
+): Promise<ColdFixture> {
   const dir = await mkdtemp(join(tmpdir(), 'tidemark-cold-'))
   const duckdb = createDuckDB({ threads: 2, memoryBytes: 512 * 1024 * 1024 })
   const store = createFolderStore({ dir })
-  const files = createLakeFiles({ duckdb, store })
+  const files = createLakeFiles({ duckdb, store, ...options })
   const listed: ListedFile[] = []
   const asked: string[] = []
   const database = {}
@@ -65,9 +67,9 @@ export async function createColdFixture(): Promise<ColdFixture> {
     listed,
     asked,
 
-    async add(definition, rows, options = {}) {
+    async add(definition, rows, { chunkMicros } = {}) {
       const width =
-        options.chunkMicros ??
+        chunkMicros ??
         (definition.chunk.kind === 'fixed'
           ? definition.chunk.micros
           : BigInt(definition.chunk.days) * 86_400_000_000n)
