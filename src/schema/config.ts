@@ -39,6 +39,19 @@ export interface ConfigOptions<
   readonly lake?: {
     /** Folder of the Parquet files, relative to the configuration. Default '.tidemark/lake'. */
     readonly dir?: string
+    /**
+     * What DuckDB may hold, '2GB' or bytes; beyond it, it spills to disk. Default: a quarter of the machine's. Writing a file
+     * takes up to 300 MB besides.
+     */
+    readonly memory?: string | number
+    /** Threads of DuckDB. Default: the machine's cores. */
+    readonly threads?: number
+    /** How long a file that is out of the catalog is kept: longer than backups and standbys reach back. Default '7 days'. */
+    readonly keepDropped?: string
+    /** How long a file that no catalog names is kept. Default '24 hours'. */
+    readonly keepStray?: string
+    /** Bytes of a summary at most, as a share of its file. Default 0.02; 0: no summaries. */
+    readonly summaryShare?: number
   }
   readonly server?: {
     /** Default '127.0.0.1': only this machine. */
@@ -63,10 +76,21 @@ export interface TidemarkConfig<
   readonly datasets: Datasets
   readonly views: Views
   readonly database: { readonly url: string | null; readonly dir: string; readonly maxConnections: number }
-  readonly lake: { readonly dir: string }
+  readonly lake: LakeConfig
   readonly server: { readonly host: string; readonly port: number }
   readonly worker: { readonly everyMs: number; readonly enabled: boolean }
   readonly limits: Limits
+}
+
+export interface LakeConfig {
+  readonly dir: string
+  /** Null: a quarter of the machine's. */
+  readonly memoryBytes: number | null
+  /** Null: the machine's cores. */
+  readonly threads: number | null
+  readonly keepDroppedMs: number
+  readonly keepStrayMs: number
+  readonly summaryShare: number
 }
 
 export interface Limits {
@@ -84,7 +108,14 @@ const mebibyte = 1024 * 1024
 /** What holds where a configuration says nothing. */
 export const configDefaults = Object.freeze({
   database: Object.freeze({ url: null, dir: '.tidemark/postgres', maxConnections: 10 }),
-  lake: Object.freeze({ dir: '.tidemark/lake' }),
+  lake: Object.freeze({
+    dir: '.tidemark/lake',
+    memoryBytes: null,
+    threads: null,
+    keepDroppedMs: 7 * 86_400_000,
+    keepStrayMs: 86_400_000,
+    summaryShare: 0.02,
+  }),
   server: Object.freeze({ host: '127.0.0.1', port: 4680 }),
   worker: Object.freeze({ everyMs: 10_000, enabled: true }),
   limits: Object.freeze({
@@ -127,7 +158,7 @@ export function defineConfig<
     return new Section(problems, `.${name}`, checkKeys(problems, `.${name}`, value, keys) ? value : {})
   }
   const database = section('database', ['url', 'dir', 'maxConnections'])
-  const lake = section('lake', ['dir'])
+  const lake = section('lake', Object.keys(lakeKeys))
   const server = section('server', ['host', 'port'])
   const worker = section('worker', ['every', 'enabled'])
   const limits = section('limits', Object.keys(limitKinds))
@@ -140,7 +171,14 @@ export function defineConfig<
       dir: database.text('dir', d.database.dir),
       maxConnections: database.whole('maxConnections', d.database.maxConnections, 1, 1000),
     }),
-    lake: Object.freeze({ dir: lake.text('dir', d.lake.dir) }),
+    lake: Object.freeze({
+      dir: lake.text('dir', d.lake.dir),
+      memoryBytes: lake.bytes('memory', d.lake.memoryBytes, leastLakeMemory),
+      threads: lake.given('threads') ? lake.whole('threads', 1, 1, 1024) : d.lake.threads,
+      keepDroppedMs: lake.millis('keepDropped', d.lake.keepDroppedMs),
+      keepStrayMs: lake.millis('keepStray', d.lake.keepStrayMs),
+      summaryShare: lake.share('summaryShare', d.lake.summaryShare),
+    }),
     server: Object.freeze({
       host: server.text('host', d.server.host),
       port: server.whole('port', d.server.port, 0, 65_535),
@@ -162,6 +200,19 @@ export function defineConfig<
   problems.assertEmpty('TM_CONFIG')
   return Object.freeze(config) as unknown as TidemarkConfig<Datasets, Views>
 }
+
+/** Complete by its type. */
+const lakeKeys: Readonly<Record<keyof NonNullable<ConfigOptions<[], []>['lake']>, true>> = {
+  dir: true,
+  memory: true,
+  threads: true,
+  keepDropped: true,
+  keepStray: true,
+  summaryShare: true,
+}
+
+/** Below it a row group of a wide table does not fit. */
+const leastLakeMemory = 256 * mebibyte
 
 /** Complete by its type: a new limit does not compile until it is listed. */
 const limitKinds: Readonly<Record<keyof LimitOptions, true>> = {
@@ -265,6 +316,31 @@ class Section {
         ? `a whole number from ${least} on`
         : `a whole number from ${least} to ${most}`,
     )
+    return fallback
+  }
+
+  given(key: string): boolean {
+    return this.#input[key] !== undefined
+  }
+
+  /** From 0 to 1. */
+  share(key: string, fallback: number): number {
+    const value = this.#input[key]
+    if (value === undefined) return fallback
+    if (typeof value === 'number' && value >= 0 && value <= 1) return value
+    this.#refuse(key, 'a number from 0 to 1')
+    return fallback
+  }
+
+  /** A number of bytes, or text such as '512MB': units of 1024. */
+  bytes(key: string, fallback: number | null, least: number): number | null {
+    const value = this.#input[key]
+    if (value === undefined || value === null) return fallback
+    const match = typeof value === 'string' ? /^(\d+(?:\.\d+)?) ?(KB|MB|GB|TB)$/i.exec(value.trim()) : null
+    const power = match ? ['KB', 'MB', 'GB', 'TB'].indexOf(match[2]!.toUpperCase()) + 1 : 0
+    const bytes = match ? Math.round(Number(match[1]) * 1024 ** power) : value
+    if (typeof bytes === 'number' && Number.isSafeInteger(bytes) && bytes >= least) return bytes
+    this.#refuse(key, `a number of bytes or a text such as '2GB', from ${least / mebibyte}MB on`)
     return fallback
   }
 

@@ -11,6 +11,7 @@ export {
   type ConfigOptions,
   configDefaults,
   defineConfig,
+  type LakeConfig,
   type LimitOptions,
   type Limits,
   type TidemarkConfig,

@@ -429,7 +429,14 @@ describe('a configuration', () => {
       datasets: [cpu],
       views: [],
       database: { url: null, dir: '.tidemark/postgres', maxConnections: 10 },
-      lake: { dir: '.tidemark/lake' },
+      lake: {
+        dir: '.tidemark/lake',
+        memoryBytes: null,
+        threads: null,
+        keepDroppedMs: 7 * 86_400_000,
+        keepStrayMs: 86_400_000,
+        summaryShare: 0.02,
+      },
       server: { host: '127.0.0.1', port: 4680 },
       worker: { everyMs: 10_000, enabled: true },
       limits: {
@@ -443,6 +450,17 @@ describe('a configuration', () => {
       },
     })
     expect(Object.isFrozen(made) && Object.isFrozen(made.limits) && Object.isFrozen(made.datasets)).toBe(true)
+  })
+
+  test('turns memory into bytes', () => {
+    const bytesOf = (memory: string | number) =>
+      defineConfig({ datasets: [], lake: { memory } }).lake.memoryBytes
+    expect([bytesOf('2GB'), bytesOf('1.5 gb'), bytesOf('512MB'), bytesOf(2 ** 30)]).toEqual([
+      2 ** 31,
+      1.5 * 2 ** 30,
+      2 ** 29,
+      2 ** 30,
+    ])
   })
 
   test('turns durations into milliseconds', () => {
@@ -506,6 +524,10 @@ describe('a configuration', () => {
       { limits: { queryTimeout: null } },
       /^config\.limits\.queryTimeout: null is not an interval/,
     ],
+    ['memory of no unit', { lake: { memory: '2 potatoes' } }, /^config\.lake\.memory: "2 potatoes" is not/],
+    ['too little memory', { lake: { memory: '200MB' } }, /^config\.lake\.memory: .* from 256MB on/],
+    ['no threads', { lake: { threads: 0 } }, /^config\.lake\.threads: 0 is not/],
+    ['a share above one', { lake: { summaryShare: 2 } }, /^config\.lake\.summaryShare: 2 is not/],
     ['an empty folder', { lake: { dir: '' } }, /^config\.lake\.dir/],
     ['worker as text', { worker: { enabled: 'no' } }, /^config\.worker\.enabled: "no" is not true or false/],
   ])('with %s is refused', (_, options, reason) => {

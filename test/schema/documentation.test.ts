@@ -64,6 +64,10 @@ describe('docs/reference/declaring.md names', () => {
     expect(row('limits.maxBodyBytes')).toContain(`${limits.maxBodyBytes / 2 ** 20} MiB`)
     expect(row('limits.queryTimeout')).toContain(`'${limits.queryTimeoutMs / 1000}s'`)
     expect(row('worker.every')).toContain(`'${configDefaults.worker.everyMs / 1000}s'`)
+    const days = (ms: number): string => `'${ms / 86_400_000} days'`
+    expect(row('lake.keepDropped')).toContain(days(configDefaults.lake.keepDroppedMs))
+    expect(row('lake.keepStray')).toContain(`'${configDefaults.lake.keepStrayMs / 3_600_000} hours'`)
+    expect(row('lake.summaryShare')).toContain(`${configDefaults.lake.summaryShare}`)
     expect(row('database.maxConnections')).toContain(`| ${configDefaults.database.maxConnections} |`)
     expect(row('server.host')).toContain(`'${configDefaults.server.host}'\`, ${configDefaults.server.port}`)
   })
