@@ -1,7 +1,7 @@
 import { type Coverage, everything, intersect } from '../query/index.ts'
 import type { DatasetDefinition, HypertableDefinition } from '../schema/index.ts'
 import type { Instant, TimeRange } from '../time/index.ts'
-import { sql } from '../util/sql.ts'
+import { raw, type Sql, sql } from '../util/sql.ts'
 import type { CatalogChunk, ChunkCatalog, ChunkCatalogs } from './chunk-catalog.ts'
 import type { PostgresSnapshot } from './read-snapshot.ts'
 
@@ -45,6 +45,17 @@ export interface Emptiness {
 const nothingKnown: Emptiness = { partitions: new Set(), isOutsideEmpty: false }
 
 /**
+ * No page, and none taken away by TRUNCATE since the snapshot: draining the default partition truncates it and puts its
+ * rows, visible to every snapshot, into chunks that an older one does not know. The size is looked at first, so a
+ * TRUNCATE that it sees is seen by the second look too.
+ */
+function isEmptySql(alias: 'c' | 'd'): Sql {
+  return raw(`
+    case when pg_relation_size(${alias}.oid) = 0
+      then ${alias}.relfilenode is not distinct from pg_relation_filenode(${alias}.oid) else false end`)
+}
+
+/**
  * Whether partitions have pages now. It is asked after the snapshot was taken and holds for it: a row that the snapshot
  * sees lies in a page, and pages go only when no snapshot can see a row of them. It cannot be remembered, because a
  * late row changes no catalog. Only asked where it matters, in ranges with cold chunks: one statement more, where a scan
@@ -82,11 +93,11 @@ async function readEmptiness(
           join pg_inherits i on i.inhparent = parent.oid
           join pg_class c on c.oid = i.inhrelid
           where c.relname = any(${names}::text[]) and c.relnamespace = 'tidemark_chunks'::regnamespace
-            and pg_relation_size(c.oid) = 0
+            and ${isEmptySql('c')}
         ),
         (
           select
-            (default_oid is null or pg_relation_size(default_oid) = 0)
+            (default_oid is null or (select ${isEmptySql('d')} from pg_class d where d.oid = default_oid))
             and not exists (
               select
               from pg_inherits i

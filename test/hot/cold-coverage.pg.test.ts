@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { createHotTier, type PostgresSnapshot, withReadSnapshot } from '../../src/hot/index.ts'
+import { createCopyEncoder } from '../../src/postgres/index.ts'
 import { everything } from '../../src/query/index.ts'
 import { type HypertableDefinition, hypertable, t } from '../../src/schema/index.ts'
 import { raw, type Sql, sql } from '../../src/util/sql.ts'
@@ -205,6 +206,41 @@ describe('what the hot tier covers of cold chunks', () => {
     })
     // and one that is taken now sees cold, still with pages or without
     expect((await ask()).length).toBeGreaterThan(0)
+  })
+
+  test('holds for a snapshot that sees rows which a drain of the default partition has put into a chunk since', async () => {
+    await freeze(0)
+    await insert(-3, 77)
+    await withReadSnapshot(base.db, { timeoutMs: 20_000 }, async (snapshot) => {
+      await snapshot.query(sql`select 1`, null)
+      const encoder = createCopyEncoder(['timestamptz', 'int4'])
+      encoder.addRow([dayOf(-3) + day / 2n, 77])
+      await base.db.transaction({}, async (connection) => {
+        await connection.execute(`
+          create table tidemark_chunks.${table.table}_drained (like cold.${table.table});
+          truncate ${defaultOf()}`)
+        await connection.copyFrom(
+          sql`copy tidemark_chunks.${raw(table.table)}_drained from stdin (format binary, freeze)`,
+          encoder.finish(),
+        )
+        await connection.execute(`
+          alter table cold.${table.table} attach partition tidemark_chunks.${table.table}_drained
+            for values from ('2025-12-29Z') to ('2025-12-30Z');
+          insert into tidemark.chunk (hypertable_id, range_from, range_to, relation_name)
+          select id, '2025-12-29Z', '2025-12-30Z', '${table.table}_drained'
+          from tidemark.hypertable where table_name = '${table.table}';
+          update tidemark.hypertable set epoch = epoch + 1 where table_name = '${table.table}'`)
+      })
+      const { rows } = await snapshot.query(sql`select n from cold.${raw(table.table)} where n = 77`, null)
+      expect(rows).toEqual([[77]])
+      const coverage = await coverageIn(snapshot)
+      const time = dayOf(-3) + day / 2n
+      expect(coverage.some(({ range }) => time >= range.from && time < range.to)).toBe(true)
+    })
+    expect(await ranges()).toEqual([
+      ['begin', 0],
+      [1, 'end'],
+    ])
   })
 
   test('holds every row that there is, whatever happened to chunks', async () => {
