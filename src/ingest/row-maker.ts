@@ -6,7 +6,9 @@ import {
   formatInstant,
   instantOfLocal,
   isFiniteInstant,
+  isTimeOfRow,
   resolveZone,
+  timeColumnYears,
   type Zone,
 } from '../time/index.ts'
 import { TidemarkError } from '../util/errors.ts'
@@ -132,7 +134,8 @@ function createCell(
     message: '',
     notes: { nullWords: {}, wholeFractions: 0, scientific: 0, longFractions: 0, truncated: 0 },
   }
-  const convert = createConvert(
+  const isTime = definition.kind === 'hypertable' && planned.column === definition.time
+  const convertAny = createConvert(
     declared,
     {
       nullWords: plan.nullWords,
@@ -141,6 +144,7 @@ function createCell(
     },
     context,
   )
+  const convert: Convert = isTime ? (value) => checkTime(convertAny(value), context) : convertAny
   const cell = {
     column: planned.column,
     show: () => null,
@@ -153,7 +157,9 @@ function createCell(
     case 'field': {
       const { index } = source
       const kind = plan.parquet?.[index]?.kind
-      const take = kind === undefined ? convert : convertParquet(kind, declared.type, zone, convert, context)
+      const given =
+        kind === undefined ? convertAny : convertParquet(kind, declared.type, zone, convertAny, context)
+      const take: Convert = isTime ? (value) => checkTime(given(value), context) : given
       return { ...cell, take: (fields) => take(fields[index]), show: (fields) => show(fields[index]) }
     }
     case 'assembled':
@@ -191,6 +197,17 @@ function createCell(
       return { ...cell, take: () => value }
     }
   }
+}
+
+/** Times at the ends of timestamptz have no place in cells and buckets. */
+function checkTime(
+  time: CanonicalValue | typeof refused,
+  context: ConvertContext,
+): CanonicalValue | typeof refused {
+  if (typeof time !== 'bigint' || isTimeOfRow(time)) return time
+  context.reason = 'range'
+  context.message = `the time of a row must not be outside of the years ${timeColumnYears}`
+  return refused
 }
 
 /** As for rows from TypeScript: a known default is filled in, one that SQL computes is left to PostgreSQL. */

@@ -4,8 +4,10 @@ import {
   type Instant,
   infinityInstant,
   isFiniteInstant,
+  isTimeOfRow,
   minusInfinityInstant,
   showValue,
+  timeColumnYears,
   tryParseInstant,
 } from '../time/index.ts'
 import { isWellFormed } from '../util/well-formed.ts'
@@ -150,27 +152,33 @@ const mostDay = daysFromCivil(5_874_897, 12, 31)
 
 const timestampWords = 'a Date, a text with zone such as 2026-01-31T12:00:00Z, or microseconds as a bigint'
 
-function timestampCoercer(mayBeInfinite: boolean): Coercer {
-  const options = Object.freeze({ infinity: mayBeInfinite })
+function timestampCoercer(isTime: boolean): Coercer {
+  const options = Object.freeze({ infinity: !isTime })
+  const check = isTime ? checkTime : checkInstant
   return (value) => {
     if (typeof value === 'string') {
       const result = tryParseInstant(value, options)
-      return typeof result === 'bigint' ? result : new ValueProblem(result)
+      if (typeof result === 'string') return new ValueProblem(result)
+      return isTime ? checkTime(result) : result
     }
     if (value instanceof Date) {
       const millis = value.getTime()
-      return Number.isNaN(millis)
-        ? wrong(timestampWords, value)
-        : checkInstant(BigInt(millis) * 1000n, mayBeInfinite)
+      return Number.isNaN(millis) ? wrong(timestampWords, value) : check(BigInt(millis) * 1000n)
     }
-    if (typeof value === 'bigint') return checkInstant(value, mayBeInfinite)
+    if (typeof value === 'bigint') return check(value)
     return wrong(timestampWords, value)
   }
 }
 
-function checkInstant(instant: Instant, mayBeInfinite: boolean): Instant | ValueProblem {
+/** The time column of a hypertable. */
+function checkTime(instant: Instant): Instant | ValueProblem {
+  if (isTimeOfRow(instant)) return instant
+  return new ValueProblem(`must not be outside of the years ${timeColumnYears}`)
+}
+
+function checkInstant(instant: Instant): Instant | ValueProblem {
   if (isFiniteInstant(instant)) return instant
-  if (mayBeInfinite && (instant === infinityInstant || instant === minusInfinityInstant)) return instant
+  if (instant === infinityInstant || instant === minusInfinityInstant) return instant
   return new ValueProblem(`${showValue(instant)} microseconds are outside of the years 4714 BC to 294246`)
 }
 
@@ -327,7 +335,7 @@ const coerceInt4 = integerCoercer('int4', -2_147_483_648, 2_147_483_647)
 type TypeInfo = Pick<ColumnDefinition, 'type' | 'precision' | 'scale'>
 
 const coercers: Readonly<Record<ColumnType, (column: TypeInfo, isTime: boolean) => Coercer>> = {
-  timestamptz: (_, isTime) => timestampCoercer(!isTime),
+  timestamptz: (_, isTime) => timestampCoercer(isTime),
   date: () => coerceDate,
   text: () => coerceText,
   uuid: () => coerceUuid,

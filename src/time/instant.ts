@@ -22,6 +22,21 @@ export function isFiniteInstant(instant: Instant): boolean {
   return instant >= minInstant && instant <= maxInstant
 }
 
+/** 4713-01-01 BC and AD 287000: what the time of a row may be at the least, and has to be less than. */
+const timeColumnFrom: Instant = BigInt(daysFromCivil(-4712, 1, 1)) * microsPerDay
+const timeColumnTo: Instant = BigInt(daysFromCivil(287_000, 1, 1)) * microsPerDay
+
+/** For messages. */
+export const timeColumnYears = '4713 BC to AD 286999'
+
+/**
+ * Whether a row may have this time. Not at the very ends of timestamptz: cells and buckets reach beyond the times in
+ * them, and PostgreSQL's date_bin, which counts microseconds from 4714 BC, ends in AD 287564.
+ */
+export function isTimeOfRow(instant: Instant): boolean {
+  return instant >= timeColumnFrom && instant < timeColumnTo
+}
+
 export interface ParseInstantOptions {
   /** Zone of texts that name none; without it they are refused. */
   readonly zone?: string | null

@@ -58,6 +58,20 @@ beforeAll(async () => {
 afterAll(() => test.drop())
 beforeEach(() => test.db.execute('truncate import.cpu, import.keyed, import.plain, tidemark.import cascade'))
 
+it('makes a dead letter of a time at the very ends of timestamptz, and goes on', async () => {
+  // seconds in the first hour of 4714 BC, in 2026 and in AD 287600
+  const times = ['-210866801400', '1767225600', '9013700000000']
+  const report = await importText(`time,host,usage\n${times.map((time) => `${time},a,1\n`).join('')}`, {
+    timeFormat: 'unix-s',
+  })
+  expect(report).toMatchObject({ rows: 1, dead: 2 })
+  const letters = await listDeadLetters(test.db, { importId: report.importId })
+  expect(letters.map(({ line, column, reason }) => [line, column, reason])).toEqual([
+    [2, 'time', 'range'],
+    [4, 'time', 'range'],
+  ])
+})
+
 async function importText(
   content: string | Buffer,
   options: ImportOptions = {},

@@ -112,6 +112,8 @@ describe('what does not fit is refused with the reason', () => {
     ['time', 'yesterday', /is not a time/],
     ['time', 'infinity', /not a finite time/],
     ['time', infinityInstant, /outside/],
+    ['time', '4714-11-24 00:30:00Z BC', /outside of the years 4713 BC/],
+    ['time', '+287600-01-01T00:00:00Z', /outside of the years 4713 BC/],
     ['time', new Date(Number.NaN), /invalid Date/],
     ['time', 1_767_225_600_000, /must be a Date/],
     ['time', '2026-01-01T00:00:00.1234567Z', /7 fractional digits/],
