@@ -161,58 +161,36 @@ function writeSafeInteger(view: DataView, at: number, value: number): void {
   view.setUint32(at + 4, value - high * 4294967296)
 }
 
+/** The length word of a value of that many bytes; gives where the value goes. */
+function place(out: Output, bytes: number): number {
+  const { at } = out
+  out.view.setInt32(at, bytes)
+  out.at = at + 4 + bytes
+  return at + 4
+}
+
 const writeTimestamp: Writer = (out, value) => {
-  const { view, at } = out
-  view.setInt32(at, 8)
-  if (typeof value === 'bigint') {
-    if (value === infinityMicros || value === minusInfinityMicros) view.setBigInt64(at + 4, value)
-    else view.setBigInt64(at + 4, BigInt.asIntN(64, value - epochMicros))
-  } else writeSafeInteger(view, at + 4, (value as number) - epochMicrosNumber)
-  out.at = at + 12
+  const at = place(out, 8)
+  if (typeof value === 'number') writeSafeInteger(out.view, at, value - epochMicrosNumber)
+  else if (value === infinityMicros || value === minusInfinityMicros) out.view.setBigInt64(at, value)
+  else out.view.setBigInt64(at, BigInt.asIntN(64, (value as bigint) - epochMicros))
 }
 
 const writeInt8: Writer = (out, value) => {
-  const { view, at } = out
-  view.setInt32(at, 8)
-  if (typeof value === 'bigint') view.setBigInt64(at + 4, value)
-  else writeSafeInteger(view, at + 4, value as number)
-  out.at = at + 12
+  const at = place(out, 8)
+  if (typeof value === 'bigint') out.view.setBigInt64(at, value)
+  else writeSafeInteger(out.view, at, value as number)
 }
 
-const writeInt4: Writer = (out, value) => {
-  const { view, at } = out
-  view.setInt32(at, 4)
-  view.setInt32(at + 4, value as number)
-  out.at = at + 8
-}
+const writeInt4: Writer = (out, value) => out.view.setInt32(place(out, 4), value as number)
 
-const writeInt2: Writer = (out, value) => {
-  const { view, at } = out
-  view.setInt32(at, 2)
-  view.setInt16(at + 4, value as number)
-  out.at = at + 6
-}
+const writeInt2: Writer = (out, value) => out.view.setInt16(place(out, 2), value as number)
 
-const writeFloat8: Writer = (out, value) => {
-  const { view, at } = out
-  view.setInt32(at, 8)
-  view.setFloat64(at + 4, value as number)
-  out.at = at + 12
-}
+const writeFloat8: Writer = (out, value) => out.view.setFloat64(place(out, 8), value as number)
 
-const writeFloat4: Writer = (out, value) => {
-  const { view, at } = out
-  view.setInt32(at, 4)
-  view.setFloat32(at + 4, value as number)
-  out.at = at + 8
-}
+const writeFloat4: Writer = (out, value) => out.view.setFloat32(place(out, 4), value as number)
 
-const writeBool: Writer = (out, value) => {
-  const { view, at } = out
-  view.setInt32(at, 1)
-  view.setUint8(at + 4, value ? 1 : 0)
-  out.at = at + 5
-}
+const writeBool: Writer = (out, value) => out.view.setUint8(place(out, 1), value ? 1 : 0)
 
 /** Proleptic Gregorian day number: Howard Hinnant, "chrono-compatible low-level date algorithms", days_from_civil. */
 function daysFromCivil(year: number, month: number, day: number): number {
@@ -453,6 +431,8 @@ class BinaryCopyEncoder implements CopyEncoder {
   readonly #writers: readonly Writer[]
   readonly #forms: Uint8Array
   readonly #count: number
+  /** Places of `addRow`'s values. */
+  readonly #all: readonly number[]
   readonly #out: Output
   #rows = 0
 
@@ -460,6 +440,7 @@ class BinaryCopyEncoder implements CopyEncoder {
     this.#writers = types.map((type) => writers[type])
     this.#forms = Uint8Array.from(types, (type) => numberForms[type] ?? 0)
     this.#count = types.length
+    this.#all = types.map((_, i) => i)
     // Field count, then length word and value of each column; header and trailer fit, too.
     const rowBytes = types.reduce((sum, type) => sum + 4 + fixedBytes[type], 2 + header.length)
     this.#out = new Output(chunkBytes, rowBytes)
@@ -475,20 +456,7 @@ class BinaryCopyEncoder implements CopyEncoder {
   }
 
   addRow(values: readonly unknown[]): void {
-    const out = this.#out
-    const count = this.#count
-    const writers = this.#writers
-    if (out.at + out.rowBytes > out.bytes.byteLength) out.turn(out.rowBytes)
-    out.view.setInt16(out.at, count)
-    out.at += 2
-    for (let i = 0; i < count; i += 1) {
-      const value = values[i]
-      if (value === null) {
-        out.view.setInt32(out.at, -1)
-        out.at += 4
-      } else writers[i]!(out, value)
-    }
-    this.#rows += 1
+    this.addRowFrom(values, this.#all)
   }
 
   addRowFrom(values: readonly unknown[], indexes: readonly number[]): void {
