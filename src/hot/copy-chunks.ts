@@ -16,12 +16,11 @@ import { copyGroup, type WriteCounts } from './write-statements.ts'
 /** From this try on, rows of a chunk that is in the catalog but not attached go through the table. */
 export const triesBeforeDetour = 3
 
-/** Rows from which a chunk that is not there yet is made together with them (measured: docs/decisions/0008-loading.md). */
-const minLoadRows = 20_000
-
 export interface ChunkCopierOptions {
   readonly db: Database
   readonly chunks: ChunkManager
+  /** Rows from which a chunk that is not there yet is made together with them. */
+  readonly loadRows: number
   /** Makes the chunks of the times as far as that can be done. */
   readonly ensure: (
     definition: HypertableDefinition,
@@ -124,7 +123,7 @@ export class ChunkCopier {
       }
     }
     for (const [from, same] of loads) {
-      if (same.reduce((sum, group) => sum + group.encoder.rows, 0) >= minLoadRows) continue
+      if (same.reduce((sum, group) => sum + group.encoder.rows, 0) >= this.#options.loadRows) continue
       loads.delete(from)
       rest.push(...same)
     }

@@ -12,13 +12,20 @@ export interface HotWriterOptions {
   readonly random?: () => number
   /** Up to here rows go in one INSERT statement; default 200 (measured: bench/, docs/design/chunks.md). */
   readonly smallRows?: number
+  /** Rows of a batch from which a chunk that is not there yet is made with them; default 20,000 (docs/decisions/0009-loading.md). */
+  readonly loadRows?: number
   /** Encoded bytes of one transaction at most; default 256 MiB. A list that needs more is TM_LIMIT. */
   readonly maxBatchBytes?: number
   /** Tries of a transaction that met a lock, a conflict or a moved chunk; default 8. */
   readonly tries?: number
 }
 
-export const writerDefaults = Object.freeze({ smallRows: 200, maxBatchBytes: 256 * 1024 * 1024, tries: 8 })
+export const writerDefaults = Object.freeze({
+  smallRows: 200,
+  loadRows: 20_000,
+  maxBatchBytes: 256 * 1024 * 1024,
+  tries: 8,
+})
 
 export type Rows = Iterable<unknown> | AsyncIterable<unknown>
 
@@ -71,7 +78,11 @@ export interface HotWriter extends BatchWriter {
     rows: Rows,
     options?: InsertOptions,
   ): Promise<{ readonly inserted: number; readonly ignored: number }>
-  /** Inserts rows or overwrites those with the same primary key; of rows with one key the last wins. Errors as insert. */
+  /**
+   * Inserts rows or overwrites those with the same primary key. Of rows of the call with one key the last wins, as if the
+   * others had not been given: a column that it leaves to its SQL default has that default where the key is new, and
+   * stays as it is in the table where it is not. Errors as insert.
+   */
   upsert(
     definition: StoredDefinition,
     rows: Rows,

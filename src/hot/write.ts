@@ -56,6 +56,7 @@ class PostgresWriter implements HotWriter {
     this.#copier = new ChunkCopier({
       db: options.db,
       chunks: options.chunks,
+      loadRows: this.#options.loadRows,
       ensure: (definition, times, signal) => this.#ensure(definition, times, signal),
     })
   }

@@ -20,7 +20,7 @@ const keyless = hypertable('public.keyless', {
 
 let test: TestDatabase
 /** The same promises for one INSERT statement and for COPY. */
-let writers: Readonly<Record<'small' | 'large', HotWriter>>
+let writers: Readonly<Record<'small' | 'large' | 'filling', HotWriter>>
 
 beforeAll(async () => {
   test = await createTestDatabase()
@@ -31,6 +31,8 @@ beforeAll(async () => {
   writers = {
     small: createHotWriter({ db: test.db, chunks, smallRows: 1000 }),
     large: createHotWriter({ db: test.db, chunks, smallRows: 0 }),
+    // every new chunk is made with its rows
+    filling: createHotWriter({ db: test.db, chunks, smallRows: 0, loadRows: 1 }),
   }
 })
 afterAll(() => test.drop())
@@ -67,7 +69,7 @@ async function stored(): Promise<Reading[]> {
   }))
 }
 
-describe.each(['small', 'large'] as const)('writing with the %s path', (path) => {
+describe.each(['small', 'large', 'filling'] as const)('writing with the %s path', (path) => {
   it('inserts rows of any time, in any order, and logs the cells they touch', async () => {
     const rows = [
       reading(50),
@@ -194,6 +196,24 @@ describe.each(['small', 'large'] as const)('writing with the %s path', (path) =>
       [1, 'a', true],
       [2, 'b', true],
       [3, 'c', true],
+    ])
+  })
+
+  it('upserts the last row of a key as if the others had not been given, also what it leaves out', async () => {
+    const made = '2020-01-01T00:00:00Z'
+    await writers[path].insert(plain, [{ id: 1, note: 'a', made }])
+    const result = await writers[path].upsert(plain, [
+      { id: 1, note: 'b', made: '2021-01-01T00:00:00Z' },
+      { id: 2, note: 'c', made: '2021-01-01T00:00:00Z' },
+      { id: 1, note: 'd' },
+      { id: 2, note: 'e' },
+    ])
+    expect(result).toEqual({ inserted: 1, updated: 3 })
+    const { rows } = await test.db.query(sql`
+      select id, note, made = ${made}::timestamptz, made > '2022-01-01' from plain order by id`)
+    expect(rows).toEqual([
+      [1, 'd', true, false],
+      [2, 'e', false, true],
     ])
   })
 

@@ -15,7 +15,7 @@ const chunks = createChunkManager({ db, applyPolicies: async () => {} })
 let told = -1
 const report = await importFile({
   db,
-  writer: createHotWriter({ db, chunks }),
+  writer: createHotWriter({ db, chunks, loadRows: 200 }),
   definition: killed,
   file,
   options: { batchRows: Number(batchRows), connections: Number(connections), timeFormat: 'unix-s' },

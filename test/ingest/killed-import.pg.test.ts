@@ -136,7 +136,7 @@ it('a process that was thought dead cannot commit after another one has taken ov
   expect(before[0]).toBeLessThan(records - bad)
   const report = await importFile({
     db: test.db,
-    writer: createHotWriter({ db: test.db, chunks: testChunks(test.db) }),
+    writer: createHotWriter({ db: test.db, chunks: testChunks(test.db), loadRows: 200 }),
     definition: killed,
     file,
     options: { timeFormat: 'unix-s' },
