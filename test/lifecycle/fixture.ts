@@ -6,30 +6,15 @@ import type { LakeFiles, ObjectStore } from '../../src/lake/index.ts'
 import { createFolderStore } from '../../src/lake/store/folder.ts'
 import { createLifecycle, type Lifecycle, type LifecycleOptions } from '../../src/lifecycle/index.ts'
 import type { Queryable } from '../../src/postgres/index.ts'
-import { type HypertableDefinition, hypertable, t } from '../../src/schema/index.ts'
+import type { HypertableDefinition } from '../../src/schema/index.ts'
 import { type FixedClock, fixedClock, parseInstant } from '../../src/time/index.ts'
 import { identifier, sql } from '../../src/util/sql.ts'
 import { createTestDatabase, type TestDatabase } from '../helpers/database.ts'
 import { createTestHypertable, readings, testChunks } from '../hot/create-test-hypertable.ts'
+import { samples } from './fixture-tables.ts'
 import { createPlainFiles, parseTuples } from './plain-files.ts'
 
-/** As `readings`, without a key. */
-export const samples = hypertable('public.samples', {
-  columns: {
-    time: t.timestamptz(),
-    tenant: t.text(),
-    sensor: t.text(),
-    value: t.float8().nullable(),
-  },
-  time: 'time',
-  tenant: 'tenant',
-  chunk: '1 day',
-  changeCell: '1 hour',
-  freeze: { after: '7 days' },
-  retain: '30 days',
-})
-
-export { readings }
+export { readings, samples }
 
 export interface Fixture {
   readonly test: TestDatabase
