@@ -227,6 +227,6 @@ export interface LakeFilesOptions {
   /** With a `temporaryDir`, so that chunks larger than its memory spill. */
   readonly duckdb: DuckDB
   readonly store: ObjectStore
-  /** Bytes of a summary at most, as a share of its file. Default 0.02; 0: no summaries. */
+  /** Bytes of a summary at most, as a share of its file. Default 0.03; 0: no summaries. */
   readonly summaryShare?: number
 }

@@ -6,3 +6,11 @@ export type { ParquetBatch, ParquetColumn, ParquetFile, ParquetKind } from './pa
 export { openParquet } from './parquet-reader.ts'
 export { hashRows } from './read-rows.ts'
 export { createFolderStore } from './store/folder.ts'
+export {
+  defaultSummaryShare,
+  mergeSummaryColumn,
+  summarizedInput,
+  summaryColumns,
+  summaryKinds,
+  summaryStateColumns,
+} from './summary.ts'

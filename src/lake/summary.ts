@@ -67,7 +67,7 @@ export function summarizedInput(layout: FileLayout, column: string): InputType |
   }
 }
 
-export const defaultSummaryShare = 0.02
+export const defaultSummaryShare = 0.03
 
 /** A summary has to be this much smaller than its file in rows, or it is of no use. */
 const leastReduction = 4
@@ -248,7 +248,7 @@ async function writeDraft(
       printSqlInline(sql`
         copy (${grouped(typed)} order by ${order})
         to ${raw(
-          `${quoteLiteral(localFile)} (format parquet, parquet_version v2, compression zstd, compression_level 3, ` +
+          `${quoteLiteral(localFile)} (format parquet, parquet_version v2, compression zstd, compression_level 12, ` +
             `kv_metadata { tidemark_summary: ${quoteLiteral(JSON.stringify(layout))} })`,
         )}`),
     )

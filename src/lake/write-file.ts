@@ -28,7 +28,7 @@ import { type DraftSummary, draftSummary, storeSummary } from './summary.ts'
 const batchBytes = 64 * 1024 * 1024
 
 /** Chosen by measurement: docs/decisions/0009-lake.md. */
-const parquet = { rowGroupRows: 61_440, zstdLevel: 3 }
+const parquet = { rowGroupRows: 122_880, zstdLevel: 3 }
 
 const progressEveryMs = 200
 
@@ -236,6 +236,7 @@ function copyStatement(source: Sql, layout: FileLayout, localFile: string, hasMi
     'compression zstd',
     `compression_level ${parquet.zstdLevel}`,
     `row_group_size ${parquet.rowGroupRows}`,
+    'write_bloom_filter false',
     `kv_metadata { tidemark: ${quoteLiteral(JSON.stringify(layout))} }`,
     // a dictionary takes -0 and 0 for one value
     ...(hasMinusZero ? ['dictionary_size_limit 0'] : []),

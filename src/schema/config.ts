@@ -50,7 +50,7 @@ export interface ConfigOptions<
     readonly keepDropped?: string
     /** How long a file that no catalog names is kept. Default '24 hours'. */
     readonly keepStray?: string
-    /** Bytes of a summary at most, as a share of its file. Default 0.02; 0: no summaries. */
+    /** Bytes of a summary at most, as a share of its file. Default 0.03; 0: no summaries. */
     readonly summaryShare?: number
   }
   readonly server?: {
@@ -114,7 +114,7 @@ export const configDefaults = Object.freeze({
     threads: null,
     keepDroppedMs: 7 * 86_400_000,
     keepStrayMs: 86_400_000,
-    summaryShare: 0.02,
+    summaryShare: 0.03,
   }),
   server: Object.freeze({ host: '127.0.0.1', port: 4680 }),
   worker: Object.freeze({ everyMs: 10_000, enabled: true }),

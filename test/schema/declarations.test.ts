@@ -435,7 +435,7 @@ describe('a configuration', () => {
         threads: null,
         keepDroppedMs: 7 * 86_400_000,
         keepStrayMs: 86_400_000,
-        summaryShare: 0.02,
+        summaryShare: 0.03,
       },
       server: { host: '127.0.0.1', port: 4680 },
       worker: { everyMs: 10_000, enabled: true },
