@@ -282,7 +282,10 @@ function newestSql(
     from ${from}${where}
     ${by.length > 0 ? sql`group by ${raw(by.map((_, i) => String(i + 1)).join(', '))}` : raw('')}
     limit ${raw(String(maxSeries + 1))}`
-  const same = by.map((key, i) => sql`r.${key} is not distinct from m.${keys[i]}`)
+  // a column that the files do not have is one null for all
+  const same = by.flatMap((key, i) =>
+    key.parts[0]?.kind === 'identifier' ? [sql`r.${key} is not distinct from m.${keys[i]}`] : [],
+  )
   return sql`
     select ${join(selected, ', ')}
     from (select ${join(physical, ', ')} from ${from}${where}) r

@@ -35,6 +35,12 @@ export interface ColdFixture {
   readonly listed: ListedFile[]
   /** One file for each chunk and call; rows in forms that insert takes. */
   add(definition: HypertableDefinition, rows: readonly Row[], options?: AddOptions): Promise<ListedFile[]>
+  /** The same with values in canonical form, in declared order; jsonb as PostgreSQL's text. */
+  addCanonical(
+    definition: HypertableDefinition,
+    rows: readonly (readonly unknown[])[],
+    options?: AddOptions,
+  ): Promise<ListedFile[]>
   /** A snapshot of a database whose catalog lists `listed`. */
   snapshot(): LakeSnapshot
   /** Statements that were sent to the database. */
@@ -60,35 +66,43 @@ export async function createColdFixture(
   const database = {}
   let lastId = 0n
 
-  return {
+  const fixture: ColdFixture = {
     duckdb,
     store,
     files,
     listed,
     asked,
 
-    async add(definition, rows, { chunkMicros } = {}) {
+    async add(definition, rows, options) {
+      const codec = createRowCodec(definition)
+      return fixture.addCanonical(
+        definition,
+        rows.map((row) => {
+          const values = codec.encode(row)
+          if (!values) throw new Error(JSON.stringify(codec.problems(row)))
+          return values.map((value, i) =>
+            definition.columns[codec.columns[i]!]!.type === 'jsonb' && value !== null
+              ? jsonbText(JSON.parse(value as string))
+              : value,
+          )
+        }),
+        options,
+      )
+    },
+
+    async addCanonical(definition, rows, { chunkMicros } = {}) {
       const width =
         chunkMicros ??
         (definition.chunk.kind === 'fixed'
           ? definition.chunk.micros
           : BigInt(definition.chunk.days) * 86_400_000_000n)
-      const codec = createRowCodec(definition)
-      const time = codec.columns.indexOf(definition.time)
-      const chunks = new Map<bigint, unknown[][]>()
-      for (const row of rows) {
-        const values = codec.encode(row)
-        if (!values) throw new Error(JSON.stringify(codec.problems(row)))
-        const canonical = values.map((value, i) => {
-          const name = codec.columns[i]!
-          return definition.columns[name]!.type === 'jsonb' && value !== null
-            ? jsonbText(JSON.parse(value as string))
-            : value
-        })
+      const time = Object.keys(definition.columns).indexOf(definition.time)
+      const chunks = new Map<bigint, (readonly unknown[])[]>()
+      for (const values of rows) {
         const from = floorDivide(BigInt(values[time] as bigint), width) * width
         const chunk = chunks.get(from)
-        if (chunk) chunk.push(canonical)
-        else chunks.set(from, [canonical])
+        if (chunk) chunk.push(values)
+        else chunks.set(from, [values])
       }
       const made: ListedFile[] = []
       for (const [from, values] of [...chunks].sort(([a], [b]) => (a < b ? -1 : 1))) {
@@ -129,6 +143,7 @@ export async function createColdFixture(
       await rm(dir, { recursive: true, force: true })
     },
   }
+  return fixture
 }
 
 /** What PostgreSQL would answer to the statement of src/lake/catalog.ts. */
