@@ -98,3 +98,30 @@ export async function assertAttached(db: Queryable, subject: Subject, chunk: Chu
     todo: 'it was detached by hand: attach it again, or take the chunk out of tidemark.chunk',
   })
 }
+
+/**
+ * Rows that come back into PostgreSQL are inserted, and a publication sends what is inserted: subscribers, who have kept
+ * their copy, would have each row twice, or stop at the duplicate key.
+ *
+ * @throws TidemarkError TM_MIGRATION that names the publication.
+ */
+export async function assertNotPublished(db: Queryable, subject: Subject, chunk: ChunkRecord): Promise<void> {
+  const { definition } = subject
+  const partition = partitionOf(chunk) ?? definition
+  const { rows } = await db.query(sql`
+    select p.pubname
+    from pg_publication as p
+    join pg_publication_tables as t on t.pubname = p.pubname
+    where p.pubinsert
+      and (t.schemaname, t.tablename) in (
+        (${definition.schema}::text, ${definition.table}::text), (${partition.schema}::text, ${partition.table}::text)
+      )
+    order by 1
+    limit 1`)
+  const row = rows[0]
+  if (row === undefined) return
+  throw new TidemarkError('TM_MIGRATION', {
+    problem: `the publication "${row[0] as string}" would send rows of ${definition.name} that come back from the lake as new ones`,
+    todo: 'take the table out of the publication, thaw, and add it again',
+  })
+}

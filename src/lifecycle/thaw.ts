@@ -15,7 +15,7 @@ import {
 } from './flip.ts'
 import { dropFiles } from './lake-rows.ts'
 import { withLease } from './leases.ts'
-import { assertAttached } from './obstacles.ts'
+import { assertAttached, assertNotPublished } from './obstacles.ts'
 
 export type ThawOutcome =
   | { readonly kind: 'thawed'; readonly rows: number; readonly files: number }
@@ -59,6 +59,7 @@ export async function thawChunk(
           })
         }
         await connection.execute('set local idle_in_transaction_session_timeout = 0')
+        await assertNotPublished(connection, subject, chunk)
         await beginMove(connection, subject)
         const triggers = await userTriggers(connection, partition, 'insert')
         if (triggers !== null) {
