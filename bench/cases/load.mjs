@@ -47,16 +47,18 @@ const datasets = [cpu, cpuBare, flights]
 
 export async function run({ db, connectionString, rounds, quick }) {
   const dir = await mkdtemp(join(tmpdir(), 'tidemark-bench-load-'))
-  const tm = await createTidemark(defineConfig({ datasets }), { connectionString })
+  const open = () => createTidemark(defineConfig({ datasets }), { connectionString })
   try {
+    const tm = await open()
     await tm.migrate()
+    await tm.close()
     const config = join(dir, 'tidemark.config.mjs')
     await writeFile(config, configText())
     const set = { ...tsbsDefaults, ...(quick ? { hosts: 20, days: 1 } : {}) }
     console.log('  making the files …')
     const cpuData = await makeCpu(dir, set)
     const flightData = await makeFlights(dir, quick ? 200_000 : null)
-    const context = { db, tm, connectionString, config, rounds: rounds ?? 3 }
+    const context = { db, open, connectionString, config, rounds: rounds ?? 3 }
     const results = [
       await load(context, {
         name: 'TSBS cpu-only, indexes (hostname, time) and (time)',
@@ -85,7 +87,6 @@ export async function run({ db, connectionString, rounds, quick }) {
     for (const result of results) console.log(`\n${table(result)}`)
     return { set, results }
   } finally {
-    await tm.close()
     await rm(dir, { recursive: true, force: true })
   }
 }
@@ -118,7 +119,8 @@ export function table({ name, rows, contenders }) {
   )
 }
 
-async function load({ db, tm, connectionString, config, rounds }, one) {
+async function load({ db, open, connectionString, config, rounds }, one) {
+  let tm = null
   const { data, table: definition } = one
   const plain = `bench.plain_${definition.table}`
   await db.execute(`create table ${plain} (${one.plainColumns})`)
@@ -146,6 +148,14 @@ async function load({ db, tm, connectionString, config, rounds }, one) {
     }),
     'import 1': { label: '`tm.import` of the CSV', connections: 1, run: () => importFile(data.csv, 1) },
     'import 2': { label: '`tm.import` of the CSV', connections: 2, run: () => importFile(data.csv, 2) },
+    ...(one.indexes.length > 0 && {
+      'import 1, there': {
+        label: '`tm.import` of the CSV into chunks that are there',
+        connections: 1,
+        isIntoChunks: true,
+        run: () => importFile(data.csv, 1),
+      },
+    }),
     'cli 2': {
       label: '`tidemark import`, the whole command',
       connections: 2,
@@ -180,16 +190,27 @@ async function load({ db, tm, connectionString, config, rounds }, one) {
     if (Number(rows[0][0]) !== data.rows || found !== expected)
       throw new Error(`${relation}: expected ${data.rows} rows (${expected}), found ${found}`)
   }
+  /** As if the worker had made them ahead. */
+  const seedChunks = async () => {
+    const seeding = await open()
+    await seeding.import(definition.name, data.csv, { timeZone: 'UTC', again: true })
+    await seeding.close()
+    await db.execute(`truncate ${definition.name}`)
+  }
   const spent = await processorTime(db)
   const variants = {}
   const processor = {}
   let usedBefore
-  for (const [key, { base, isPlain, run }] of Object.entries(contenders)) {
+  for (const [key, { base, isPlain, isIntoChunks, run }] of Object.entries(contenders)) {
     const relation = base || isPlain ? plain : definition.name
     variants[key] = {
       // Everybody begins with an empty table, and with nothing left to write from the one before.
       before: async () => {
-        await db.execute(`truncate ${plain}; truncate ${definition.name}; checkpoint`)
+        await db.execute(`truncate ${plain}; truncate ${definition.name}`)
+        if (!isIntoChunks) await dropChunks(db, definition)
+        else if (!(await hasChunks(db, definition))) await seedChunks()
+        await db.execute('checkpoint')
+        tm = await open()
         usedBefore = spent()
       },
       run,
@@ -204,6 +225,7 @@ async function load({ db, tm, connectionString, config, rounds }, one) {
               processor[key][side].push(((used[side] - usedBefore[side]) * 1000) / data.rows)
         }
         await verify(relation)
+        await tm.close()
       },
     }
   }
@@ -235,6 +257,31 @@ async function load({ db, tm, connectionString, config, rounds }, one) {
     )
   await db.execute(`drop table ${plain}; truncate ${definition.name}`)
   return result
+}
+
+async function hasChunks(db, definition) {
+  const { rows } = await db.query(text(chunksSql(definition)))
+  return rows.length > 0
+}
+
+/** An import of history finds no chunks. */
+async function dropChunks(db, definition) {
+  const { rows } = await db.query(text(chunksSql(definition)))
+  for (const [id, relation] of rows)
+    await db.execute(
+      `begin; drop table tidemark_chunks."${relation}"; delete from tidemark.chunk where id = ${id}; commit`,
+    )
+  await db.execute(
+    `update tidemark.hypertable set epoch = epoch + 1 where table_name = '${definition.table}'`,
+  )
+}
+
+function chunksSql(definition) {
+  return `
+    select k.id, k.relation_name
+    from tidemark.chunk as k
+    join tidemark.hypertable as h on h.id = k.hypertable_id
+    where h.schema_name = '${definition.schema}' and h.table_name = '${definition.table}' and k.relation_name is not null`
 }
 
 async function drain(rows) {

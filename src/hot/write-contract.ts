@@ -12,7 +12,7 @@ export interface HotWriterOptions {
   readonly random?: () => number
   /** Up to here rows go in one INSERT statement; default 200 (measured: bench/, docs/design/chunks.md). */
   readonly smallRows?: number
-  /** Rows of a batch from which a chunk that is not there yet is made with them; default 20,000 (docs/decisions/0009-loading.md). */
+  /** Rows of a batch from which a chunk that is not there yet is made with them; default 20,000 (docs/decisions/0010-loading.md). */
   readonly loadRows?: number
   /** Encoded bytes of one transaction at most; default 256 MiB. A list that needs more is TM_LIMIT. */
   readonly maxBatchBytes?: number
