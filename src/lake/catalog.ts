@@ -196,7 +196,12 @@ function statsFromJson(
   stats: Readonly<Record<string, StoredRange | null>>,
   dataset: HypertableDefinition,
 ): Record<string, ColumnRange | null> {
-  const known = Object.entries(stats).filter(([name]) => Object.hasOwn(dataset.columns, name))
+  // an end that JSON could not hold is not known
+  const isKnown = (range: StoredRange | null): boolean =>
+    range === null || ((range.min as unknown) !== null && (range.max as unknown) !== null)
+  const known = Object.entries(stats).filter(
+    ([name, range]) => Object.hasOwn(dataset.columns, name) && isKnown(range),
+  )
   return Object.fromEntries(
     known.map(([name, range]) => {
       const { type } = dataset.columns[name]!

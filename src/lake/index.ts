@@ -1,3 +1,4 @@
+export { statsToJson } from './catalog.ts'
 export type * from './contract.ts'
 export { createDuckDB, type DuckDB, type DuckDBOptions } from './duckdb.ts'
 export { datasetPrefix } from './file-paths.ts'
@@ -14,3 +15,4 @@ export {
   summaryKinds,
   summaryStateColumns,
 } from './summary.ts'
+export { type ColdTierOptions, coldTierDefaults, createColdTier } from './tier.ts'
