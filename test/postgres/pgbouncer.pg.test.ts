@@ -110,6 +110,27 @@ describe('behind PgBouncer in transaction mode', () => {
     expect((await db.query(sql`select count(*) from kept`)).rows).toEqual([[0n]])
   })
 
+  it('readings of many clients keep to their snapshot, their settings and their cursors', async () => {
+    await Promise.all(
+      Array.from({ length: 40 }, async (_, n) => {
+        const opening = sql`select pg_current_snapshot(), set_config('tidemark.tenant', ${String(n)}::text, true)`
+        await db.reading({ opening, statementTimeoutMs: 10_000 + n }, async (reading) => {
+          const cursor = reading.cursor(sql`
+            select i, ${n}::int4, current_setting('tidemark.tenant'), current_setting('statement_timeout'),
+              pg_current_snapshot()
+            from generate_series(1, 5) i`)
+          const [{ rows: one }, { rows: two }] = [await cursor.next(2), await cursor.next(9)]
+          const snapshot = (await reading.open()).rows[0]![0]
+          const settings = [n, String(n), n === 0 ? '10s' : `${10_000 + n}ms`, snapshot]
+          expect([...one, ...two]).toEqual([1, 2, 3, 4, 5].map((i) => [i, ...settings]))
+        })
+      }),
+    )
+    expect(
+      (await db.query(sql`select current_setting('tidemark.tenant', true)`)).rows[0]![0] || null,
+    ).toBeNull()
+  })
+
   it('COPY goes in and out', async () => {
     await db.transaction({}, async (tx) => {
       await tx.execute('create table copied (n int8)')
