@@ -358,6 +358,26 @@ describe('the same file', () => {
     ).toMatch(/begun with other options/)
   })
 
+  it('begun by a release whose batches had one length goes on after them, whatever their length is now', async () => {
+    const text = `time,host,usage\n${lines(100, (i) => `${1767225600 + i},a,${i === 45 ? 'x' : i}`)}\n`
+    const file = writeFile('older.csv', text)
+    const request = { db: test.db, writer, definition: cpu, file }
+    await problemOf(
+      importFile({ ...request, options: { strict: true, batchRows: 10, timeFormat: 'unix-s' } }),
+    )
+    // as that release wrote them: by number; the second and fourth had not been committed
+    await test.db.execute(`
+      delete from import.cpu where usage between 10 and 19 or usage between 30 and 39;
+      delete from tidemark.import_batch where batch in (10, 30);
+      update tidemark.import_batch set batch = batch / 10;
+      update tidemark.import set batch_rows = 10`)
+    expect(await one('select max(batch) from tidemark.import_batch')).toBe(2)
+    const report = await importFile({ ...request, options: { batchRows: 7, timeFormat: 'unix-s' } })
+    expect(report).toMatchObject({ isResumed: true, records: 100, rows: 99, dead: 1, inserted: 79 })
+    expect(await one('select count(*) from import.cpu')).toBe(99)
+    expect(await one('select count(distinct usage) from import.cpu')).toBe(99)
+  })
+
   it('is refused while another process imports it, and comes in once', async () => {
     const many = `time,host\n${lines(20_000, (i) => `${1767225600 + i},a`)}\n`
     const file = writeFile('twice.csv', many)
