@@ -4,7 +4,7 @@ import { identifier, join, raw, type Sql, sql } from '../util/sql.ts'
 import type { ColumnLayout } from './contract.ts'
 import { columnOf, type FileScope, jsonPlaces, layoutOf, typeOf } from './file-scope.ts'
 import { compareJson, jsonIn, jsonIsNull, jsonLike } from './json-sql.ts'
-import { duckdbTypes, literalOf } from './literal-sql.ts'
+import { duckdbTypes, literalOf, textLiteral } from './literal-sql.ts'
 
 type Operator = Extract<FilterNode, { kind: 'compare' }>['operator']
 type PlainType = Exclude<ColumnType, 'numeric' | 'jsonb' | 'text[]'>
@@ -51,7 +51,7 @@ export function filterToDuckDB(filter: FilterNode, scope: FileScope): Sql | null
     case 'contains': {
       const layout = layoutOf(scope, filter.ref.column)
       if (!layout) return raw('null::boolean')
-      return sql`list_contains(${identifier(filter.ref.column)}, ${filter.value}::varchar)`
+      return sql`list_contains(${identifier(filter.ref.column)}, ${textLiteral(filter.value)})`
     }
     case 'like': {
       const matches = likeSql(filter.pattern, filter.caseInsensitive)
@@ -210,22 +210,22 @@ function decimalText(units: bigint, scale: number): string {
 function likeSql(pattern: string, caseInsensitive: boolean): (text: Sql) => Sql {
   if (caseInsensitive)
     return pattern.includes('\\')
-      ? (text) => sql`(${text} ilike ${pattern}::varchar escape '\\')`
-      : (text) => sql`(${text} ilike ${pattern}::varchar)`
+      ? (text) => sql`(${text} ilike ${textLiteral(pattern)} escape '\\')`
+      : (text) => sql`(${text} ilike ${textLiteral(pattern)})`
   const simple = simplePattern(pattern)
   if (!simple)
     return pattern.includes('\\')
-      ? (text) => sql`(${text} like ${pattern}::varchar escape '\\')`
-      : (text) => sql`(${text} like ${pattern}::varchar)`
+      ? (text) => sql`(${text} like ${textLiteral(pattern)} escape '\\')`
+      : (text) => sql`(${text} like ${textLiteral(pattern)})`
   const { literal, before, after } = simple
-  if (before && after) return (text) => sql`contains(${text}, ${literal}::varchar)`
-  if (before) return (text) => sql`suffix(${text}, ${literal}::varchar)`
-  if (!after) return (text) => sql`(${text} = ${literal}::varchar)`
+  if (before && after) return (text) => sql`contains(${text}, ${textLiteral(literal)})`
+  if (before) return (text) => sql`suffix(${text}, ${textLiteral(literal)})`
+  if (!after) return (text) => sql`(${text} = ${textLiteral(literal)})`
   const next = afterPrefix(literal)
   return (text) =>
     next === null
-      ? sql`starts_with(${text}, ${literal}::varchar)`
-      : sql`(${text} >= ${literal}::varchar and ${text} < ${next}::varchar)`
+      ? sql`starts_with(${text}, ${textLiteral(literal)})`
+      : sql`(${text} >= ${textLiteral(literal)} and ${text} < ${textLiteral(next)})`
 }
 
 /** `%` only at the ends and no `_`: what stands between, without escapes. */

@@ -1,7 +1,7 @@
 import type { FilterNode } from '../query/index.ts'
 import { identifier, join, raw, type Sql, sql } from '../util/sql.ts'
 import type { JsonPlaces } from './file-scope.ts'
-import { doubleLiteral } from './literal-sql.ts'
+import { doubleLiteral, textLiteral } from './literal-sql.ts'
 
 /**
  * What is at a path of a jsonb column, read from the columns that the file has for it and, where those are null, from
@@ -18,7 +18,7 @@ const doubt = `error('${inexact}')`
 export function jsonPointer(path: readonly string[]): Sql | null {
   if (path.some((key) => /^\s*[+-]?\d+$/.test(key) && !/^(0|[1-9]\d{0,8})$/.test(key))) return null
   const pointer = path.map((key) => `/${key.replaceAll('~', '~0').replaceAll('/', '~1')}`).join('')
-  return sql`${pointer}::varchar`
+  return textLiteral(pointer)
 }
 
 interface JsonReader {
@@ -114,7 +114,7 @@ export function compareJson(places: JsonPlaces, operator: Operator, value: Value
   const none = { text: never, number: never, integer: never, double: never, bool: never, container: null }
   switch (typeof value) {
     case 'string':
-      return cases(reader, { ...none, text: (held) => sql`${held} ${symbol} ${value}::varchar` })
+      return cases(reader, { ...none, text: (held) => sql`${held} ${symbol} ${textLiteral(value)}` })
     case 'boolean':
       return cases(reader, { ...none, bool: (held) => sql`${held} ${symbol} ${raw(String(value))}` })
     default: {
@@ -164,7 +164,7 @@ export function jsonIn(places: JsonPlaces, values: readonly Value[]): Sql | null
     text: (held) =>
       oneOf(
         held,
-        texts.map((value) => sql`${value}::varchar`),
+        texts.map((value) => textLiteral(value)),
       ),
     number: (held) => oneOf(held, doubles),
     integer: (held) =>

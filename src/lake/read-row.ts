@@ -93,7 +93,15 @@ export function rowReader(scope: FileScope, names: readonly string[], parse: boo
       return isJson && value !== null ? JSON.parse(value as string) : value
     }
   })
-  return { columns, read: (row) => readers.map((read) => read(row)) }
+  const count = readers.length
+  return {
+    columns,
+    read(row) {
+      const values: RowValue[] = new Array(count)
+      for (let i = 0; i < count; i++) values[i] = readers[i]!(row)
+      return values
+    },
+  }
 }
 
 function isJsonb(dataset: HypertableDefinition, name: string): boolean {

@@ -162,6 +162,9 @@ class Page {
   }
 }
 
+/** Rows that are looked at first where a filter may leave few of them: what one statement reads in its fixed time. */
+const firstRows = 500_000
+
 /** Files that are read together, in the order of reading: neighbours in time, and more of them each time. */
 function* batchesOf(
   files: readonly LakeFile[],
@@ -171,7 +174,7 @@ function* batchesOf(
   const sorted = [...files].sort((a, b) =>
     direction === 'asc' ? compare(a.minTime, b.minTime) : compare(b.maxTime, a.maxTime),
   )
-  let wanted = where ? 0 : limit + 1
+  let wanted = where ? Math.max(limit + 1, firstRows) : limit + 1
   let at = 0
   while (at < sorted.length) {
     const batch = [sorted[at++]!]
@@ -473,9 +476,9 @@ async function readWith(
         if (evaluateFilter(where, operandOf) !== true) continue
       }
       const read = values.read(valuesAt === 0 ? row : row.slice(valuesAt))
-      const keys = read.slice(width)
+      const keys = read.splice(width)
       if (digests) keys.push(digests[i]!)
-      if (!how.take({ values: read.slice(0, width), keys })) return false
+      if (!how.take({ values: read, keys })) return false
     }
     return true
   })
