@@ -7,6 +7,8 @@ alter table tidemark.chunk
   add column lease_until timestamptz,
   -- since when rows of it are in the lake
   add column frozen_at timestamptz,
+  -- what its partition took with its indexes when its rows went to the lake; null: they were never there
+  add column bytes_before int8,
   -- the last transaction that took rows out of its partition; null once their space was given back
   add column moved_xid xid8,
   -- the last attempt to move it that failed, and how many did in a row

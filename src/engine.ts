@@ -1,4 +1,7 @@
+import { randomUUID } from 'node:crypto'
 import { readFileSync } from 'node:fs'
+import { rm } from 'node:fs/promises'
+import { join, resolve } from 'node:path'
 import type { Kysely } from 'kysely'
 import {
   type ChunkManager,
@@ -17,6 +20,29 @@ import {
   importFiles,
   parseCsvRows,
 } from './ingest/index.ts'
+import {
+  createColdTier,
+  createDuckDB,
+  createFolderStore,
+  createLakeFiles,
+  type DuckDB,
+  type ObjectStore,
+} from './lake/index.ts'
+import {
+  type ChunkChoice,
+  type ChunkSelection,
+  chooseChunks,
+  createLifecycle,
+  dueChunks,
+  type EjectReport,
+  type ExpireReport,
+  type Lifecycle,
+  type MovedChunks,
+  type MoveProgress,
+  type SurveyedChunk,
+  type SweepReport,
+  type VerifyReport,
+} from './lifecycle/index.ts'
 import {
   applyPartitionPolicies,
   cancelConversion,
@@ -40,6 +66,7 @@ import {
   type WhereInput,
 } from './query/index.ts'
 import type {
+  HypertableDefinition,
   InsertRow,
   Database as KyselyDatabase,
   StoredDefinition,
@@ -58,9 +85,14 @@ import { isTidemarkError, TidemarkError } from './util/errors.ts'
 import { sql } from './util/sql.ts'
 import {
   auditJob,
+  compactJob,
   createChunksJob,
   drainDefaultJob,
+  expireJob,
+  freezeJob,
   type Job,
+  reclaimJob,
+  sweepJob,
   trimChangeLogJob,
   Worker,
   type WorkerOptions,
@@ -69,6 +101,8 @@ import {
 export interface TidemarkOptions {
   /** `postgres://user:password@host:5432/database`, PostgreSQL 15 to 18. Default: `database.url` of the configuration. */
   readonly connectionString?: string | undefined
+  /** What relative paths of the configuration (`lake.dir`) are relative to. Default: the folder of the process. */
+  readonly root?: string
   /** What "now" is; tests give their own. */
   readonly clock?: Clock
 }
@@ -107,10 +141,54 @@ export interface ImportCallOptions extends ImportOptions, CallOptions {
   readonly onProgress?: (progress: ImportProgress) => void
 }
 
+export interface ChunkCallOptions extends CallOptions {
+  readonly onProgress?: (progress: ChunkProgress) => void
+}
+
+export interface ChunkProgress extends MoveProgress {
+  readonly dataset: string
+  readonly chunksDone: number
+  readonly chunksTotal: number
+}
+
+/** What moving chunks has come to. */
+export interface MoveReport extends MovedChunks {
+  readonly dataset: string
+  readonly elapsedMs: number
+}
+
+export interface FreezeReport extends MoveReport {
+  /** Bytes that PostgreSQL gave back to the disk. What somebody may still see, the worker gives back later. */
+  readonly reclaimedBytes: number
+  /** Chunks whose space is not given back yet, and why. */
+  readonly held: readonly { readonly chunk: bigint; readonly reason: string }[]
+}
+
+export interface FreezePlan {
+  readonly dataset: string
+  readonly chunks: readonly SurveyedChunk[]
+  /** Of the chunks that can be moved; rows are PostgreSQL's estimate, bytes are with indexes. */
+  readonly rows: number
+  readonly bytes: number
+  /** What that would take in the lake, going by the chunks of this table that are there; null: there are none. */
+  readonly expectedBytes: number | null
+}
+
+export interface VerifyCallOptions extends CallOptions {
+  /** Read every file (checksum, count, content hash); otherwise only whether it is there. Default true. */
+  readonly content?: boolean
+  readonly onProgress?: (progress: { readonly rows: number; readonly bytes: number }) => void
+}
+
 export interface Ping {
   readonly reachable: boolean
   readonly version: string | null
   readonly ms: number | null
+}
+
+interface MoveWatch {
+  readonly signal: AbortSignal | null
+  readonly onProgress: (progress: MoveProgress) => void
 }
 
 type Rows<R> = Iterable<R> | AsyncIterable<R>
@@ -139,7 +217,7 @@ export async function createTidemark<Config extends TidemarkConfig>(
         'is missing; give one, or set database.url in the configuration (startEmbedded() of tidemark/embedded gives a server)',
     })
   }
-  return new Tidemark(config, connectionString, options.clock ?? systemClock)
+  return new Tidemark(config, connectionString, options.clock ?? systemClock, options.root ?? process.cwd())
 }
 
 /** The engine's face: everything that people do with their data. Knows every tier; made by `createTidemark`. */
@@ -156,10 +234,15 @@ export class Tidemark<Config extends TidemarkConfig = TidemarkConfig> {
   readonly #limits: QueryLimits
   readonly #datasets: ReadonlyMap<string, StoredDefinition>
   readonly #connectionString: string
+  /** Not started, and not loaded, before something is in the lake. */
+  readonly #duckdb: DuckDB
+  readonly #spillDir: string
+  readonly #store: ObjectStore
+  readonly #lifecycle: Lifecycle
   #kysely: Kysely<KyselyDatabase<Config>> | null = null
 
   /** @internal */
-  constructor(config: Config, connectionString: string, clock: Clock) {
+  constructor(config: Config, connectionString: string, clock: Clock, root: string) {
     this.config = config
     this.target = describeTarget(connectionString)
     this.#connectionString = connectionString
@@ -168,7 +251,28 @@ export class Tidemark<Config extends TidemarkConfig = TidemarkConfig> {
     this.#chunks = createChunkManager({ db: this.#db, applyPolicies: applyPartitionPolicies })
     this.#writer = createHotWriter({ db: this.#db, chunks: this.#chunks })
     const { maxRows, maxCells, maxBuckets, maxRangeMs, maxAnswerBytes } = config.limits
-    this.#tiers = [createHotTier({ maxPageBytes: maxAnswerBytes })]
+    const lake = config.lake
+    const dir = resolve(root, lake.dir)
+    // of this process alone: two that spill to one folder would write over each other's files
+    this.#spillDir = join(dir, 'tmp', `spill-${randomUUID()}`)
+    this.#duckdb = createDuckDB({
+      temporaryDir: this.#spillDir,
+      ...(lake.memoryBytes === null ? {} : { memoryBytes: lake.memoryBytes }),
+      ...(lake.threads === null ? {} : { threads: lake.threads }),
+    })
+    this.#store = createFolderStore({ dir })
+    this.#tiers = [
+      createHotTier({ maxPageBytes: maxAnswerBytes }),
+      createColdTier({ duckdb: this.#duckdb, store: this.#store, maxPageBytes: maxAnswerBytes }),
+    ]
+    this.#lifecycle = createLifecycle({
+      db: this.#db,
+      files: createLakeFiles({ duckdb: this.#duckdb, store: this.#store, summaryShare: lake.summaryShare }),
+      store: this.#store,
+      chunks: this.#chunks,
+      clock,
+      settings: { keepDroppedMs: lake.keepDroppedMs, keepStrayMs: lake.keepStrayMs },
+    })
     this.#limits = queryLimits({ maxRows, maxCells, maxBuckets, maxRangeMs })
     this.#datasets = new Map(
       config.datasets.flatMap((d) => [
@@ -181,6 +285,12 @@ export class Tidemark<Config extends TidemarkConfig = TidemarkConfig> {
 
   get datasets(): readonly StoredDefinition[] {
     return this.config.datasets
+  }
+
+  get hypertables(): readonly HypertableDefinition[] {
+    return this.config.datasets.filter(
+      (d): d is HypertableDefinition & StoredDefinition => d.kind === 'hypertable',
+    )
   }
 
   /** @throws TidemarkError TM_UNKNOWN_DATASET */
@@ -366,6 +476,133 @@ export class Tidemark<Config extends TidemarkConfig = TidemarkConfig> {
   }
 
   /**
+   * Moves chunks into the lake: those that are older than `freeze.after`, or those that are chosen. Of chunks that are there
+   * already, late rows. Queries answer the same before, meanwhile and after; docs/guide/freezing.md.
+   *
+   * @example
+   * const { rows, bytesBefore, bytes } = await tm.freeze('metrics.requests', { olderThan: '7 days' })
+   *
+   * @throws TidemarkError TM_QUERY when nothing is chosen and no `freeze.after` is declared; TM_MIGRATION when something
+   * forbids it (a foreign key, …); TM_LAKE when files cannot be written; TM_CANCELLED: what was moved by then stays so.
+   */
+  async freeze(
+    dataset: string,
+    choice: ChunkChoice = {},
+    options: ChunkCallOptions = {},
+  ): Promise<FreezeReport> {
+    const definition = this.#hypertable(dataset)
+    const selection = this.#toFreeze(definition, choice)
+    const { chunks } = await this.#survey(definition, selection)
+    const moved = await this.#move(definition, chunks.length, options, (move) =>
+      this.#lifecycle.freeze(definition, selection, move),
+    )
+    const { bytes, held } = await this.#lifecycle.reclaim(definition, { signal: options.signal ?? null })
+    return { ...moved, reclaimedBytes: bytes, held }
+  }
+
+  /** What `freeze` would do, and what is in the way. Changes nothing, scans nothing. */
+  async planFreeze(dataset: string, choice: ChunkChoice = {}): Promise<FreezePlan> {
+    const definition = this.#hypertable(dataset)
+    return this.#survey(definition, this.#toFreeze(definition, choice))
+  }
+
+  /**
+   * Takes chunks back into PostgreSQL, where plain SQL sees and changes them.
+   *
+   * @example
+   * await tm.thaw('metrics.requests', { from: '2026-01-01', to: '2026-02-01' })
+   *
+   * @throws TidemarkError TM_QUERY when nothing is chosen; TM_LAKE when a file is absent or damaged; TM_CHUNK_CAP.
+   */
+  async thaw(dataset: string, choice: ChunkChoice, options: ChunkCallOptions = {}): Promise<MoveReport> {
+    const definition = this.#hypertable(dataset)
+    const selection = this.#chosen(choice, 'say which chunks (olderThan, from and to, chunk), or all: true')
+    return this.#move(definition, await this.#countCold(definition), options, (move) =>
+      this.#lifecycle.thaw(definition, selection, move),
+    )
+  }
+
+  /** Writes the chosen cold chunks anew as one file each; without a choice those that are worth it. */
+  async compact(
+    dataset: string,
+    choice: ChunkChoice = {},
+    options: ChunkCallOptions = {},
+  ): Promise<MoveReport> {
+    const definition = this.#hypertable(dataset)
+    const selection = chooseChunks(choice, this.#clock)
+    return this.#move(definition, await this.#countCold(definition), options, (move) =>
+      selection === null
+        ? this.#lifecycle.compactDue(definition, move)
+        : this.#lifecycle.compact(definition, selection, move),
+    )
+  }
+
+  /**
+   * Compares the lake with the catalog: every file, its checksum, its rows; guards. Changes nothing.
+   *
+   * @example
+   * const { problems } = await tm.verify()
+   */
+  verify(datasets: readonly string[] | null = null, options: VerifyCallOptions = {}): Promise<VerifyReport> {
+    const { onProgress, signal, content } = options
+    const definitions = datasets === null ? this.hypertables : datasets.map((name) => this.#hypertable(name))
+    return this.#lifecycle.verify(definitions, {
+      signal: signal ?? null,
+      ...(content === undefined ? {} : { content }),
+      ...(onProgress ? { onProgress: ({ rows, bytes }) => onProgress({ rows, bytes }) } : {}),
+    })
+  }
+
+  /**
+   * Makes a plain partitioned table of a hypertable: every row in PostgreSQL, nothing of Tidemark on it. Chunk by chunk, so
+   * it goes on where it was stopped. Take the declaration away afterwards, or the next `migrate` takes the table back.
+   *
+   * @throws TidemarkError TM_CHUNK_CAP, TM_LAKE, TM_BUSY while a worker moves its chunks.
+   */
+  async eject(
+    dataset: string,
+    options: ChunkCallOptions = {},
+  ): Promise<EjectReport & { readonly dataset: string }> {
+    const definition = this.#hypertable(dataset)
+    const move = this.#watched(definition, await this.#countCold(definition), options)
+    const report = await this.#lifecycle.eject(definition, move)
+    return { dataset: definition.name, ...report }
+  }
+
+  /**
+   * Drops chunks wholly before `olderThan`, hot and cold; default: what `retain` of the declaration says.
+   *
+   * @throws TidemarkError TM_QUERY when neither is there.
+   */
+  async expire(
+    dataset: string,
+    choice: Pick<ChunkChoice, 'olderThan'> = {},
+    options: CallOptions = {},
+  ): Promise<ExpireReport> {
+    const definition = this.#hypertable(dataset)
+    const { olderThan } = chooseChunks(choice, this.#clock) ?? {}
+    if (olderThan === undefined && definition.retain === null) {
+      throw new TidemarkError('TM_QUERY', {
+        path: 'olderThan',
+        problem: `is missing, and ${definition.name} does not declare retain`,
+      })
+    }
+    return this.#lifecycle.expire(definition, {
+      signal: options.signal ?? null,
+      ...(olderThan === undefined ? {} : { cutoff: olderThan }),
+    })
+  }
+
+  /**
+   * Removes files of the lake that nobody can need; the worker does so every hour.
+   *
+   * `adopt`: another database that has swept this lake is gone for good (it was restored, or failed over).
+   */
+  sweep(options: CallOptions & { readonly adopt?: boolean } = {}): Promise<SweepReport> {
+    return this.#lifecycle.sweep({ signal: options.signal ?? null, adopt: options.adopt ?? false })
+  }
+
+  /**
    * The background jobs of every hypertable. `start()` runs them until `stop()`; any number of processes may.
    *
    * @example
@@ -374,15 +611,20 @@ export class Tidemark<Config extends TidemarkConfig = TidemarkConfig> {
    */
   createWorker(options: Partial<WorkerOptions> = {}): Worker {
     const jobs: Job[] = []
-    for (const definition of this.config.datasets) {
-      if (definition.kind !== 'hypertable') continue
+    const lifecycle = this.#lifecycle
+    for (const definition of this.hypertables) {
       jobs.push(
         createChunksJob(definition, this.#chunks, this.#clock),
         drainDefaultJob(definition, this.#chunks),
         auditJob(definition, this.#db),
         trimChangeLogJob(definition, this.#db),
+        ...(definition.retain === null ? [] : [expireJob(definition, lifecycle)]),
+        ...(definition.freeze === null ? [] : [freezeJob(definition, lifecycle)]),
+        compactJob(definition, lifecycle),
+        reclaimJob(definition, lifecycle),
       )
     }
+    if (this.hypertables.length > 0) jobs.push(sweepJob(lifecycle))
     return new Worker(this.#db, jobs, { pollMs: this.config.worker.everyMs, ...options })
   }
 
@@ -431,11 +673,99 @@ export class Tidemark<Config extends TidemarkConfig = TidemarkConfig> {
   /** Waits for what runs (bounded) and closes every connection. */
   async close(): Promise<void> {
     await this.#kysely?.destroy()
+    // First whoever asks DuckDB ends, each of them holds a connection; then DuckDB, then what it spilled.
     await this.#db.close()
+    await this.#duckdb.close()
+    await rm(this.#spillDir, { recursive: true, force: true })
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close()
+  }
+
+  /** @throws TidemarkError TM_UNKNOWN_DATASET, TM_QUERY for a plain table. */
+  #hypertable(name: string): HypertableDefinition {
+    const definition = this.dataset(name)
+    if (definition.kind === 'hypertable') return definition
+    throw new TidemarkError('TM_QUERY', {
+      path: 'dataset',
+      problem: `${definition.name} is a plain table; only hypertables have chunks`,
+    })
+  }
+
+  #chosen(choice: ChunkChoice, problem: string): ChunkSelection {
+    const selection = chooseChunks(choice, this.#clock)
+    if (selection === null) throw new TidemarkError('TM_QUERY', { path: 'olderThan', problem })
+    return selection
+  }
+
+  #toFreeze(definition: HypertableDefinition, choice: ChunkChoice): ChunkSelection {
+    const due = dueChunks(definition, this.#clock)
+    const isChosen = Object.values(choice).some((value) => value !== undefined)
+    if (due !== null && !isChosen) return due
+    return this.#chosen(
+      choice,
+      `is missing, and ${definition.name} does not declare freeze.after; say which chunks (olderThan, from and to, chunk), or all: true`,
+    )
+  }
+
+  async #survey(definition: HypertableDefinition, selection: ChunkSelection): Promise<FreezePlan> {
+    const chunks = await explainUnmigrated(definition, this.#lifecycle.survey(definition, selection))
+    const free = chunks.filter((chunk) => chunk.obstacle === null)
+    const cold = (await this.#lifecycle.status(definition)).filter((chunk) => chunk.coldRows > 0)
+    const sum = <T>(of: readonly T[], value: (each: T) => number): number =>
+      of.reduce((total, each) => total + value(each), 0)
+    const rows = sum(free, (chunk) => chunk.hotRows)
+    const coldRows = sum(cold, (chunk) => chunk.coldRows)
+    return {
+      dataset: definition.name,
+      chunks,
+      rows,
+      bytes: sum(free, (chunk) => chunk.hotBytes),
+      expectedBytes:
+        coldRows === 0 ? null : Math.round((sum(cold, (chunk) => chunk.coldBytes) / coldRows) * rows),
+    }
+  }
+
+  async #countCold(definition: HypertableDefinition): Promise<number> {
+    const lives = await explainUnmigrated(definition, this.#lifecycle.status(definition))
+    return lives.filter((chunk) => chunk.state === 'cold').length
+  }
+
+  async #move(
+    definition: HypertableDefinition,
+    chunksTotal: number,
+    options: ChunkCallOptions,
+    run: (move: MoveWatch) => Promise<MovedChunks>,
+  ): Promise<MoveReport> {
+    if (this.config.database.maxConnections < 2) {
+      throw new TidemarkError('TM_CONFIG', {
+        path: 'database.maxConnections',
+        problem: 'must be 2 or more to move chunks: one connection holds the snapshot, another one moves',
+      })
+    }
+    const startedMs = performance.now()
+    const move = this.#watched(definition, chunksTotal, options)
+    const moved = await run(move)
+    // what was moved stays so, and the caller hears that it was not all
+    if (move.signal?.aborted)
+      throw new TidemarkError('TM_CANCELLED', { what: `moving chunks of ${definition.name}` })
+    return { dataset: definition.name, ...moved, elapsedMs: Math.round(performance.now() - startedMs) }
+  }
+
+  #watched(
+    definition: HypertableDefinition,
+    chunksTotal: number,
+    { signal, onProgress }: ChunkCallOptions,
+  ): MoveWatch {
+    let chunksDone = 0
+    return {
+      signal: signal ?? null,
+      onProgress(progress) {
+        if (progress.stage === 'done') chunksDone += 1
+        onProgress?.({ dataset: definition.name, ...progress, chunksDone, chunksTotal })
+      },
+    }
   }
 
   #importRequest(dataset: string, options: ImportCallOptions) {

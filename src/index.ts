@@ -1,12 +1,19 @@
 export type {
   CallOptions,
+  ChunkCallOptions,
+  ChunkProgress,
+  FreezePlan,
+  FreezeReport,
   ImportCallOptions,
   InsertOptions,
+  MoveReport,
   QueryOptions,
   Selection,
   TidemarkOptions,
+  VerifyCallOptions,
 } from './engine.ts'
 export { createTidemark, Tidemark } from './engine.ts'
+export type { ChunkChoice, EjectReport, ExpireReport, SweepReport, VerifyReport } from './lifecycle/index.ts'
 export type { Answer, AnswerPlan, PlanPart, QueryInput, QueryRow } from './query/index.ts'
 export {
   avg,

@@ -37,7 +37,8 @@ export async function withContext<T>(
   try {
     const database = await openDatabase(loaded, output)
     try {
-      const tm = await createTidemark(loaded.config, { connectionString: database.connectionString })
+      const { connectionString } = database
+      const tm = await createTidemark(loaded.config, { connectionString, root: loaded.root })
       try {
         return await use({ ...loaded, output, signal: interruption.signal, tm, embedded: database.embedded })
       } finally {

@@ -1,3 +1,4 @@
+export { type ChunkChoice, chooseChunks, dueChunks } from './choice.ts'
 export type { ChunkRecord } from './chunk-record.ts'
 export type { MoveOptions, MoveProgress, Subject } from './context.ts'
 export type { EjectReport } from './eject.ts'
@@ -12,6 +13,7 @@ export type {
 export { createLifecycle } from './lifecycle.ts'
 export { type LifecycleSettings, lifecycleDefaults } from './options.ts'
 export type { ReclaimReport } from './reclaim.ts'
-export type { ChunkLife } from './status.ts'
+export { type ChunkLife, readChunkLives } from './status.ts'
+export { type SurveyedChunk, surveyChunks } from './survey.ts'
 export type { SweepOptions, SweepReport } from './sweep.ts'
 export type { VerifyOptions, VerifyProblem, VerifyReport } from './verify.ts'

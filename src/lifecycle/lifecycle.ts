@@ -12,9 +12,11 @@ import { type EjectReport, ejectTable } from './eject.ts'
 import { type ExpireReport, expireChunks, type MayExpire } from './expire.ts'
 import { type MoveOutcome, moveChunk } from './move-chunk.ts'
 import { type LifecycleSettings, settleSettings } from './options.ts'
+import { assertSameLake } from './ownership.ts'
 import { judgeWear } from './policy.ts'
 import { type ReclaimReport, reclaimSpace } from './reclaim.ts'
 import { type ChunkLife, readChunkLives } from './status.ts'
+import { type SurveyedChunk, surveyChunks } from './survey.ts'
 import { type SweepOptions, type SweepReport, sweepLake } from './sweep.ts'
 import { thawChunk } from './thaw.ts'
 import { type VerifyOptions, type VerifyReport, verifyLake } from './verify.ts'
@@ -47,6 +49,8 @@ export interface MovedChunks {
   readonly rows: number
   /** Of the files that were written; 0 for a thaw. */
   readonly bytes: number
+  /** What the partitions of hot chunks took with their indexes before. */
+  readonly bytesBefore: number
   /** Chunks that somebody else moves at this moment. */
   readonly taken: readonly bigint[]
   /** Chunks that could not be moved, and why; the others were. */
@@ -96,6 +100,8 @@ export interface Lifecycle {
   /** Makes a plain partitioned table of a hypertable, with all its rows. */
   eject(definition: HypertableDefinition, options?: MoveOptions): Promise<EjectReport>
   status(definition: HypertableDefinition): Promise<ChunkLife[]>
+  /** What `freeze` would move, and what is in its way. */
+  survey(definition: HypertableDefinition, selection?: ChunkSelection): Promise<SurveyedChunk[]>
 }
 
 /**
@@ -115,6 +121,22 @@ export function createLifecycle(options: LifecycleOptions): Lifecycle {
     settings,
   }
   const mayExpire: MayExpire = options.mayExpire ?? (async () => true)
+  // A move holds a connection while it asks for another: as many moves at once as the pool has connections would
+  // wait for each other for ever. And one export keeps both cores busy.
+  let last: Promise<unknown> = Promise.resolve()
+  const inTurn = <T>(work: () => Promise<T>): Promise<T> => {
+    const run = last.then(work)
+    // whoever called hears of its error
+    last = run.catch(() => {})
+    return run
+  }
+  const moveAll: typeof moveEach = (chunks, options, each) =>
+    moveEach(chunks, options, (chunk) => inTurn(() => each(chunk)))
+  let lakeIsKnown = false
+  const assertLake = async (): Promise<void> => {
+    if (!lakeIsKnown) await assertSameLake(context)
+    lakeIsKnown = true
+  }
 
   async function move(
     definition: HypertableDefinition,
@@ -133,15 +155,18 @@ export function createLifecycle(options: LifecycleOptions): Lifecycle {
   return {
     settings,
 
-    freeze: (definition, selection = {}, options = {}) =>
-      move(definition, selection, options, holdsRows, (subject, chunk) =>
+    async freeze(definition, selection = {}, options = {}) {
+      await assertLake()
+      return move(definition, selection, options, holdsRows, (subject, chunk) =>
         moveChunk(context, subject, chunk.id, 'none', options),
-      ),
+      )
+    },
 
     async freezeDue(definition, options = {}) {
       const due =
         definition.freeze === null ? [] : await findDue(context, definition, definition.freeze.after)
       const ready = due.filter((each) => each.isReady).slice(0, settings.chunksPerRun)
+      if (ready.length > 0) await assertLake()
       const subject = await subjectOf(context, definition)
       const moved = await moveAll(
         ready.map((each) => each.chunk),
@@ -155,7 +180,14 @@ export function createLifecycle(options: LifecycleOptions): Lifecycle {
       move(definition, selection, options, isCold, async (subject, chunk) => {
         const outcome = await thawChunk(context, subject, chunk.id, options)
         if (outcome.kind !== 'thawed') return outcome
-        return { kind: 'moved', rows: outcome.rows, rowsFromPartition: 0, bytes: 0, exports: 1 }
+        return {
+          kind: 'moved',
+          rows: outcome.rows,
+          rowsFromPartition: 0,
+          bytes: 0,
+          bytesBefore: 0,
+          exports: 1,
+        }
       }),
 
     compact: (definition, selection = {}, options = {}) =>
@@ -195,13 +227,16 @@ export function createLifecycle(options: LifecycleOptions): Lifecycle {
     },
 
     eject: async (definition, options = {}) =>
-      ejectTable(context, await subjectOf(context, definition), options),
+      inTurn(async () => ejectTable(context, await subjectOf(context, definition), options)),
 
     status: async (definition) => readChunkLives(context.db, await subjectOf(context, definition)),
+
+    survey: async (definition, selection = {}) =>
+      surveyChunks(context.db, await subjectOf(context, definition), (chunk) => isSelected(chunk, selection)),
   }
 }
 
-function isSelected({ id, range }: ChunkRecord, selection: ChunkSelection): boolean {
+function isSelected({ id, range }: Pick<ChunkRecord, 'id' | 'range'>, selection: ChunkSelection): boolean {
   const { chunk, from, to, olderThan } = selection
   return (
     (chunk === undefined || id === chunk) &&
@@ -219,13 +254,13 @@ function isCold(chunk: ChunkRecord): boolean {
   return chunk.state === 'cold'
 }
 
-/** One after the other: an export keeps both cores busy. A chunk that cannot be moved does not keep the others. */
-async function moveAll(
+/** One after the other. A chunk that cannot be moved does not keep the others. */
+async function moveEach(
   chunks: readonly ChunkRecord[],
   { signal }: MoveOptions,
   each: (chunk: ChunkRecord) => Promise<MoveOutcome>,
 ): Promise<MovedChunks> {
-  const total = { chunks: 0, rows: 0, bytes: 0 }
+  const total = { chunks: 0, rows: 0, bytes: 0, bytesBefore: 0 }
   const taken: bigint[] = []
   const failed: { chunk: bigint; reason: string }[] = []
   for (const chunk of chunks) {
@@ -237,6 +272,7 @@ async function moveAll(
       total.chunks += 1
       total.rows += outcome.rows
       total.bytes += outcome.bytes
+      total.bytesBefore += outcome.bytesBefore
     } catch (error) {
       // With one chunk the error is the answer; a lost database or a cancelled call ends the run.
       if (!isTidemarkError(error) || chunks.length === 1 || endsRun.has(error.code)) throw error

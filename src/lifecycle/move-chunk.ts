@@ -39,6 +39,8 @@ export type MoveOutcome =
       readonly rowsFromPartition: number
       /** Of the new file and its summary; 0 when nothing was left to write. */
       readonly bytes: number
+      /** Of the partition with its indexes before the move, when its chunk was hot; otherwise 0. */
+      readonly bytesBefore: number
       /** Exports that were needed. */
       readonly exports: number
     }
@@ -284,6 +286,7 @@ class Move {
     if (chunk.state === 'dropped') throw new Changed('it was dropped')
     if (chunk.relation !== exported.chunk.relation) throw new Changed('its partition is another one')
     const partition = partitionOf(chunk)
+    const bytesBefore = partition === null ? null : await sizeOf(connection, partition)
     await beginMove(connection, subject)
     if (partition !== null) {
       const triggers = await userTriggers(connection, partition, 'delete')
@@ -321,6 +324,10 @@ class Move {
             else 'hot'
           end,
           frozen_at = clock_timestamp(),
+          bytes_before = case
+            when k.state <> 'cold' then ${bytesBefore}::int8
+            else k.bytes_before
+          end,
           moved_xid = case when ${exported.rowsFromPartition}::int8 > 0 then pg_current_xact_id() else moved_xid end,
           lease_owner = null,
           lease_until = null,
@@ -344,6 +351,7 @@ class Move {
       rows: exported.file?.rowCount ?? 0,
       rowsFromPartition: exported.rowsFromPartition,
       bytes: (exported.file?.bytes ?? 0) + (exported.file?.summary?.bytes ?? 0),
+      bytesBefore: chunk.state === 'cold' ? 0 : Number(bytesBefore ?? 0n),
       exports,
     }
   }
@@ -374,6 +382,16 @@ class Move {
     this.#rows = Math.max(this.#rows, rows)
     this.#onProgress?.({ chunk: this.#chunkId, stage, rows, bytes: this.#bytes })
   }
+}
+
+/** Bytes with indexes and TOAST. */
+async function sizeOf(
+  connection: Connection,
+  partition: { readonly schema: string; readonly table: string },
+): Promise<bigint> {
+  const { rows } = await connection.query(sql`
+    select pg_total_relation_size(format('%I.%I', ${partition.schema}::text, ${partition.table}::text)::regclass)`)
+  return rows[0]![0] as bigint
 }
 
 /** SHARE ROW EXCLUSIVE on the table, once in its life: writers through the table wait for it as for a flip. */

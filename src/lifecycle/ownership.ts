@@ -1,7 +1,9 @@
 import { writeFile } from 'node:fs/promises'
 import type { ObjectStore } from '../lake/index.ts'
 import type { Database } from '../postgres/index.ts'
+import { TidemarkError } from '../util/errors.ts'
 import { sql } from '../util/sql.ts'
+import type { LifecycleContext } from './context.ts'
 
 /**
  * Which databases remove files from a lake. A copy of a database (restored from a dump, or to a point in time) names
@@ -32,6 +34,23 @@ export async function claimLake(db: Database, store: ObjectStore, adopt: boolean
     `another database has swept ${store.description} (${others.map((path) => path.slice(prefix.length)).join(', ')}): ` +
     'sweep with adopt when it is gone for good, or give each database a lake of its own'
   )
+}
+
+/**
+ * That the lake is the one which the catalog knows: another folder (a service that was started elsewhere, a mount that is
+ * not there) would get a part of the files, and no process would find all of them again.
+ *
+ * @throws TidemarkError TM_LAKE when the newest file of the catalog is not there.
+ */
+export async function assertSameLake({ db, store }: Pick<LifecycleContext, 'db' | 'store'>): Promise<void> {
+  const { rows } = await db.query(sql`select path from tidemark.lake_file order by id desc limit 1`)
+  const path = rows[0]?.[0] as string | undefined
+  if (path === undefined || (await store.stat(path)) !== null) return
+  throw new TidemarkError('TM_LAKE', {
+    what: store.description,
+    problem: `it does not have ${path}, which the catalog of this database names`,
+    todo: 'give the folder that holds the files (lake.dir, and root where it is relative), or mount it',
+  })
 }
 
 const prefix = 'owner/'

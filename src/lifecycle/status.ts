@@ -8,6 +8,10 @@ export interface ChunkLife {
   readonly id: bigint
   readonly range: TimeRange
   readonly state: ChunkState
+  /** Its partition in tidemark_chunks; null: none. */
+  readonly relation: string | null
+  /** Whether its partition has any page, so whether it may hold rows. */
+  readonly hasHotPages: boolean
   /** PostgreSQL's estimate for its partition; 0 without pages. */
   readonly hotRows: number
   /** With indexes; 0 without a partition. */
@@ -18,6 +22,8 @@ export interface ChunkLife {
   readonly files: number
   /** Rows of the files that no longer count. */
   readonly deletedRows: number
+  /** What its partition took with its indexes when its rows went to the lake; null: not known, or it is hot. */
+  readonly bytesBefore: number | null
   readonly frozenAt: Instant | null
   readonly moveError: string | null
   readonly moveFailures: number
@@ -27,13 +33,14 @@ export interface ChunkLife {
 export async function readChunkLives(db: Queryable, { hypertable }: Subject): Promise<ChunkLife[]> {
   const { rows } = await db.query(sql`
     select
-      k.id, k.range_from, k.range_to, k.state,
+      k.id, k.range_from, k.range_to, k.state, k.relation_name, coalesce(pg_relation_size(c.oid), 0) > 0,
       case when c.oid is null or pg_relation_size(c.oid) = 0 then 0 else pg_stat_get_live_tuples(c.oid) end::float8,
       coalesce(pg_total_relation_size(c.oid), 0)::float8,
       coalesce(f.row_count - f.deleted, 0)::float8,
       coalesce(f.bytes, 0)::float8,
       coalesce(f.files, 0)::int4,
       coalesce(f.deleted, 0)::float8,
+      case when k.state = 'cold' then k.bytes_before end::float8,
       k.frozen_at, k.move_error, k.move_failures
     from tidemark.chunk as k
     left join pg_class as c
@@ -52,33 +59,53 @@ export async function readChunkLives(db: Queryable, { hypertable }: Subject): Pr
     where k.hypertable_id = ${hypertable.id}::int
     order by k.range_from`)
   return rows.map((row) => {
-    const [id, from, to, state, hotRows, hotBytes, coldRows, coldBytes, files, deletedRows, ...rest] =
-      row as [
-        bigint,
-        Instant,
-        Instant,
-        ChunkState,
-        number,
-        number,
-        number,
-        number,
-        number,
-        number,
-        Instant | null,
-        string | null,
-        number,
-      ]
-    const [frozenAt, moveError, moveFailures] = rest
-    return {
+    const [
       id,
-      range: { from, to },
+      from,
+      to,
       state,
+      relation,
+      hasHotPages,
       hotRows,
       hotBytes,
       coldRows,
       coldBytes,
       files,
       deletedRows,
+      bytesBefore,
+      ...rest
+    ] = row as [
+      bigint,
+      Instant,
+      Instant,
+      ChunkState,
+      string | null,
+      boolean,
+      number,
+      number,
+      number,
+      number,
+      number,
+      number,
+      number | null,
+      Instant | null,
+      string | null,
+      number,
+    ]
+    const [frozenAt, moveError, moveFailures] = rest
+    return {
+      id,
+      range: { from, to },
+      state,
+      relation,
+      hasHotPages,
+      hotRows,
+      hotBytes,
+      coldRows,
+      coldBytes,
+      files,
+      deletedRows,
+      bytesBefore,
       frozenAt,
       moveError,
       moveFailures,

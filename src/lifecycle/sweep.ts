@@ -32,6 +32,7 @@ export interface SweepOptions extends MoveOptions {
 export async function sweepLake(context: LifecycleContext, options: SweepOptions): Promise<SweepReport> {
   const { db, store, settings } = context
   const signal = options.signal ?? null
+  if (await isUnused(context)) return { removed: 0, bytes: 0, kept: 0, strays: 0, held: null }
   const claimed = await claimLake(db, store, options.adopt ?? false)
   if (claimed !== null) {
     const { rows } = await db.query(sql`select count(*) from tidemark.lake_trash`)
@@ -71,6 +72,15 @@ export async function sweepLake(context: LifecycleContext, options: SweepOptions
     ? 'the snapshots of other roles are hidden: grant pg_read_all_stats to the role of tidemark'
     : `${holder ?? 'a transaction that still runs'} has an older snapshot`
   return { removed, bytes, kept: Number(left[0]![0]), strays, held: isHeld ? held : null }
+}
+
+/** A lake in which nothing has ever been gets no mark, and no folder. */
+async function isUnused({ db, store }: LifecycleContext): Promise<boolean> {
+  const { rows } = await db.query(sql`
+    select exists (select from tidemark.lake_file) or exists (select from tidemark.lake_trash)`)
+  if (rows[0]![0] === true) return false
+  for await (const _ of store.list('')) return false
+  return true
 }
 
 /** False when somebody else has the row: another sweep, or the transaction that names the file. */

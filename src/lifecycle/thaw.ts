@@ -110,6 +110,7 @@ export async function thawChunk(
           update tidemark.chunk
           set state = 'hot',
               frozen_at = null,
+              bytes_before = null,
               moved_xid = null,
               lease_owner = null,
               lease_until = null,
