@@ -146,9 +146,12 @@ async function withLakeErrors<T>(access: LakeAccess, run: () => Promise<T>): Pro
   }
 }
 
+/** Statements of one request that run at the same time: each may use all threads, and holds a connection. */
+const maxAtOnce = 4
+
 /**
- * Runs all at once and waits for every one of them, also when one fails: nothing may go on reading when the answer is out.
- * The others are stopped then.
+ * Runs some at a time, gives the results in order, and waits for every one that has begun, also when one fails: nothing may go
+ * on reading when the answer is out. The others are stopped then.
  */
 export async function allOrStop<T>(
   access: LakeAccess,
@@ -157,18 +160,22 @@ export async function allOrStop<T>(
   if (tasks.length === 1) return [await tasks[0]!(access)]
   const stop = new AbortController()
   const signal = access.signal ? AbortSignal.any([access.signal, stop.signal]) : stop.signal
-  let failed: { readonly error: unknown } | null = null
-  const results = await Promise.allSettled(
-    tasks.map(async (task) => {
+  const inner: LakeAccess = { ...access, signal }
+  const results: T[] = new Array(tasks.length)
+  const failures: unknown[] = []
+  let next = 0
+  const work = async (): Promise<void> => {
+    while (next < tasks.length && failures.length === 0) {
+      const at = next++
       try {
-        return await task({ ...access, signal })
+        results[at] = await tasks[at]!(inner)
       } catch (error) {
-        failed ??= { error }
+        failures.push(error)
         stop.abort()
-        throw error
       }
-    }),
-  )
-  if (failed !== null) throw (failed as { readonly error: unknown }).error
-  return results.map((result) => (result as PromiseFulfilledResult<T>).value)
+    }
+  }
+  await Promise.all(Array.from({ length: Math.min(maxAtOnce, tasks.length) }, work))
+  if (failures.length > 0) throw failures[0]
+  return results
 }

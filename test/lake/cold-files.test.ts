@@ -212,6 +212,51 @@ describe('files whose columns lie differently', () => {
   }, 60_000)
 })
 
+describe('instants that do not fit 64 bits since 1970', () => {
+  const far = hypertable('far.events', {
+    columns: { time: t.timestamptz(), id: t.int4(), seen: t.timestamptz().nullable() },
+    time: 'time',
+    orderBy: ['id', 'time'],
+    chunk: '1 day',
+  })
+  const seen = [9_223_500_000_000_000_000n, 2n ** 63n - 1n, -(2n ** 63n), 0n, null]
+
+  it('are compared, grouped and given as they are', async () => {
+    const [file] = await fixture.addCanonical(
+      far,
+      seen.map((value, i) => [start + BigInt(i), i, value]),
+    )
+    expect(file!.written.layout.columns['seen']?.kind).toBe('wideInstant')
+    const node = parseQuery({}, { dataset: far, clock })
+    if (node.kind !== 'rows') throw new Error('not a rows query')
+    const context = { snapshot: fixture.snapshot(), signal: null }
+    const request = { ...node, after: null, limit: 10, withKeys: true }
+    const page = await tier.rows(request, context)
+    expect(page.rows.map((row) => row[2])).toEqual(seen)
+    const later = await tier.rows(
+      {
+        ...request,
+        where: { kind: 'compare', ref: { column: 'seen', path: [] }, operator: 'gt', value: 5n },
+      },
+      context,
+    )
+    expect(later.rows.map((row) => row[1])).toEqual([0, 1])
+    const groups = await tier.scan(
+      {
+        dataset: far,
+        range: null,
+        bucket: null,
+        by: [{ name: 'seen', ref: { column: 'seen', path: [] } }],
+        where: null,
+        states: [],
+        maxCells: 10,
+      },
+      context,
+    )
+    expect(new Set(groups.cells.map(({ keys }) => keys[0]))).toEqual(new Set(seen))
+  })
+})
+
 describe('JSON that DuckDB reads in another way', () => {
   const docs = hypertable('exact.docs', {
     columns: { time: t.timestamptz(), id: t.int4(), doc: t.jsonb() },
