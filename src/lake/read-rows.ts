@@ -146,7 +146,8 @@ export async function hashRows(
   await readCopyStream(rows, definition.name, signal, (bytes, view, start, end) =>
     decoder.add(bytes, view, start, end),
   )
-  return { rowCount: decoder.rowCount, contentHash: decoder.hash.bytes() }
+  const { hash } = decoder.tally
+  return { rowCount: hash.count, contentHash: hash.bytes() }
 }
 
 export function readProblem(what: string, error: unknown): Error {

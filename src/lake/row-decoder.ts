@@ -88,6 +88,37 @@ const epochDays = 10957
 const lastHigh = 2147263230
 const lastLow = 3301449726
 
+/** Of rows that belong together: their hash, and the ends of their times. */
+export class RowTally {
+  readonly hash = new HashSum()
+  // of the time column, in words: bigints would cost more than the rest of the row
+  #minHigh = 0x7fffffff
+  #minLow = 0xffffffff
+  #maxHigh = -0x80000000
+  #maxLow = 0
+
+  /** Of the time column; only when there was a row. */
+  get minTime(): bigint {
+    return (BigInt(this.#minHigh) << 32n) | BigInt(this.#minLow)
+  }
+
+  get maxTime(): bigint {
+    return (BigInt(this.#maxHigh) << 32n) | BigInt(this.#maxLow)
+  }
+
+  /** Microseconds since 1970. */
+  addTime(high: number, low: number): void {
+    if (high < this.#minHigh || (high === this.#minHigh && low < this.#minLow)) {
+      this.#minHigh = high
+      this.#minLow = low
+    }
+    if (high > this.#maxHigh || (high === this.#maxHigh && low > this.#maxLow)) {
+      this.#maxHigh = high
+      this.#maxLow = low
+    }
+  }
+}
+
 /** What is wrong with the bytes; the caller says whose. */
 export class RowProblem extends Error {}
 
@@ -95,7 +126,8 @@ export class RowProblem extends Error {}
 const maxBlockBytes = 4 * 1024 * 1024
 
 export class RowDecoder {
-  readonly hash = new HashSum()
+  /** What the rows that come are added to. */
+  tally = new RowTally()
   readonly facts: readonly ColumnFacts[]
   readonly #columns: readonly DecodedColumn[]
   readonly #kinds: Uint8Array
@@ -105,11 +137,6 @@ export class RowDecoder {
   #staged: StagedColumn[] = []
   #shapes: (Map<number, string> | null)[] = []
   #rows = 0
-  // of the time column, in words: bigints would cost more than the rest of the row
-  #minHigh = 0x7fffffff
-  #minLow = 0xffffffff
-  #maxHigh = -0x80000000
-  #maxLow = 0
 
   constructor(columns: readonly DecodedColumn[], onBlock: (block: Block) => void) {
     this.#columns = columns
@@ -118,19 +145,6 @@ export class RowDecoder {
     this.facts = columns.map(() => new ColumnFacts())
     this.#rowBytes = [...this.#kinds].reduce((sum, kind) => sum + (sizes[kind]! || 16), 0)
     this.#begin()
-  }
-
-  get rowCount(): number {
-    return this.hash.count
-  }
-
-  /** Of the time column; only when there was a row. */
-  get minTime(): bigint {
-    return (BigInt(this.#minHigh) << 32n) | BigInt(this.#minLow)
-  }
-
-  get maxTime(): bigint {
-    return (BigInt(this.#maxHigh) << 32n) | BigInt(this.#maxLow)
   }
 
   #begin(): void {
@@ -264,7 +278,7 @@ export class RowDecoder {
       at += length
     }
     if (at !== end) throw new RowProblem('the lengths of a row do not add up')
-    this.hash.add(view, start, end)
+    this.tally.hash.add(view, start, end)
     this.#rows = row + 1
     if (this.#rows === vectorRows) this.finish()
     else if (heap > 0 && this.#heapBytes() > maxBlockBytes) this.finish()
@@ -302,14 +316,7 @@ export class RowDecoder {
     const words = (this.#staged[i] as FixedColumn).words
     words[row * 2] = sumLow | 0
     words[row * 2 + 1] = sumHigh
-    if (sumHigh < this.#minHigh || (sumHigh === this.#minHigh && sumLow < this.#minLow)) {
-      this.#minHigh = sumHigh
-      this.#minLow = sumLow
-    }
-    if (sumHigh > this.#maxHigh || (sumHigh === this.#maxHigh && sumLow > this.#maxLow)) {
-      this.#maxHigh = sumHigh
-      this.#maxLow = sumLow
-    }
+    this.tally.addTime(sumHigh, sumLow)
   }
 
   #noteWide(i: number, high: number, low: number): void {
