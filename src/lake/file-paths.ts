@@ -41,3 +41,13 @@ export function summaryPathFor(dataPath: string, id: string): string {
   const cut = dataPath.lastIndexOf('/') + 1
   return `${dataPath.slice(0, cut)}_${dataPath.slice(cut).replace(/\.parquet$/, '')}.${id.slice(0, 8)}.summary`
 }
+
+const uuid = '[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}'
+const ownPath = new RegExp(
+  `^[a-zA-Z0-9_%.-]+/[0-9A-Za-z.-]+/(?:${uuid}\\.parquet|_${uuid}\\.[0-9a-f]{8}\\.summary)$`,
+)
+
+/** Whether a path has the form of a file or summary of a chunk. Whatever else somebody keeps in the folder is not ours. */
+export function isFilePath(path: string): boolean {
+  return ownPath.test(path)
+}

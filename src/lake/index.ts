@@ -1,11 +1,19 @@
 export { statsToJson } from './catalog.ts'
 export type * from './contract.ts'
 export { createDuckDB, type DuckDB, type DuckDBOptions } from './duckdb.ts'
-export { datasetPrefix } from './file-paths.ts'
+export { datasetPrefix, isFilePath } from './file-paths.ts'
 export { createLakeFiles } from './files.ts'
 export type { ParquetBatch, ParquetColumn, ParquetFile, ParquetKind } from './parquet-reader.ts'
 export { openParquet } from './parquet-reader.ts'
 export { hashRows } from './read-rows.ts'
+export {
+  createLakeSearch,
+  type FilterSearch,
+  type FoundKey,
+  type KeySearch,
+  type LakeSearch,
+  type SearchedFile,
+} from './search.ts'
 export { createFolderStore } from './store/folder.ts'
 export {
   defaultSummaryShare,

@@ -1,4 +1,4 @@
-import type { ObjectStore } from '../lake/index.ts'
+import { isFilePath, type ObjectStore } from '../lake/index.ts'
 import { sql } from '../util/sql.ts'
 import type { LifecycleContext, MoveOptions } from './context.ts'
 import { claimLake } from './ownership.ts'
@@ -113,7 +113,7 @@ async function noteStrays(context: LifecycleContext, signal: AbortSignal | null)
     const { rowCount } = await db.query(sql`
       insert into tidemark.lake_trash (path, dataset, bytes, reason, dropped_at)
       -- it has been lying in the store for so long already
-      select s.path, split_part(s.path, '/', 2), s.bytes, 'stray', clock_timestamp() - ${settings.keepStrayMs + 1}::float8 * interval '1 millisecond'
+      select s.path, split_part(s.path, '/', 1), s.bytes, 'stray', clock_timestamp() - ${settings.keepStrayMs + 1}::float8 * interval '1 millisecond'
       from unnest(${batch.map((each) => each.path)}::text[], ${batch.map((each) => each.bytes)}::int8[]) as s (path, bytes)
       where not exists (
         select from tidemark.lake_file as f where f.path = s.path or f.summary_path = s.path
@@ -122,8 +122,9 @@ async function noteStrays(context: LifecycleContext, signal: AbortSignal | null)
     noted += rowCount
     batch = []
   }
-  for await (const { path, bytes, modifiedAt } of store.list('lake/')) {
+  for await (const { path, bytes, modifiedAt } of store.list('')) {
     if (signal?.aborted) break
+    if (!isFilePath(path)) continue
     if (modifiedAt.getTime() >= before) continue
     batch.push({ path, bytes })
     if (batch.length >= batchSize) await note()

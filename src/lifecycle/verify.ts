@@ -1,4 +1,5 @@
 import { guardNames, hasGuard, hasTableGuard, uniqueColumns } from '../hot/index.ts'
+import { isFilePath } from '../lake/index.ts'
 import { isTidemarkError, TidemarkError } from '../util/errors.ts'
 import { sql } from '../util/sql.ts'
 import { type ChunkFile, listChunks, listFiles, partitionOf, pathsOf, readDeletions } from './chunk-record.ts'
@@ -52,8 +53,8 @@ export async function verifyLake(
     union all
     select path from tidemark.lake_trash`)
   const known = new Set(rows.map(([path]) => path as string))
-  for await (const { path, bytes } of store.list('lake/')) {
-    if (!known.has(path))
+  for await (const { path, bytes } of store.list('')) {
+    if (isFilePath(path) && !known.has(path))
       problems.push({
         kind: 'stray',
         path,

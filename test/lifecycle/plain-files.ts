@@ -21,7 +21,7 @@ export function createPlainFiles(store: ObjectStore): LakeFiles {
       await handle.writeFile(bytes)
       await handle.close()
       const from = formatInstant(range.from).replaceAll(':', '')
-      const path = `lake/${definition.name}/${from}/${randomUUID()}.parquet`
+      const path = `${definition.schema}.${definition.table}/${from}/${randomUUID()}.parquet`
       await store.put(local, path, null)
       const file: WrittenFile = {
         path,

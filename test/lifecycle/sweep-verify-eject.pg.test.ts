@@ -1,7 +1,7 @@
 import { readdir, utimes, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, it } from 'vitest'
-import type { ObjectStore } from '../../src/lake/index.ts'
+import { isFilePath, type ObjectStore } from '../../src/lake/index.ts'
 import { parseInstant } from '../../src/time/index.ts'
 import { sql } from '../../src/util/sql.ts'
 import { createFixture, day, type Fixture, readings, samples, seen, states } from './fixture.ts'
@@ -17,7 +17,7 @@ const soon = { keepDroppedMs: 0, keepStrayMs: 0 }
 
 async function filesIn(store: ObjectStore): Promise<string[]> {
   const paths: string[] = []
-  for await (const { path } of store.list('lake/')) paths.push(path)
+  for await (const { path } of store.list('')) if (isFilePath(path)) paths.push(path)
   return paths
 }
 
@@ -41,20 +41,26 @@ it('a file stays for as long as a snapshot names it, and for its time after that
 it('a file that no catalog names goes when it is old, one that was just written does not', async () => {
   const { lifecycle, another, store, dir, test } = fixture
   await lifecycle.freeze(samples)
-  for (const name of ['old', 'young']) {
-    const local = await store.temporaryFile()
-    await writeFile(local, name)
-    await store.put(local, `lake/public.samples/x/${name}.parquet`, null)
-  }
+  const [old, young] = [1, 2].map(
+    (n) => `public.samples/x/${String(n).repeat(8)}-0000-4000-8000-000000000000.parquet`,
+  )
+  // not of a form that we give to a file: somebody else's
+  const foreign = 'public.samples/x/report.parquet'
   const past = new Date(Date.now() - 2 * 86_400_000)
-  await utimes(join(dir, 'lake/public.samples/x/old.parquet'), past, past)
+  for (const path of [old!, young!, foreign]) {
+    const local = await store.temporaryFile()
+    await writeFile(local, path)
+    await store.put(local, path, null)
+    if (path !== young) await utimes(join(dir, path), past, past)
+  }
   await writeFile(await store.temporaryFile(), 'half')
   const [half] = await readdir(join(dir, 'tmp'))
   await utimes(join(dir, 'tmp', half!), past, past)
   expect((await lifecycle.verify([samples])).problems.map(({ kind }) => kind)).toEqual(['stray', 'stray'])
   expect(await lifecycle.sweep()).toMatchObject({ strays: 1, removed: 1 })
-  expect((await filesIn(store)).some((path) => path.endsWith('old.parquet'))).toBe(false)
-  expect((await filesIn(store)).some((path) => path.endsWith('young.parquet'))).toBe(true)
+  expect(await filesIn(store)).not.toContain(old)
+  expect(await filesIn(store)).toContain(young)
+  expect(await store.stat(foreign)).not.toBeNull()
   expect(await readdir(join(dir, 'tmp'))).toEqual([])
   // Whatever its age, what the catalog names stays.
   await another({ settings: soon }).sweep()
