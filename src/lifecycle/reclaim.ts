@@ -34,20 +34,21 @@ export async function reclaimSpace(
   const total = { reclaimed: 0, bytes: 0 }
   const held: { chunk: bigint; reason: string }[] = []
   const { rows } = await context.db.query(sql`
-    select k.id, k.moved_xid >= h.horizon, coalesce(h.holder, 'a transaction that still runs'), h.hidden
+    select k.id, k.moved_xid >= h.horizon and not h.hidden, h.holder
     from tidemark.chunk as k, tidemark.snapshot_horizon() as h
     where k.hypertable_id = ${subject.hypertable.id}::int
       and k.relation_name is not null and k.moved_xid is not null
     order by k.range_from`)
-  for (const [id, isHeld, holder, isHidden] of rows as unknown as [bigint, boolean, string, boolean][]) {
+  for (const [id, isHeld, holder] of rows as unknown as [bigint, boolean, string | null][]) {
     if (signal?.aborted) break
-    // VACUUM looks for itself; asking first only saves a scan in vain.
-    if (isHeld && !isHidden) {
+    // VACUUM looks for itself, and knows better: a transaction of another database does not matter to it. Asking first
+    // only saves a scan in vain.
+    if (isHeld && holder !== null) {
       held.push({ chunk: id, reason: `${holder} has an older snapshot` })
       continue
     }
     const bytes = await vacuumPartition(context, subject, id)
-    if (bytes === null) held.push({ chunk: id, reason: 'somebody works on its partition' })
+    if (bytes === null) held.push({ chunk: id, reason: 'its pages are still in use' })
     else {
       total.reclaimed += 1
       total.bytes += bytes

@@ -1,6 +1,7 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { expect } from 'vitest'
 import { type ChunkManager, createHotWriter, type HotWriter } from '../../src/hot/index.ts'
 import type { LakeFiles, ObjectStore } from '../../src/lake/index.ts'
 import { createFolderStore } from '../../src/lake/store/folder.ts'
@@ -98,7 +99,25 @@ export async function seen(
   return [...hot.map(([sensor]) => `H ${sensor as string}`), ...cold].sort()
 }
 
-/** Chunks as `state files hot-rows`, in the order of time. */
+/** Until every cold chunk has lost its partition: a snapshot of somebody else may hold it up for a while. */
+export async function dropPartitions(fixture: Fixture, definition: HypertableDefinition): Promise<void> {
+  const lifecycle = fixture.another({ settings: { emptyShare: 0 } })
+  await expect
+    .poll(
+      async () => {
+        await lifecycle.reclaim(definition)
+        const { rows } = await fixture.test.db.query(sql`
+          select count(*) from tidemark.chunk as k
+          join tidemark.hypertable as h on h.id = k.hypertable_id and h.table_name = ${definition.table}::text
+          where k.state = 'cold' and k.relation_name is not null`)
+        return rows[0]![0]
+      },
+      { timeout: 20_000, interval: 200 },
+    )
+    .toBe(0n)
+}
+
+/** Chunks as `state files`, with `-` where there is no partition, in the order of time. */
 export async function states(db: Queryable): Promise<string[]> {
   const { rows } = await db.query(sql`
     select

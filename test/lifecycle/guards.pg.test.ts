@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { type Connection, sqlstateOf } from '../../src/postgres/index.ts'
 import { parseInstant } from '../../src/time/index.ts'
 import { sql } from '../../src/util/sql.ts'
-import { createFixture, day, type Fixture, readings, samples } from './fixture.ts'
+import { createFixture, day, dropPartitions, type Fixture, readings, samples } from './fixture.ts'
 
 /** The first of two days is cold in both tables; the keyed one has a third day that is cold without a partition. */
 let fixture: Fixture
@@ -176,8 +176,8 @@ it('hot rows of a cold chunk may be deleted by who says so; their key may not ch
 })
 
 it('a cold chunk without a partition is guarded through the default partition', async () => {
-  const { lifecycle, another, test } = fixture
-  await another({ settings: { emptyShare: 0 } }).reclaim(readings)
+  const { lifecycle, test } = fixture
+  await dropPartitions(fixture, readings)
   expect((await lifecycle.status(readings)).map(({ state, hotBytes }) => [state, hotBytes === 0])).toEqual([
     ['cold', true],
     ['hot', false],

@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, expect, it } from 'vitest'
 import { auditHypertable } from '../../src/changelog/index.ts'
+import type { DrainOutcome } from '../../src/hot/index.ts'
 import { parseInstant } from '../../src/time/index.ts'
 import { sql } from '../../src/util/sql.ts'
 import { clearLog, readLog } from '../hot/create-test-hypertable.ts'
@@ -7,6 +8,7 @@ import {
   count,
   createFixture,
   day,
+  dropPartitions,
   epochOf,
   type Fixture,
   readings,
@@ -123,10 +125,10 @@ it('a damaged file is neither compacted nor thawed', async () => {
 })
 
 it('a late row for a cold chunk without a partition gets one, with its guards', async () => {
-  const { test, writer, another, lifecycle } = fixture
+  const { test, writer, lifecycle } = fixture
   await writer.insert(samples, [...day('2026-01-01'), ...day('2026-01-02')])
   await lifecycle.freeze(samples)
-  await another({ settings: { emptyShare: 0 } }).reclaim(samples)
+  await dropPartitions(fixture, samples)
   expect(await states(test.db)).toEqual(['cold 1 -', 'cold 1 -'])
   await writer.insert(samples, day('2026-01-01', 1, 'late'))
   expect(await states(test.db)).toEqual(['cold 1', 'cold 1 -'])
@@ -137,16 +139,18 @@ it('a late row for a cold chunk without a partition gets one, with its guards', 
 })
 
 it('rows that plain SQL left in the default partition are drained into the partition of their cold chunk', async () => {
-  const { test, writer, chunks, another, lifecycle } = fixture
+  const { test, writer, chunks, lifecycle } = fixture
   await writer.insert(samples, day('2026-01-01'))
   await lifecycle.freeze(samples)
-  await another({ settings: { emptyShare: 0 } }).reclaim(samples)
+  await dropPartitions(fixture, samples)
   await test.db.execute(`
     insert into samples values ('2026-01-01 05:00', 't1', 'late', 1), ('2026-02-01 05:00', 't1', 'new', 1)`)
   await clearLog(test.db)
-  await expect
-    .poll(() => chunks.drainDefault(samples), { timeout: 20_000 })
-    .toMatchObject({ kind: 'drained', rows: 2n, chunks: 2 })
+  // Snapshots of other tests may hold it up.
+  const outcomes: DrainOutcome[] = []
+  do outcomes.push(await chunks.drainDefault(samples))
+  while (outcomes.at(-1)!.kind === 'blocked' && outcomes.length < 10)
+  expect(outcomes.at(-1)).toEqual({ kind: 'drained', rows: 2n, chunks: 2 })
   expect(await states(test.db)).toEqual(['cold 1', 'hot 0'])
   expect(await seen(fixture, test.db, samples)).toEqual([...cold, 'H late', 'H new'])
   expect(await readLog(test.db, samples)).toEqual([])

@@ -111,13 +111,15 @@ it('a worker that is killed at any moment leaves every row once', { timeout: 90_
     const { problems } = await realLifecycle().verify([samples])
     expect([seed, kill, problems.filter((problem) => problem.kind !== 'stray')]).toEqual([seed, kill, []])
   }
+  // What the dead ones held is to be had again, once their leases have run out.
   await expect
     .poll(
-      () =>
-        realLifecycle()
-          .thaw(samples)
-          .then(() => states(test.db)),
-      { timeout: 10_000 },
+      async () => {
+        await realLifecycle().freeze(samples)
+        await realLifecycle().thaw(samples)
+        return states(test.db)
+      },
+      { timeout: 20_000 },
     )
     .toEqual(['hot 0', 'hot 0'])
   const { rows } = await test.db.query(sql`select count(*), count(distinct sensor) from samples`)
