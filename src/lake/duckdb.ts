@@ -114,6 +114,21 @@ export function createDuckDB(options: DuckDBOptions = {}): DuckDB {
   }
 }
 
+/** A connection for as long as the borrower lives: a generator, an object that is filled. Given back once. */
+export async function borrow(
+  duckdb: DuckDB,
+  signal: AbortSignal | null,
+): Promise<{ connection: DuckDBConnection; giveBack: () => void }> {
+  return new Promise((resolve, reject) => {
+    duckdb
+      .withConnection(
+        signal,
+        (connection) => new Promise<void>((giveBack) => resolve({ connection, giveBack: () => giveBack() })),
+      )
+      .catch(reject)
+  })
+}
+
 /** 70 MB of native code: loaded when something is cold, not with the library. */
 export function loadDuckDB(): typeof import('@duckdb/node-api') {
   const require = createRequire(import.meta.url)

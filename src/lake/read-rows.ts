@@ -1,10 +1,10 @@
-import type { DuckDBConnection, DuckDBDataChunk } from '@duckdb/node-api'
+import type { DuckDBDataChunk } from '@duckdb/node-api'
 import type { HypertableDefinition } from '../schema/index.ts'
 import { TidemarkError } from '../util/errors.ts'
 import { printSqlInline, raw, type Sql, sql } from '../util/sql.ts'
 import type { FileLayout, RowChoice, RowStream, RowsHash } from './contract.ts'
 import { cancelled, copyHeader, copyTrailer, readCopyStream } from './copy-stream.ts'
-import type { DuckDB } from './duckdb.ts'
+import { borrow, type DuckDB } from './duckdb.ts'
 import { decodedColumns, readPlan } from './file-plan.ts'
 import { pathLiteral } from './literal-sql.ts'
 import { HashSum } from './murmur.ts'
@@ -50,21 +50,6 @@ async function* encodedRows(file: ReadFile, reuse: boolean, where: Sql | null): 
   } finally {
     lent.giveBack()
   }
-}
-
-/** Lends a connection for as long as a generator lives. */
-async function borrow(
-  duckdb: DuckDB,
-  signal: AbortSignal | null,
-): Promise<{ connection: DuckDBConnection; giveBack: () => void }> {
-  return new Promise((resolve, reject) => {
-    duckdb
-      .withConnection(
-        signal,
-        (connection) => new Promise<void>((giveBack) => resolve({ connection, giveBack: () => giveBack() })),
-      )
-      .catch(reject)
-  })
 }
 
 /** Count and hash of what a file gives back: the same bytes that a thaw would send. */

@@ -15,7 +15,7 @@ export class RowSpool {
   readonly decoder: RowDecoder
   readonly #definition: HypertableDefinition
   readonly #columns: readonly DecodedColumn[]
-  readonly #connection: DuckDBConnection
+  readonly #connect: () => Promise<DuckDBConnection>
   readonly #feeds: Feeds
   readonly #table = `tidemark_rows_${randomUUID().replaceAll('-', '')}`
   #pending: Block[] = []
@@ -23,10 +23,11 @@ export class RowSpool {
   #plan: FeedPlan | null = null
   #spilling: Promise<void> | null = null
 
-  constructor(definition: HypertableDefinition, connection: DuckDBConnection, feeds: Feeds) {
+  /** @param connect Always the same connection; asked for when there is something to do on it. */
+  constructor(definition: HypertableDefinition, connect: () => Promise<DuckDBConnection>, feeds: Feeds) {
     this.#definition = definition
     this.#columns = decodedColumns(definition)
-    this.#connection = connection
+    this.#connect = connect
     this.#feeds = feeds
     this.decoder = new RowDecoder(this.#columns, (block) => {
       this.#pending.push(block)
@@ -66,8 +67,9 @@ export class RowSpool {
       at += 1
       return plan.feed(block)
     }
-    await this.#feeds.with(this.#connection, plan.columns, next, async (source) => {
-      await this.#connection.run(printSqlInline(statement(raw(source))))
+    const connection = await this.#connect()
+    await this.#feeds.with(connection, plan.columns, next, async (source) => {
+      await connection.run(printSqlInline(statement(raw(source))))
     })
   }
 
@@ -88,20 +90,36 @@ export class RowSpool {
   /** Runs a statement over all rows, once. */
   async use(statement: (source: Sql) => Sql): Promise<void> {
     if (this.#spilling === null) await this.#drain(statement)
-    else await this.#connection.run(printSqlInline(statement(await this.settle())))
+    else {
+      const table = await this.settle()
+      await (await this.#connect()).run(printSqlInline(statement(table)))
+    }
   }
 
-  /** All rows in a table, for several statements. */
-  async settle(): Promise<Sql> {
+  /** All rows in a table, for several statements; in order of a column of the feed, so that parts of it are found quickly. */
+  async settle(order: Sql | null = null): Promise<Sql> {
     if (this.#spilling === null || this.#pending.length > 0) await this.#spill()
     await this.#spilling
-    return identifier(this.#table)
+    const table = identifier(this.#table)
+    if (order !== null) {
+      const sorted = identifier(`${this.#table}_sorted`)
+      const connection = await this.#connect()
+      await connection.run(
+        printSqlInline(sql`create temp table ${sorted} as select * from ${table} order by ${order}`),
+      )
+      await connection.run(printSqlInline(sql`drop table ${table}`))
+      await connection.run(printSqlInline(sql`alter table ${sorted} rename to ${table}`))
+    }
+    return table
   }
 
   async dispose(): Promise<void> {
     this.#pending = []
     if (this.#spilling === null) return
     await this.#spilling.catch(() => {})
-    await this.#connection.run(`drop table if exists "${this.#table}"`)
+    const connection = await this.#connect()
+    for (const table of [this.#table, `${this.#table}_sorted`])
+      await connection.run(`drop table if exists "${table}"`)
+    this.#spilling = null
   }
 }

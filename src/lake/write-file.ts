@@ -34,7 +34,7 @@ async function write(
   const localFile = await store.temporaryFile()
   try {
     const content = await duckdb.withConnection(signal, async (connection): Promise<FileContent | null> => {
-      const spool = new RowSpool(definition, connection, feeds)
+      const spool = new RowSpool(definition, async () => connection, feeds)
       const { decoder } = spool
       try {
         await readCopyStream(

@@ -1,0 +1,255 @@
+import { rm } from 'node:fs/promises'
+import type { DuckDBConnection } from '@duckdb/node-api'
+import { createCopyEncoder, type RowSlots } from '../postgres/index.ts'
+import type { CanonicalValue, HypertableDefinition } from '../schema/index.ts'
+import { formatInstant, type TimeRange } from '../time/index.ts'
+import { identifier, printSqlInline, raw, type Sql, sql } from '../util/sql.ts'
+import { completeFile, contentOf, copyStatement, throttled, writeProblem } from './complete-file.ts'
+import type { LakeFilesOptions, WriteProgress, WrittenFile } from './contract.ts'
+import { cancelled, copyHeader } from './copy-stream.ts'
+import { borrow } from './duckdb.ts'
+import { createFeeds, type Feeds } from './feed.ts'
+import { RowTally } from './row-decoder.ts'
+import { RowSpool } from './row-spool.ts'
+
+export interface SegmentRequest {
+  readonly definition: HypertableDefinition
+  readonly signal: AbortSignal | null
+}
+
+/** A file with the rows of one chunk. */
+export interface SegmentFile {
+  readonly range: TimeRange
+  readonly file: WrittenFile
+}
+
+/**
+ * Rows of any chunks, in any order, on their way into one file for each chunk. In memory, and what is more than some 64 MB in
+ * a temporary table of DuckDB, which spills.
+ */
+export interface LakeSegment {
+  readonly rowCount: number
+  /** As COPY BINARY has its rows, wherever they are. */
+  readonly bytes: number
+  /** How many files it becomes. */
+  readonly chunks: number
+  /**
+   * Canonical values of all columns in declared order, jsonb as PostgreSQL prints it. `range`: of the chunk, which holds the
+   * row's time; always the same object for the same chunk.
+   */
+  addRow(range: TimeRange, values: readonly CanonicalValue[]): void
+  /** The same from slots, which may be filled anew afterwards. */
+  addSlots(range: TimeRange, slots: RowSlots): void
+  /** To be awaited before more rows come; null: there is room. */
+  relieve(): Promise<void> | null
+  /**
+   * Writes the files, in the order of time: each is durable in the store, and was read back. Once.
+   * @throws TidemarkError TM_LAKE, TM_CANCELLED; nothing is left then.
+   */
+  write(onProgress?: (progress: WriteProgress) => void): Promise<readonly SegmentFile[]>
+  /** Gives back what it holds; also after `write`, and more than once. */
+  dispose(): Promise<void>
+}
+
+export interface LakeSegments {
+  open(request: SegmentRequest): LakeSegment
+}
+
+/**
+ * @example
+ * const segment = createLakeSegments({ duckdb, store }).open({ definition, signal: null })
+ * segment.addRow(range, [1767225600000000n, 'host_1', 0.5])
+ * const [{ file }] = await segment.write()
+ */
+export function createLakeSegments(options: LakeFilesOptions): LakeSegments {
+  const feeds = createFeeds()
+  return { open: (request) => new Segment(options, feeds, request) }
+}
+
+/** Rows that are encoded before they are taken apart: enough to make the calls cheap, few enough to stay in the cache. */
+const batchRows = 512
+
+/** From here on rows are sorted once by time, instead of being looked through for each chunk. */
+const fewChunks = 8
+
+class Segment implements LakeSegment {
+  readonly #options: LakeFilesOptions
+  readonly #definition: HypertableDefinition
+  readonly #signal: AbortSignal | null
+  readonly #spool: RowSpool
+  readonly #encoder: ReturnType<typeof createCopyEncoder>
+  readonly #tallies = new Map<TimeRange, RowTally>()
+  /** Of the rows that are encoded. */
+  readonly #targets: RowTally[] = new Array(batchRows)
+  #lastRange: TimeRange | null = null
+  #lastTally = new RowTally()
+  #rowCount = 0
+  #bytes = 0
+  #lent: Promise<{ connection: DuckDBConnection; giveBack: () => void }> | null = null
+
+  constructor(options: LakeFilesOptions, feeds: Feeds, { definition, signal }: SegmentRequest) {
+    this.#options = options
+    this.#definition = definition
+    this.#signal = signal
+    this.#spool = new RowSpool(definition, () => this.#connect(), feeds)
+    this.#encoder = createCopyEncoder(Object.values(definition.columns).map(({ type }) => type))
+  }
+
+  get rowCount(): number {
+    return this.#rowCount
+  }
+
+  get bytes(): number {
+    return this.#bytes
+  }
+
+  get chunks(): number {
+    return this.#tallies.size
+  }
+
+  addRow(range: TimeRange, values: readonly CanonicalValue[]): void {
+    this.#encoder.addRow(values)
+    this.#added(range)
+  }
+
+  addSlots(range: TimeRange, slots: RowSlots): void {
+    this.#encoder.addSlots(slots)
+    this.#added(range)
+  }
+
+  #added(range: TimeRange): void {
+    if (range !== this.#lastRange) this.#enter(range)
+    const encoder = this.#encoder
+    this.#targets[encoder.rows - 1] = this.#lastTally
+    this.#rowCount += 1
+    if (encoder.rows === batchRows) this.#decode()
+  }
+
+  #enter(range: TimeRange): void {
+    let tally = this.#tallies.get(range)
+    if (tally === undefined) {
+      tally = new RowTally()
+      this.#tallies.set(range, tally)
+    }
+    this.#lastRange = range
+    this.#lastTally = tally
+  }
+
+  #decode(): void {
+    const encoder = this.#encoder
+    const { decoder } = this.#spool
+    let left = encoder.rows
+    let row = 0
+    let at = copyHeader.length
+    for (const bytes of encoder.finish()) {
+      const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+      // a row never lies in two buffers
+      while (left > 0 && at < bytes.length) {
+        let end = at + 2
+        for (let fields = view.getInt16(at); fields > 0; fields -= 1) {
+          const size = view.getInt32(end)
+          end += size > 0 ? 4 + size : 4
+        }
+        decoder.tally = this.#targets[row]!
+        decoder.add(bytes, view, at, end)
+        this.#bytes += end - at
+        row += 1
+        left -= 1
+        at = end
+      }
+      at = 0
+    }
+    encoder.reset()
+  }
+
+  relieve(): Promise<void> | null {
+    return this.#spool.relieve()
+  }
+
+  async write(onProgress?: (progress: WriteProgress) => void): Promise<readonly SegmentFile[]> {
+    if (this.#encoder.rows > 0) this.#decode()
+    this.#spool.decoder.finish()
+    const report = throttled(onProgress)
+    const chunks = [...this.#tallies].sort(([a], [b]) => (a.from < b.from ? -1 : 1))
+    const written: SegmentFile[] = []
+    const layout = chunks.length > 0 ? this.#spool.layout() : null
+    if (layout === null) return written
+    const time = identifier(`c${layout.order.indexOf(layout.time)}`)
+    let done = 0
+    try {
+      for (const [range, tally] of chunks) {
+        const what = `the file for ${this.#definition.name} from ${formatInstant(range.from)}`
+        const localFile = await this.#options.store.temporaryFile()
+        try {
+          const content = contentOf(what, range, tally, layout)
+          report('write', done)
+          const copy = (source: Sql): Sql =>
+            copyStatement(source, layout, localFile, this.#spool.hasMinusZero)
+          if (chunks.length === 1) await this.#spool.use(copy)
+          else {
+            const rows = await this.#sorted(chunks.length, time)
+            await this.#run(
+              copy(
+                sql`(from ${rows} where ${time} >= ${instant(range.from)} and ${time} < ${instant(range.to)})`,
+              ),
+            )
+          }
+          const file = await completeFile(this.#options, {
+            definition: this.#definition,
+            from: range.from,
+            what,
+            localFile,
+            content,
+            signal: this.#signal,
+            report: (stage, rows) => report(stage, done + rows),
+          })
+          written.push({ range, file })
+          done += content.rowCount
+        } catch (error) {
+          throw this.#signal?.aborted ? cancelled(this.#signal, `writing ${what}`) : writeProblem(what, error)
+        } finally {
+          await rm(localFile, { force: true })
+        }
+      }
+    } catch (error) {
+      for (const { file } of written) {
+        // strays cost space only: what went wrong first is what has to be said
+        await this.#options.store.remove(file.path).catch(() => {})
+        if (file.summary !== null) await this.#options.store.remove(file.summary.path).catch(() => {})
+      }
+      throw error
+    } finally {
+      await this.dispose()
+    }
+    return written
+  }
+
+  #sortedRows: Promise<Sql> | null = null
+
+  #sorted(chunks: number, time: Sql): Promise<Sql> {
+    this.#sortedRows ??= this.#spool.settle(chunks > fewChunks ? time : null)
+    return this.#sortedRows
+  }
+
+  async #run(statement: Sql): Promise<void> {
+    await (await this.#connect()).run(printSqlInline(statement))
+  }
+
+  async #connect(): Promise<DuckDBConnection> {
+    this.#lent ??= borrow(this.#options.duckdb, this.#signal)
+    return (await this.#lent).connection
+  }
+
+  async dispose(): Promise<void> {
+    const lent = this.#lent
+    await this.#spool.dispose()
+    this.#lent = null
+    if (lent === null) return
+    const { giveBack } = await lent.catch(() => ({ giveBack: () => {} }))
+    giveBack()
+  }
+}
+
+function instant(micros: bigint): Sql {
+  return raw(`make_timestamptz(${micros}::bigint)`)
+}
