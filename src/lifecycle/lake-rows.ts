@@ -1,5 +1,5 @@
 import { timestamptzText } from '../changelog/index.ts'
-import type { ColumnRange, WrittenFile } from '../lake/index.ts'
+import { statsToJson, type WrittenFile } from '../lake/index.ts'
 import type { Queryable } from '../postgres/index.ts'
 import { TidemarkError } from '../util/errors.ts'
 import { sql } from '../util/sql.ts'
@@ -54,17 +54,12 @@ export async function insertFile(
       ${subject.hypertable.id}::int, ${chunkId}::int8, ${file.path}::text, ${file.rowCount}::int8, ${file.bytes}::int8,
       ${timestamptzText(file.minTime)}::timestamptz, ${timestamptzText(file.maxTime)}::timestamptz,
       ${file.checksum}::bytea, ${file.contentHash}::bytea,
-      ${JSON.stringify(file.layout)}::jsonb, ${statsJson(file.stats)}::jsonb,
+      ${JSON.stringify(file.layout)}::jsonb, ${JSON.stringify(statsToJson(file.stats))}::jsonb,
       ${summary?.path ?? null}::text, ${summary?.bytes ?? null}::int8, ${summary?.checksum ?? null}::bytea,
       ${summary === null ? null : JSON.stringify(summary.layout)}::jsonb
     )
     returning id`)
   return rows[0]![0] as bigint
-}
-
-/** int8 and instants as decimal text: JSON has no larger whole numbers. */
-function statsJson(stats: Readonly<Record<string, ColumnRange | null>>): string {
-  return JSON.stringify(stats, (_, value: unknown) => (typeof value === 'bigint' ? value.toString() : value))
 }
 
 /** Takes files out of the catalog; what lies in the store goes when nobody can have a snapshot that names it. */
