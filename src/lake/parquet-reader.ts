@@ -64,6 +64,8 @@ export async function openParquet(path: string): Promise<ParquetFile> {
   const instance: DuckDBInstance = await DuckDBInstance.create(':memory:', {
     threads: '1',
     memory_limit: '512MB',
+    // its default is `.tmp` in whatever folder the process was started; made only when something spills
+    temp_directory: join(tmpdir(), `tidemark-parquet-${process.pid}`),
   })
   const connection: DuckDBConnection = await instance.connect()
   const close = (): void => {
