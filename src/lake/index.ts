@@ -6,14 +6,6 @@ export { createLakeFiles } from './files.ts'
 export type { ParquetBatch, ParquetColumn, ParquetFile, ParquetKind } from './parquet-reader.ts'
 export { openParquet } from './parquet-reader.ts'
 export { hashRows } from './read-rows.ts'
-export {
-  createLakeSearch,
-  type FilterSearch,
-  type FoundKey,
-  type KeySearch,
-  type LakeSearch,
-  type SearchedFile,
-} from './search.ts'
 export { createFolderStore } from './store/folder.ts'
 export {
   defaultSummaryShare,
