@@ -26,7 +26,6 @@ import {
   createFolderStore,
   createLakeFiles,
   type DuckDB,
-  type ObjectStore,
 } from './lake/index.ts'
 import {
   type ChunkChoice,
@@ -50,7 +49,7 @@ import {
   type MigrationReport,
   migrate,
 } from './migrate/index.ts'
-import { type Finding, readStatus, runDoctor, type Status } from './ops/index.ts'
+import { type Finding, type LakeHandle, readStatus, runDoctor, type Status } from './ops/index.ts'
 import { createDatabase, createKysely, type Database } from './postgres/index.ts'
 import {
   type Answer,
@@ -237,8 +236,8 @@ export class Tidemark<Config extends TidemarkConfig = TidemarkConfig> {
   /** Not started, and not loaded, before something is in the lake. */
   readonly #duckdb: DuckDB
   readonly #spillDir: string
-  readonly #store: ObjectStore
   readonly #lifecycle: Lifecycle
+  readonly #lake: LakeHandle
   #kysely: Kysely<KyselyDatabase<Config>> | null = null
 
   /** @internal */
@@ -260,19 +259,20 @@ export class Tidemark<Config extends TidemarkConfig = TidemarkConfig> {
       ...(lake.memoryBytes === null ? {} : { memoryBytes: lake.memoryBytes }),
       ...(lake.threads === null ? {} : { threads: lake.threads }),
     })
-    this.#store = createFolderStore({ dir })
+    const store = createFolderStore({ dir })
     this.#tiers = [
       createHotTier({ maxPageBytes: maxAnswerBytes }),
-      createColdTier({ duckdb: this.#duckdb, store: this.#store, maxPageBytes: maxAnswerBytes }),
+      createColdTier({ duckdb: this.#duckdb, store, maxPageBytes: maxAnswerBytes }),
     ]
     this.#lifecycle = createLifecycle({
       db: this.#db,
-      files: createLakeFiles({ duckdb: this.#duckdb, store: this.#store, summaryShare: lake.summaryShare }),
-      store: this.#store,
+      files: createLakeFiles({ duckdb: this.#duckdb, store, summaryShare: lake.summaryShare }),
+      store,
       chunks: this.#chunks,
       clock,
       settings: { keepDroppedMs: lake.keepDroppedMs, keepStrayMs: lake.keepStrayMs },
     })
+    this.#lake = { dir, store, lifecycle: this.#lifecycle }
     this.#limits = queryLimits({ maxRows, maxCells, maxBuckets, maxRangeMs })
     this.#datasets = new Map(
       config.datasets.flatMap((d) => [
@@ -628,14 +628,14 @@ export class Tidemark<Config extends TidemarkConfig = TidemarkConfig> {
     return new Worker(this.#db, jobs, { pollMs: this.config.worker.everyMs, ...options })
   }
 
-  /** Sizes, chunks, jobs, dead letters; scans no table. */
+  /** Sizes, chunks, what is in the lake, jobs, dead letters; scans no table. */
   status(): Promise<Status> {
-    return readStatus(this.#db, this.target, this.config.datasets)
+    return readStatus(this.#db, this.target, this.config.datasets, this.#lake)
   }
 
   /** Everything that is known to go wrong, looked for; changes nothing. */
   doctor(): Promise<Finding[]> {
-    return runDoctor(this.#db, this.config.datasets, this.#clock)
+    return runDoctor(this.#db, this.config.datasets, this.#clock, this.#lake)
   }
 
   /** Whether PostgreSQL answers. */

@@ -1,13 +1,19 @@
 #!/usr/bin/env node
 import { readFileSync } from 'node:fs'
 import { Command, CommanderError, Help } from 'commander'
+import { compactCommand } from './commands/compact.ts'
 import { devCommand } from './commands/dev.ts'
 import { doctorCommand } from './commands/doctor.ts'
+import { ejectCommand } from './commands/eject.ts'
+import { freezeCommand } from './commands/freeze.ts'
 import { importCommand } from './commands/import.ts'
 import { initCommand } from './commands/init.ts'
 import { migrateCommand } from './commands/migrate.ts'
 import { queryCommand } from './commands/query.ts'
 import { statusCommand } from './commands/status.ts'
+import { sweepCommand } from './commands/sweep.ts'
+import { thawCommand } from './commands/thaw.ts'
+import { verifyCommand } from './commands/verify.ts'
 import { workerCommand } from './commands/worker.ts'
 import { describeUsageError } from './options.ts'
 import { reportError } from './output.ts'
@@ -48,6 +54,12 @@ for (const command of [
   importCommand,
   queryCommand,
   statusCommand,
+  freezeCommand,
+  thawCommand,
+  compactCommand,
+  verifyCommand,
+  sweepCommand,
+  ejectCommand,
   workerCommand,
   doctorCommand,
 ]) {

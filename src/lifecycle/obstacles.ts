@@ -10,7 +10,11 @@ import type { Subject } from './context.ts'
  *
  * @throws TidemarkError TM_MIGRATION that names what is in the way, and the way out.
  */
-export async function assertMovable(db: Queryable, subject: Subject, chunk: ChunkRecord): Promise<void> {
+export async function assertMovable(
+  db: Queryable,
+  subject: Subject,
+  chunk: Pick<ChunkRecord, 'relation'>,
+): Promise<void> {
   const { definition } = subject
   const partition = partitionOf(chunk)
   const relations = [definition, ...(partition === null ? [] : [partition])]

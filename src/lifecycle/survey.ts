@@ -24,7 +24,16 @@ export async function surveyChunks(
   return surveyed
 }
 
-async function obstacleOf(db: Queryable, subject: Subject, chunk: ChunkLife): Promise<string | null> {
+/** What forbids it for every chunk of the table; null: nothing. */
+export function tableObstacle(db: Queryable, subject: Subject): Promise<string | null> {
+  return obstacleOf(db, subject, { relation: null })
+}
+
+async function obstacleOf(
+  db: Queryable,
+  subject: Subject,
+  chunk: Pick<ChunkLife, 'relation'>,
+): Promise<string | null> {
   try {
     await assertMovable(db, subject, chunk)
     return null

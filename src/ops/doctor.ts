@@ -4,38 +4,24 @@ import type { StoredDefinition } from '../schema/index.ts'
 import { type Clock, formatInstant } from '../time/index.ts'
 import { isTidemarkError } from '../util/errors.ts'
 import { sql } from '../util/sql.ts'
-
-export interface Finding {
-  readonly check: string
-  /** `ok`; `note`: worth knowing; `warn`: will hurt; `fail`: wrong now. */
-  readonly level: 'ok' | 'note' | 'warn' | 'fail'
-  readonly message: string
-  /** What to do; null when there is nothing. */
-  readonly todo: string | null
-}
-
-interface CheckContext {
-  readonly db: Database
-  readonly connection: Queryable
-  readonly definitions: readonly StoredDefinition[]
-  readonly clock: Clock
-}
-
-type Check = (context: CheckContext) => Promise<Omit<Finding, 'check'> | readonly Omit<Finding, 'check'>[]>
+import type { Check, Finding, Found } from './check.ts'
+import { lakeChecks } from './lake-checks.ts'
+import type { LakeHandle } from './lake-folder.ts'
 
 /**
  * Looks at everything that is known to go wrong: server settings, migrations, triggers, default partitions, long
- * transactions, publications, jobs, dead letters. Changes nothing.
+ * transactions, publications, jobs, dead letters, the lake. Changes nothing.
  */
 export async function runDoctor(
   db: Database,
   definitions: readonly StoredDefinition[],
   clock: Clock,
+  lake: LakeHandle,
 ): Promise<Finding[]> {
   const findings: Finding[] = []
-  for (const [check, run] of Object.entries(checks)) {
+  for (const [check, run] of Object.entries({ ...checks, ...lakeChecks })) {
     try {
-      const found = await db.withConnection((connection) => run({ db, connection, definitions, clock }))
+      const found = await db.withConnection((connection) => run({ db, connection, definitions, clock, lake }))
       for (const finding of [found].flat()) findings.push({ check, ...finding })
     } catch (error) {
       if (!isTidemarkError(error)) throw error
@@ -46,7 +32,7 @@ export async function runDoctor(
   return findings
 }
 
-const ok = (message: string): Omit<Finding, 'check'> => ({ level: 'ok', message, todo: null })
+const ok = (message: string): Found => ({ level: 'ok', message, todo: null })
 
 const checks: Readonly<Record<string, Check>> = {
   server: async ({ db, connection }) => {

@@ -1,2 +1,12 @@
-export { type Finding, runDoctor } from './doctor.ts'
-export { type ChunkStatus, type DatasetStatus, type JobStatus, readStatus, type Status } from './status.ts'
+export type { Finding } from './check.ts'
+export { runDoctor } from './doctor.ts'
+export type { LakeHandle } from './lake-folder.ts'
+export {
+  type ChunkStatus,
+  type DatasetLake,
+  type DatasetStatus,
+  type JobStatus,
+  type LakeStatus,
+  readStatus,
+  type Status,
+} from './status.ts'

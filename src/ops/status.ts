@@ -1,27 +1,83 @@
+import { type ChunkLife, readChunkLives } from '../lifecycle/index.ts'
 import type { Database, Queryable } from '../postgres/index.ts'
-import type { StoredDefinition } from '../schema/index.ts'
-import { formatInstant } from '../time/index.ts'
+import type { HypertableDefinition, StoredDefinition } from '../schema/index.ts'
+import { addInterval, formatInstant } from '../time/index.ts'
 import { sql } from '../util/sql.ts'
+import { type LakeHandle, lookAtFolder } from './lake-folder.ts'
+import { findSubjects } from './subjects.ts'
+
+/** Of a hypertable: what of it lies where. Exact in the lake, PostgreSQL's statistics elsewhere. */
+export interface DatasetLake {
+  readonly hotChunks: number
+  readonly coldChunks: number
+  /** Rows in files that count. */
+  readonly rows: number
+  /** With summaries. */
+  readonly bytes: number
+  readonly files: number
+  /** Rows in files that no longer count. */
+  readonly deletedRows: number
+  /** Rows in the partitions of cold chunks: they came after the freeze and are folded in later. */
+  readonly lateRows: number
+  /**
+   * What the cold chunks took in PostgreSQL with their indexes, and how many times that is what they take now. Of the
+   * chunks for which it is known (`chunks`): one that was imported straight into the lake never was there.
+   */
+  readonly before: {
+    readonly chunks: number
+    readonly bytes: number
+    readonly bytesNow: number
+    readonly ratio: number
+  } | null
+  readonly moveErrors: readonly {
+    readonly chunk: string
+    readonly failures: number
+    readonly error: string
+  }[]
+  /** When the next chunk is old enough by `freeze.after`; null: nothing is declared, or nothing is left. */
+  readonly nextFreeze: string | null
+}
+
+export interface LakeStatus {
+  readonly store: string
+  readonly files: number
+  readonly bytes: number
+  /** Out of the catalog, and waiting for their removal. */
+  readonly trash: { readonly files: number; readonly bytes: number }
+  /** Of the file system that holds it, or would. */
+  readonly freeBytes: number
+}
 
 export interface DatasetStatus {
   readonly name: string
   readonly kind: string
   /** false: declared, but not in the database yet. */
   readonly exists: boolean
-  /** Of PostgreSQL's statistics; an exact count costs a scan. */
+  /** Of PostgreSQL's statistics (an exact count costs a scan) and of the lake together. */
   readonly estimatedRows: number
+  /** In PostgreSQL. */
   readonly bytes: { readonly rows: number; readonly indexes: number }
   readonly chunks: readonly ChunkStatus[]
+  /** Null for a plain table. */
+  readonly lake: DatasetLake | null
   /** Rows outside every chunk; anything but 0 wants `tidemark worker`. */
   readonly defaultPartitionHasRows: boolean
 }
 
 export interface ChunkStatus {
+  readonly id: string
   readonly from: string
   readonly to: string
   readonly state: string
+  /** In PostgreSQL. */
   readonly estimatedRows: number
   readonly bytes: number
+  /** In the lake. */
+  readonly coldRows: number
+  readonly coldBytes: number
+  readonly files: number
+  readonly bytesBefore: number | null
+  readonly moveError: string | null
 }
 
 export interface JobStatus {
@@ -37,6 +93,7 @@ export interface JobStatus {
 export interface Status {
   readonly postgres: { readonly version: string; readonly target: string; readonly databaseBytes: number }
   readonly datasets: readonly DatasetStatus[]
+  readonly lake: LakeStatus
   readonly changeLog: { readonly entries: number; readonly bytes: number }
   readonly deadLetters: readonly {
     readonly dataset: string
@@ -51,10 +108,12 @@ export async function readStatus(
   db: Database,
   target: string,
   definitions: readonly StoredDefinition[],
+  lake: LakeHandle,
 ): Promise<Status> {
   return db.transaction({ mode: 'repeatable read read only' }, async (connection) => ({
     postgres: await readServer(connection, target),
     datasets: await readDatasets(connection, definitions),
+    lake: await readLake(connection, lake),
     changeLog: await readChangeLog(connection),
     deadLetters: await readDeadLetters(connection),
     jobs: await readJobs(connection),
@@ -88,16 +147,14 @@ async function readDatasets(
     left join pg_namespace s on s.nspname = d.schema_name
     left join pg_class c on c.relnamespace = s.oid and c.relname = d.table_name and c.relkind in ('r', 'p')
     order by d.n`)
-  const chunks = await connection.query(sql`
-    select h.schema_name || '.' || h.table_name, c.range_from, c.range_to, c.state,
-           coalesce(pg_stat_get_live_tuples(r.oid), 0)::float8,
-           coalesce(pg_total_relation_size(r.oid), 0)::int8
-    from tidemark.chunk c
-    join tidemark.hypertable h on h.id = c.hypertable_id
-    left join pg_class r on r.relname = c.relation_name
-      and r.relnamespace = (select oid from pg_namespace where nspname = 'tidemark_chunks')
-    where c.state <> 'dropped'
-    order by c.hypertable_id, c.range_from`)
+  const lives = new Map<string, readonly ChunkLife[]>()
+  for (const subject of await findSubjects(connection, definitions)) {
+    const chunks = await readChunkLives(connection, subject)
+    lives.set(
+      subject.definition.name,
+      chunks.filter(({ state }) => state !== 'dropped'),
+    )
+  }
   return definitions.map((definition, i) => {
     const [, exists, estimatedRows, rowBytes, indexBytes, defaultPartitionHasRows] = relations.rows[i] as [
       string,
@@ -107,26 +164,87 @@ async function readDatasets(
       bigint,
       boolean,
     ]
-    // `public.x` is declared as `x` or `public.x`; the catalog always holds both parts
-    const qualified = `${definition.schema}.${definition.table}`
+    const chunks = lives.get(definition.name) ?? []
+    const lake = definition.kind === 'hypertable' ? lakeOf(definition, chunks) : null
     return {
       name: definition.name,
       kind: definition.kind,
       exists,
-      estimatedRows: Math.round(estimatedRows),
+      estimatedRows: Math.round(estimatedRows) + (lake?.rows ?? 0),
       bytes: { rows: Number(rowBytes), indexes: Number(indexBytes) },
+      lake,
       defaultPartitionHasRows,
-      chunks: chunks.rows
-        .filter((row) => row[0] === qualified)
-        .map(([, from, to, state, rows, bytes]) => ({
-          from: formatInstant(from as bigint),
-          to: formatInstant(to as bigint),
-          state: state as string,
-          estimatedRows: Math.round(rows as number),
-          bytes: Number(bytes as bigint),
-        })),
+      chunks: chunks.map((chunk) => ({
+        id: String(chunk.id),
+        from: formatInstant(chunk.range.from),
+        to: formatInstant(chunk.range.to),
+        state: chunk.state,
+        estimatedRows: Math.round(chunk.hotRows),
+        bytes: chunk.hotBytes,
+        coldRows: chunk.coldRows,
+        coldBytes: chunk.coldBytes,
+        files: chunk.files,
+        bytesBefore: chunk.bytesBefore,
+        moveError: chunk.moveError,
+      })),
     }
   })
+}
+
+function lakeOf(definition: HypertableDefinition, chunks: readonly ChunkLife[]): DatasetLake {
+  const cold = chunks.filter(({ state }) => state === 'cold')
+  const hot = chunks.filter(({ state }) => state !== 'cold')
+  const known = cold.filter(({ bytesBefore }) => bytesBefore !== null)
+  const before = sum(known, ({ bytesBefore }) => bytesBefore as number)
+  const bytesNow = sum(known, ({ coldBytes }) => coldBytes)
+  const oldest = hot.find(({ hasHotPages }) => hasHotPages)
+  return {
+    hotChunks: hot.length,
+    coldChunks: cold.length,
+    rows: sum(cold, ({ coldRows }) => coldRows),
+    bytes: sum(cold, ({ coldBytes }) => coldBytes),
+    files: sum(cold, ({ files }) => files),
+    deletedRows: sum(cold, ({ deletedRows }) => deletedRows),
+    lateRows: Math.round(sum(cold, ({ hotRows }) => hotRows)),
+    before:
+      known.length === 0 || bytesNow === 0
+        ? null
+        : {
+            chunks: known.length,
+            bytes: before,
+            bytesNow,
+            ratio: Math.round((before / bytesNow) * 10) / 10,
+          },
+    moveErrors: chunks.flatMap(({ id, moveError, moveFailures }) =>
+      moveError === null ? [] : [{ chunk: String(id), failures: moveFailures, error: moveError }],
+    ),
+    nextFreeze:
+      definition.freeze === null || oldest === undefined
+        ? null
+        : formatInstant(addInterval(oldest.range.to, definition.freeze.after, null)),
+  }
+}
+
+function sum<T>(of: readonly T[], value: (each: T) => number): number {
+  return of.reduce((total, each) => total + value(each), 0)
+}
+
+async function readLake(connection: Queryable, lake: LakeHandle): Promise<LakeStatus> {
+  const { rows } = await connection.query(sql`
+    select
+      (select count(*) from tidemark.lake_file)::float8,
+      (select coalesce(sum(bytes + coalesce(summary_bytes, 0)), 0) from tidemark.lake_file)::float8,
+      (select count(*) from tidemark.lake_trash)::float8,
+      (select coalesce(sum(bytes), 0) from tidemark.lake_trash)::float8`)
+  const [files, bytes, trashFiles, trashBytes] = rows[0] as [number, number, number, number]
+  const { freeBytes } = await lookAtFolder(lake.dir)
+  return {
+    store: lake.store.description,
+    files,
+    bytes,
+    trash: { files: trashFiles, bytes: trashBytes },
+    freeBytes,
+  }
 }
 
 async function readChangeLog(connection: Queryable): Promise<Status['changeLog']> {

@@ -1,12 +1,12 @@
 import { Command } from 'commander'
 import pc from 'picocolors'
-import type { Status } from '../../ops/index.ts'
+import type { DatasetLake, DatasetStatus, Status } from '../../ops/index.ts'
 import { withContext } from '../context.ts'
 import { bar, formatBytes, formatDuration, formatNumber, textTable } from '../draw.ts'
 
 export function statusCommand(): Command {
   return new Command('status')
-    .description('datasets, chunks, sizes, jobs, dead letters')
+    .description('datasets, chunks, sizes, what is in the lake, jobs, dead letters')
     .option('--chunks', 'every chunk')
     .action(async (options: { chunks?: boolean }, command: Command) => {
       await withContext(command.optsWithGlobals(), async ({ tm, output }) => {
@@ -26,7 +26,9 @@ function drawStatus(status: Status, withChunks: boolean): string[] {
       right('rows ~'),
       right('data'),
       right('indexes'),
-      right('chunks'),
+      right('lake'),
+      right('ratio'),
+      left('chunks'),
       left('range'),
       left(''),
     ],
@@ -36,7 +38,9 @@ function drawStatus(status: Status, withChunks: boolean): string[] {
       dataset.exists ? formatNumber(dataset.estimatedRows) : '-',
       dataset.exists ? formatBytes(dataset.bytes.rows) : '-',
       dataset.exists ? formatBytes(dataset.bytes.indexes) : '-',
-      dataset.kind === 'hypertable' ? String(dataset.chunks.length) : '-',
+      dataset.lake && dataset.lake.coldChunks > 0 ? formatBytes(dataset.lake.bytes) : '-',
+      dataset.lake?.before ? `${dataset.lake.before.ratio} : 1` : '-',
+      dataset.lake ? chunksOf(dataset.lake) : '-',
       dataset.chunks.length === 0
         ? '-'
         : `${dataset.chunks[0]?.from.slice(0, 10)} … ${dataset.chunks.at(-1)?.to.slice(0, 10)}`,
@@ -49,6 +53,14 @@ function drawStatus(status: Status, withChunks: boolean): string[] {
     pc.bold(header),
     ...rows,
     '',
+    ...status.datasets.flatMap(drawLake),
+    ...(status.lake.files + status.lake.trash.files > 0
+      ? [
+          `lake: ${status.lake.store}, ${formatNumber(status.lake.files)} files, ${formatBytes(status.lake.bytes)}` +
+            `; ${formatNumber(status.lake.trash.files)} wait for their removal, ${formatBytes(status.lake.trash.bytes)}` +
+            `; ${formatBytes(status.lake.freeBytes)} free`,
+        ]
+      : []),
     `change log: ${formatNumber(status.changeLog.entries)} entries, ${formatBytes(status.changeLog.bytes)}`,
   ]
   for (const letter of status.deadLetters) {
@@ -64,22 +76,67 @@ function drawStatus(status: Status, withChunks: boolean): string[] {
   if (withChunks) {
     for (const dataset of status.datasets) {
       if (dataset.chunks.length === 0) continue
-      const max = Math.max(...dataset.chunks.map((chunk) => chunk.bytes))
+      const max = Math.max(...dataset.chunks.map((chunk) => chunk.bytes + chunk.coldBytes))
       lines.push('', pc.bold(dataset.name))
       lines.push(
         ...textTable(
-          [left('from'), left('to'), left('state'), right('rows ~'), right('bytes'), left('')],
+          [
+            right('chunk'),
+            left('from'),
+            left('to'),
+            left('state'),
+            right('rows ~'),
+            right('PostgreSQL'),
+            right('lake'),
+            right('files'),
+            right('before'),
+            left(''),
+          ],
           dataset.chunks.map((chunk) => [
+            chunk.id,
             chunk.from,
             chunk.to,
             chunk.state,
-            formatNumber(chunk.estimatedRows),
+            formatNumber(chunk.estimatedRows + chunk.coldRows),
             formatBytes(chunk.bytes),
-            bar(chunk.bytes, max),
+            chunk.files > 0 ? formatBytes(chunk.coldBytes) : '-',
+            chunk.files > 0 ? String(chunk.files) : '-',
+            chunk.bytesBefore === null ? '-' : formatBytes(chunk.bytesBefore),
+            bar(chunk.bytes + chunk.coldBytes, max),
           ]),
         ),
       )
     }
   }
   return lines
+}
+
+/** `20, 18 cold`. */
+function chunksOf({ hotChunks, coldChunks }: DatasetLake): string {
+  const all = formatNumber(hotChunks + coldChunks)
+  return coldChunks === 0 ? all : `${all}, ${formatNumber(coldChunks)} cold`
+}
+
+/** What a line of the table has no room for. */
+function drawLake({ name, lake }: DatasetStatus): string[] {
+  if (lake === null) return []
+  const { before, lateRows, deletedRows, nextFreeze, moveErrors, files, rows } = lake
+  const said = [
+    ...(files > 0 ? [`${formatNumber(rows)} rows in ${formatNumber(files)} files`] : []),
+    ...(before === null
+      ? []
+      : [
+          `${formatBytes(before.bytes)} with indexes became ${formatBytes(before.bytesNow)}` +
+            (before.chunks < lake.coldChunks ? ` (${before.chunks} of ${lake.coldChunks} chunks)` : ''),
+        ]),
+    ...(lateRows > 0 ? [`about ${formatNumber(lateRows)} late rows in PostgreSQL`] : []),
+    ...(deletedRows > 0 ? [`${formatNumber(deletedRows)} rows of files no longer count`] : []),
+    ...(nextFreeze === null ? [] : [`next freeze from ${nextFreeze}`]),
+  ]
+  return [
+    ...(said.length > 0 ? [pc.dim(`${name}: ${said.join('; ')}`)] : []),
+    ...moveErrors.map(({ chunk, failures, error }) =>
+      pc.red(`${name}: chunk ${chunk} could not be moved, ${failures} times in a row: ${error}`),
+    ),
+  ]
 }

@@ -6,7 +6,7 @@ import { formatDuration } from '../draw.ts'
 export function workerCommand(): Command {
   return new Command('worker')
     .description(
-      'run the background jobs: make chunks ahead, drain default partitions, trim and audit the change log',
+      'run the background jobs: make chunks ahead, freeze and expire old ones, look after the lake and the change log',
     )
     .option('--once', 'run every job once and exit; exit code 1 when one failed')
     .action(async (options: { once?: boolean }, command: Command) => {

@@ -1,0 +1,48 @@
+import { Command } from 'commander'
+import pc from 'picocolors'
+import type { MoveReport } from '../../engine.ts'
+import { type ChunkOptions, datasetsOf, toChoice, withChunkOptions } from '../chunk-options.ts'
+import { withContext } from '../context.ts'
+import { formatBytes } from '../draw.ts'
+import { describeMove, describeMoved, drawLeftOut } from '../draw-moves.ts'
+import { createProgressBar } from '../progress.ts'
+
+export function compactCommand(): Command {
+  const command = new Command('compact')
+    .description('put late rows of frozen chunks into the lake, and write worn chunks anew as one file')
+    .argument('[datasets...]', 'default: every hypertable')
+  return withChunkOptions(command, 'every frozen chunk, also those that one file holds already')
+    .addHelpText(
+      'after',
+      '\nWithout a choice those chunks are written that are worth it, as the worker does.',
+    )
+    .action(async (names: string[], options: ChunkOptions, self: Command) => {
+      await withContext(self.optsWithGlobals(), async ({ tm, output, signal }) => {
+        const progress = createProgressBar(process.stderr, 'compacting')
+        const reports: MoveReport[] = []
+        try {
+          for (const name of datasetsOf(tm, names, () => true, 'no hypertable is declared')) {
+            reports.push(
+              await tm.compact(name, toChoice(options), {
+                signal,
+                onProgress: (state) => {
+                  if (!output.isJson) progress.update(describeMove(state))
+                },
+              }),
+            )
+          }
+        } finally {
+          progress.end()
+        }
+        output.answer({ compactions: reports }, () =>
+          reports.flatMap((report) => [
+            report.chunks === 0
+              ? `${report.dataset}: nothing to compact`
+              : `${pc.green('✓')} ${report.dataset}: ${describeMoved(report)}; ${formatBytes(report.bytes)}`,
+            ...drawLeftOut(report),
+          ]),
+        )
+        if (reports.some(({ failed }) => failed.length > 0)) process.exitCode = 1
+      })
+    })
+}
