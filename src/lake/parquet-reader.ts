@@ -1,3 +1,5 @@
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import type { DuckDBConnection, DuckDBInstance } from '@duckdb/node-api'
 import { TidemarkError } from '../util/errors.ts'
 import { loadDuckDB } from './duckdb.ts'
