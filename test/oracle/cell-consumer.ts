@@ -1,7 +1,9 @@
 import { advance, type Consumer, createConsumer, readMissing } from '../../src/changelog/index.ts'
-import type { Connection, Database } from '../../src/postgres/index.ts'
+import type { Connection } from '../../src/postgres/index.ts'
 import type { StoredDefinition } from '../../src/schema/index.ts'
 import { identifier, printSqlInline, raw } from '../../src/util/sql.ts'
+import { chunkStates, selectCold } from './lake.ts'
+import type { World } from './world.ts'
 
 /** By tenant and instant: how many rows there are, and the sum of their hashes. */
 type Cells = ReadonlyMap<
@@ -20,20 +22,21 @@ class TurnedBack extends Error {}
 export class CellConsumer {
   readonly definition: StoredDefinition
   readonly #consumer: Consumer
-  readonly #db: Database
+  readonly #world: World
   readonly #columns: readonly string[]
   #cells: Cells = new Map()
 
-  private constructor(db: Database, consumer: Consumer, definition: StoredDefinition) {
-    this.#db = db
+  private constructor(world: World, consumer: Consumer, definition: StoredDefinition) {
+    this.#world = world
     this.#consumer = consumer
     this.definition = definition
     // Those of the beginning: a column that is added changes no row that is there.
     this.#columns = Object.keys(definition.columns)
   }
 
-  static async create(db: Database, name: string, definition: StoredDefinition): Promise<CellConsumer> {
-    return new CellConsumer(db, await createConsumer(db, name, definition), definition)
+  static async create(world: World, name: string, table: string): Promise<CellConsumer> {
+    const definition = world.definition(table)
+    return new CellConsumer(world, await createConsumer(world.real.db, name, definition), definition)
   }
 
   /**
@@ -45,14 +48,21 @@ export class CellConsumer {
     let report = { missed: '', rows: 0 }
     let next: Cells = this.#cells
     try {
-      await this.#db.transaction({ mode: 'repeatable read' }, async (connection) => {
+      await this.#world.real.db.transaction({ mode: 'repeatable read' }, async (connection) => {
         const missing = await readMissing(connection, this.#consumer)
         const now = await this.#look(connection)
         let rows = 0
         for (const { print } of now.values()) rows += Number(print.split(':')[0])
         next = missing.kind === 'start-over' ? now : this.#merge(now, missing.ranges)
         report = { missed: missing.kind === 'ranges' ? String(missing.ranges.length) : missing.reason, rows }
-        this.#compare(next, now)
+        // Retention is no change: whoever stands on what has expired keeps it.
+        const expired = (await chunkStates(connection, this.definition)).filter(
+          (chunk) => chunk.state === 'dropped',
+        )
+        const remains = ({ time }: { time: bigint }): boolean =>
+          !expired.some(({ from, to }) => time >= from && time < to)
+        next = new Map([...next].filter(([, cell]) => remains(cell)))
+        this.#compare(next, new Map([...now].filter(([, cell]) => remains(cell))))
         await advance(connection, this.#consumer, missing.snapshot)
         if (turnsBack) throw new TurnedBack()
       })
@@ -92,21 +102,33 @@ export class CellConsumer {
     }
   }
 
+  /** In PostgreSQL, and in the files that the snapshot names. */
   async #look(connection: Connection): Promise<Cells> {
     const { schema, table, tenant } = this.definition
     const time = this.definition.kind === 'hypertable' ? this.definition.time : ''
     const columns = this.#columns.map((name) => printSqlInline(identifier('r', name))).join(', ')
-    const { rows } = await connection.query(
+    const select = (relation: string) =>
       raw(`
-      select ${tenant ?? 'null::text'}, ${time}, count(*) || ':' || sum(hash_record_extended(row(${columns}), 0)::numeric)
-      from ${printSqlInline(identifier(schema, table))} as r
-      group by 1, 2`),
+      select ${tenant ?? 'null::text'}, ${time}, count(*), sum(hash_record_extended(row(${columns}), 0)::numeric)::text
+      from ${relation} as r
+      group by 1, 2`)
+    const { rows: hot } = await connection.query(select(printSqlInline(identifier(schema, table))))
+    const { db, lake } = this.#world.real
+    // as it is declared now: files may have columns that were not there in the beginning
+    const cold = await selectCold(
+      db,
+      lake.files,
+      connection,
+      this.#world.definition(this.definition.name),
+      select('r'),
     )
-    return new Map(
-      rows.map((row) => {
-        const [tenant, time, print] = row as [string | null, bigint, string]
-        return [`${tenant ?? '*'} ${time}`, { tenant, time, print }]
-      }),
-    )
+    const cells = new Map<string, { tenant: string | null; time: bigint; print: string }>()
+    for (const row of [...hot, ...cold]) {
+      const [tenant, time, count, sum] = row as [string | null, bigint, bigint, string]
+      const key = `${tenant ?? '*'} ${time}`
+      const [countBefore, sumBefore] = (cells.get(key)?.print ?? '0:0').split(':').map(BigInt)
+      cells.set(key, { tenant, time, print: `${countBefore! + count}:${sumBefore! + BigInt(sum)}` })
+    }
+    return cells
   }
 }

@@ -2,6 +2,7 @@ import fc from 'fast-check'
 import { show, verify, verifyAll } from './queries.ts'
 import { registry } from './registry.ts'
 import { refreshAll } from './steps/change-log.ts'
+import { finishLake } from './steps/lake.ts'
 import { closeWorld, createWorld, type World } from './world.ts'
 
 /** One step as data: what to do, and the seed of the queries that follow. */
@@ -95,6 +96,7 @@ export async function runEpisode(options: EpisodeOptions): Promise<EpisodeReport
 async function finish(world: World): Promise<void> {
   await world.closeAll()
   await verifyAll(world)
+  await finishLake(world)
   await refreshAll(world)
 }
 

@@ -3,6 +3,8 @@ import { accountForServer } from '../../src/postgres/embedded/account.ts'
 import { prepareBinaries } from '../../src/postgres/embedded/binaries.ts'
 import { createDatabase } from '../../src/postgres/index.ts'
 import { startTestServer } from '../helpers/test-server.ts'
+import { runCrashLane } from './crash/crash-lane.ts'
+import { startDurableServer } from './crash/durable-server.ts'
 import { Difference, runEpisode } from './episode.ts'
 
 /**
@@ -18,6 +20,9 @@ const { values } = parseArgs({
     only: { type: 'string' },
     shrink: { type: 'string', default: '240' },
     verbose: { type: 'boolean', default: false },
+    crash: { type: 'boolean', default: false },
+    kills: { type: 'string', default: '100' },
+    minutes: { type: 'string' },
   },
 })
 const total = Number(values.steps)
@@ -29,6 +34,10 @@ const bin =
   values.lane === 'pg15'
     ? '/usr/lib/postgresql/15/bin'
     : (await prepareBinaries(await accountForServer())).bin
+if (values.crash) {
+  process.exitCode = await runCrashes()
+  process.exit()
+}
 const server = await startTestServer(`oracle-${values.lane}`, bin)
 const admin = createDatabase({ connectionString: server.connectionString, max: 1 })
 
@@ -53,6 +62,52 @@ async function rollBackPrepared(db: ReturnType<typeof createDatabase>): Promise<
     parts: [{ kind: 'text', text: 'select gid from pg_prepared_xacts where database = current_database()' }],
   })
   for (const [gid] of rows) await db.execute(`rollback prepared '${String(gid)}'`)
+}
+
+/** Kills, in lives of `--episode` kills each on a database of its own. */
+async function runCrashes(): Promise<number> {
+  const durable = await startDurableServer(bin)
+  const kills = Number(values.kills)
+  const endsAt = values.minutes === undefined ? Infinity : performance.now() + Number(values.minutes) * 60_000
+  const sum = { kills: 0, orders: 0, queries: 0 }
+  const counts = new Map<string, number>()
+  process.stdout.write(`${values.lane}: seed ${firstSeed}, ${kills} kills\n`)
+  try {
+    for (let life = 0; sum.kills < kills && performance.now() < endsAt; life += 1) {
+      const name = `crash_${life}`
+      const db = createDatabase({ connectionString: durable.connectionString, max: 1 })
+      await db.execute(`create database ${name} template template0`).finally(() => db.close())
+      const url = new URL(durable.connectionString)
+      url.pathname = `/${name}`
+      const report = await runCrashLane({
+        server: durable,
+        connectionString: url.href,
+        seed: firstSeed + life,
+        kills: Math.min(Number(values.episode), kills - sum.kills),
+        ...(endsAt === Infinity ? {} : { forMs: endsAt - performance.now() }),
+        ...(values.verbose ? { onLine: (line: string) => void process.stdout.write(`${line}\n`) } : {}),
+      })
+      sum.kills += report.kills
+      sum.orders += report.orders
+      sum.queries += report.queries
+      for (const [what, count] of report.counts) counts.set(what, (counts.get(what) ?? 0) + count)
+      const after = createDatabase({ connectionString: durable.connectionString, max: 1 })
+      await after.execute(`drop database ${name} with (force)`).finally(() => after.close())
+      process.stdout.write(
+        `${values.lane}: ${sum.kills} kills, ${sum.orders} orders, ${sum.queries} queries compared\n`,
+      )
+    }
+    for (const [what, count] of [...counts].sort())
+      process.stdout.write(`${String(count).padStart(7)} ${what}\n`)
+    return 0
+  } catch (error) {
+    process.stdout.write(
+      `\nDIFFERENCE\n${(error as Error).message}\n${String(((error as Error).cause as Error | undefined)?.stack)}\n`,
+    )
+    return 1
+  } finally {
+    await durable.stop()
+  }
 }
 
 let databases = 0

@@ -173,7 +173,7 @@ export async function verifySnapshot(
   const definition = world.definition(name)
   const ask = (_: number, query: QueryInput): Promise<Answer> =>
     executeQuery(parseQuery(query, { dataset: definition, clock: world.clock }), {
-      tiers: [world.real.tier],
+      tiers: world.real.tiers,
       snapshot,
       clock: world.clock,
       signal: null,

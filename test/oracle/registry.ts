@@ -5,6 +5,8 @@ import { directSqlSteps } from './steps/direct-sql.ts'
 import { engineSteps } from './steps/engines.ts'
 import { importSteps } from './steps/imports.ts'
 import { killSteps } from './steps/kills.ts'
+import { lakeSteps } from './steps/lake.ts'
+import { lakeTogetherSteps } from './steps/lake-together.ts'
 import { pagingSteps } from './steps/paging.ts'
 import { schemaSteps } from './steps/schema.ts'
 import { snapshotSteps } from './steps/snapshots.ts'
@@ -27,4 +29,6 @@ export const registry: readonly StepKind<unknown>[] = [
   ...pagingSteps,
   ...importSteps,
   ...killSteps,
+  ...lakeSteps,
+  ...lakeTogetherSteps,
 ] as readonly StepKind<unknown>[]

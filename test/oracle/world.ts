@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { createTidemark, type Tidemark } from '../../src/engine.ts'
 import { type ChunkManager, createChunkManager, createHotTier } from '../../src/hot/index.ts'
+import { createColdTier } from '../../src/lake/index.ts'
 import { applyPartitionPolicies } from '../../src/migrate/index.ts'
 import { type Connection, createDatabase, type Database } from '../../src/postgres/index.ts'
 import type { Tier } from '../../src/query/index.ts'
@@ -10,6 +11,16 @@ import { isTidemarkError } from '../../src/util/errors.ts'
 import { identifier, sql } from '../../src/util/sql.ts'
 import { CellConsumer } from './cell-consumer.ts'
 import { Draft } from './draft.ts'
+import {
+  type ChunkState,
+  chunkStates,
+  closeLake,
+  createLake,
+  createMover,
+  type Lake,
+  lakeConfig,
+  oracleDuckDB,
+} from './lake.ts'
 import {
   addedColumns,
   hypertableNames,
@@ -45,8 +56,9 @@ export interface Real {
   readonly engines: [Tidemark, Tidemark]
   /** With little patience, so that a blocked call ends soon. */
   readonly chunks: ChunkManager
-  /** One for all lent snapshots: what it has cached is sometimes newer, sometimes older than they are. */
-  readonly tier: Tier
+  /** For all lent snapshots: what they have cached is sometimes newer, sometimes older than those are. */
+  readonly tiers: readonly Tier[]
+  readonly lake: Lake
 }
 
 /** Everything that steps work on. */
@@ -124,6 +136,26 @@ export class World {
     return this.participants.some(({ locksRows }) => locksRows) ? AbortSignal.timeout(500) : null
   }
 
+  /** Counts moves of a table: whoever took a snapshot before one may be told that his rows have changed. */
+  moved(name: string): void {
+    const { moves } = this.real.lake
+    moves.set(name, (moves.get(name) ?? 0) + 1)
+  }
+
+  movesOf(name: string): number {
+    return this.real.lake.moves.get(name) ?? 0
+  }
+
+  chunkStates(name: string): Promise<ChunkState[]> {
+    return chunkStates(this.real.db, this.definition(name))
+  }
+
+  /** Whether an error means that rows of the table are in the lake, where this way of writing does not see them. */
+  async isCold(name: string, code: string): Promise<boolean> {
+    if (!coldCodes.includes(code)) return false
+    return (await this.chunkStates(name)).some(({ state }) => state === 'cold')
+  }
+
   add(participant: Participant): void {
     this.participants.push(participant)
   }
@@ -165,11 +197,15 @@ export class World {
   async restart(i: number): Promise<void> {
     await this.real.engines[i]!.close()
     this.real.engines[i] = await this.createEngine([...this.definitions.values()])
+    const { connectionString, lake } = this.real
+    await lake.movers[i]!.db.close()
+    lake.movers[i] = createMover(connectionString, lake.store, this.clock, i)
   }
 
   createEngine(definitions: readonly StoredDefinition[]): Promise<Tidemark> {
-    const config = defineConfig({ datasets: definitions, database: { maxConnections: 6 } })
-    return createTidemark(config, { connectionString: this.real.connectionString, clock: this.clock })
+    const config = defineConfig({ datasets: definitions, database: { maxConnections: 6 }, lake: lakeConfig })
+    const { connectionString, lake } = this.real
+    return createTidemark(config, { connectionString, clock: this.clock, root: lake.root })
   }
 
   /** Waits until no statement of an engine runs any more, after some of its backends were ended. */
@@ -220,10 +256,12 @@ export class World {
 export async function createWorld(connectionString: string): Promise<World> {
   const db = createDatabase({ connectionString, max: 14, applicationName: 'oracle' })
   const engines = [] as unknown as [Tidemark, Tidemark]
+  const lake = createLake(connectionString, fixedClock(oracleNow))
   const world = new World({
     connectionString,
     db,
     engines,
+    lake,
     chunks: createChunkManager({
       db,
       applyPolicies: applyPartitionPolicies,
@@ -231,7 +269,7 @@ export async function createWorld(connectionString: string): Promise<World> {
       lockTimeoutMs: 50,
       settleMs: 50,
     }),
-    tier: createHotTier(),
+    tiers: [createHotTier(), createColdTier({ duckdb: oracleDuckDB(), store: lake.store })],
   })
   for (const i of [0, 1]) engines[i] = await world.createEngine(oracleTables)
   await engines[0].migrate()
@@ -240,7 +278,7 @@ export async function createWorld(connectionString: string): Promise<World> {
   // two of each: the log is kept for the slower one
   for (const which of ['one', 'two'])
     for (const name of hypertableNames) {
-      const consumer = await CellConsumer.create(db, which, world.definition(name))
+      const consumer = await CellConsumer.create(world, which, name)
       // the first time a consumer reads everything: from here on it lives by the log
       await consumer.refresh(false)
       world.consumers.push(consumer)
@@ -251,12 +289,14 @@ export async function createWorld(connectionString: string): Promise<World> {
 export async function closeWorld(world: World): Promise<void> {
   for (const participant of [...world.participants]) await world.close(participant).catch(() => {})
   await Promise.all(world.real.engines.map((engine) => engine.close()))
+  await closeLake(world.real.lake)
   await world.real.db.close()
 }
 
 /** Codes after which nothing has happened, because somebody else was in the way. */
 const busyCodes: readonly string[] = ['TM_BUSY', 'TM_CANCELLED', 'TM_TIMEOUT']
 const busyStates: readonly string[] = ['55P03', '40P01', '57014']
+const coldCodes: readonly string[] = ['TM_COLD', 'TM002']
 
 /** The code of a product's error, an SQLSTATE for what has none. */
 export function codeOf(error: unknown): string {

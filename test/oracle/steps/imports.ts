@@ -10,7 +10,7 @@ import { underFire } from '../kill.ts'
 import { defineStep, type StepKind } from '../step.ts'
 import { type InputRow, rowArbitrary } from '../tables.ts'
 import { csvLine, keyText, type StoredRow, storedRow, upsertedRow } from '../values.ts'
-import { isBusy, type World } from '../world.ts'
+import { codeOf, isBusy, type World } from '../world.ts'
 import { fresh } from './writes.ts'
 
 /** Files on their way into a table, cut off half-way and gone on with. */
@@ -47,7 +47,7 @@ const importStep = defineStep({
     const dir = mkdtempSync(join(tmpdir(), 'tidemark-oracle-'))
     try {
       const file = join(dir, `rows.${format}`)
-      writeFileSync(file, format === 'csv' ? csv(definition, rows, bad) : ndjson(rows, bad))
+      writeFileSync(file, format === 'csv' ? csvText(definition, rows, bad) : ndjson(rows, bad))
       const options = {
         format,
         onConflict,
@@ -89,6 +89,7 @@ const importStep = defineStep({
         const error = (ended as PromiseRejectedResult).reason as unknown
         if (!isTidemarkError(error)) throw error
         if (error.code === 'TM_CHUNK_CAP') return 'over the cap'
+        if (await world.isCold(name, codeOf(error))) return 'over cold rows refused'
         if (!isCut && !(isBusy(error.code) && world.isContended)) throw error
         if (tries > 2) return 'given up'
       }
@@ -112,7 +113,7 @@ async function deadLetters(world: World, importId: unknown): Promise<string> {
 }
 
 /** Files have no word for all that a row may hold. */
-function importable(definition: StoredDefinition, row: InputRow): InputRow {
+export function importable(definition: StoredDefinition, row: InputRow): InputRow {
   return Object.fromEntries(
     Object.entries(storedRow(definition, row)).map(([name, value]) => {
       const { type, default: given } = definition.columns[name]!
@@ -135,7 +136,11 @@ function isEndless(value: unknown): boolean {
     : String(value).includes('infinity')
 }
 
-function csv(definition: StoredDefinition, rows: readonly StoredRow[], bad: readonly number[]): string {
+export function csvText(
+  definition: StoredDefinition,
+  rows: readonly StoredRow[],
+  bad: readonly number[] = [],
+): string {
   const columns = Object.keys(definition.columns)
   const lines = rows.map((row, i) =>
     csvLine(definition, columns, bad.includes(i) ? { ...row, num: 'bad' } : row),

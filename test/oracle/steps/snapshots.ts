@@ -5,6 +5,7 @@ import type { Connection } from '../../../src/postgres/index.ts'
 import type { HypertableDefinition, StoredDefinition } from '../../../src/schema/index.ts'
 import { identifier, join, sql } from '../../../src/util/sql.ts'
 import { groupText } from '../../helpers/naive-values.ts'
+import { selectCold } from '../lake.ts'
 import { show, verifySnapshot } from '../queries.ts'
 import { defineStep, type StepKind } from '../step.ts'
 import { farTime, hypertableNames, rowArbitrary, tableNames } from '../tables.ts'
@@ -14,7 +15,7 @@ import { hasRoom, nextId } from './transactions.ts'
 
 /** Readers that took their snapshot some steps ago, and idle transactions that hold locks. */
 
-interface Reader extends Participant {
+export interface Reader extends Participant {
   readonly kind: 'reader'
   readonly connection: Connection
   readonly definitions: ReadonlyMap<string, StoredDefinition>
@@ -42,7 +43,7 @@ const openReaderStep = defineStep({
 })
 
 /** From here on the connection sees what is committed now. */
-async function openReader(
+export async function openReader(
   world: World,
   lent: Awaited<ReturnType<World['connect']>>,
   life: number,
@@ -108,16 +109,20 @@ const readStep = defineStep({
   },
 })
 
-/** Every row, as psql would see it, must be what the shadow was when the snapshot was taken. */
+/** Every row, as psql would see it and in the files that the snapshot names, must be what the shadow was when the snapshot was taken. */
 async function readAll(world: World, reader: Reader, name: string): Promise<void> {
   const definition = reader.definitions.get(name)!
   const columns = Object.keys(definition.columns)
-  const { rows } = await reader.connection.query(sql`
-    select ${join(
-      columns.map((column) => identifier(column)),
-      ', ',
-    )}
-    from ${identifier(definition.schema, definition.table)}`)
+  const list = join(
+    columns.map((column) => identifier(column)),
+    ', ',
+  )
+  const { rows: hot } = await reader.connection.query(
+    sql`select ${list} from ${identifier(definition.schema, definition.table)}`,
+  )
+  const { db, lake } = world.real
+  const cold = await selectCold(db, lake.files, reader.connection, definition, sql`select ${list} from r`)
+  const rows = [...hot, ...cold]
   const expected = reader.seen!.get(name)!
   const texts = new Map<string, number>()
   const text = (values: readonly unknown[]): string =>

@@ -43,10 +43,13 @@ const transaction = fc.constantFrom(...tableNames).chain((name) =>
 
 /** Runs the statements, each with its savepoint; false when one failed that had none, and all is to be rolled back. */
 async function runParts(
+  world: World,
   connection: Connection,
   draft: Draft,
   parts: readonly Part[],
   isStale: () => boolean = () => false,
+  /** Rows of the table may have moved since its snapshot: what it wants may be there, and yet not as it was. */
+  mayHaveMoved: () => boolean = () => false,
 ): Promise<boolean> {
   const { definition } = draft
   for (const { op, savepoint } of parts) {
@@ -59,8 +62,13 @@ async function runParts(
       await runOp(connection, definition, op)
     } catch (error) {
       const code = codeOf(error)
-      const isConflict = code === '40001' && isStale()
-      if (!isBusy(code) && !((isRefused(code) || isConflict) && expected !== 'ok'))
+      const isConflict = code === '40001' && (isStale() || mayHaveMoved())
+      const isAllowed =
+        isBusy(code) ||
+        ((isRefused(code) || isConflict) && expected !== 'ok') ||
+        (isConflict && mayHaveMoved()) ||
+        (await world.isCold(definition.name, code))
+      if (!isAllowed)
         throw new Error(`${op.op} on ${definition.name} gave ${code}, expected: ${expected}`, {
           cause: error,
         })
@@ -87,7 +95,7 @@ const transactionStep = defineStep({
     const draft = world.draft(name)
     return world.real.db.withConnection(async (connection) => {
       await connection.execute(`begin; set local lock_timeout = '200ms'`)
-      const isWhole = await runParts(connection, draft, parts)
+      const isWhole = await runParts(world, connection, draft, parts)
       if (!isWhole || !isCommitted) {
         await connection.execute('rollback')
         return isWhole ? 'rolled back' : 'failed'
@@ -114,7 +122,7 @@ const prepareStep = defineStep({
     const gid = `oracle ${id} of ${world.real.connectionString}`
     const isPrepared = await world.real.db.withConnection(async (connection) => {
       await connection.execute(`begin; set local lock_timeout = '200ms'`)
-      const isWhole = await runParts(connection, draft, parts)
+      const isWhole = await runParts(world, connection, draft, parts)
       await connection.execute(isWhole ? `prepare transaction '${gid}'` : 'rollback')
       return isWhole
     })
@@ -157,6 +165,7 @@ const staleWriterStep = defineStep({
       `begin isolation level repeatable read; set local lock_timeout = '200ms'; select pg_current_snapshot()`,
     )
     const seen = new Map<string, StoredRow[]>([[name, [...world.rows(name)]]])
+    const moves = world.movesOf(name)
     const definition = world.definition(name)
     world.add({
       kind: 'writer',
@@ -169,7 +178,8 @@ const staleWriterStep = defineStep({
         const draft = new Draft(definition, seen.get(name)!, now)
         const isStale = (): boolean => [...draft.removed].some((row) => !now.has(row))
         try {
-          const isWhole = await runParts(lent.connection, draft, parts, isStale)
+          const mayHaveMoved = (): boolean => world.movesOf(name) !== moves
+          const isWhole = await runParts(world, lent.connection, draft, parts, isStale, mayHaveMoved)
           if (!isWhole || !isCommitted) {
             await lent.connection.execute('rollback')
             return isWhole ? 'rolled back' : 'failed'
