@@ -248,7 +248,6 @@ export class Tidemark<Config extends TidemarkConfig = TidemarkConfig> {
     this.#clock = clock
     this.#db = createDatabase({ connectionString, max: config.database.maxConnections })
     this.#chunks = createChunkManager({ db: this.#db, applyPolicies: applyPartitionPolicies })
-    this.#writer = createHotWriter({ db: this.#db, chunks: this.#chunks })
     const { maxRows, maxCells, maxBuckets, maxRangeMs, maxAnswerBytes } = config.limits
     const lake = config.lake
     const dir = resolve(root, lake.dir)
@@ -271,6 +270,11 @@ export class Tidemark<Config extends TidemarkConfig = TidemarkConfig> {
       chunks: this.#chunks,
       clock,
       settings: { keepDroppedMs: lake.keepDroppedMs, keepStrayMs: lake.keepStrayMs },
+    })
+    this.#writer = createHotWriter({
+      db: this.#db,
+      chunks: this.#chunks,
+      cold: this.#lifecycle.coldRows,
     })
     this.#lake = { dir, store, lifecycle: this.#lifecycle }
     this.#limits = queryLimits({ maxRows, maxCells, maxBuckets, maxRangeMs })

@@ -144,6 +144,17 @@ export class Collector {
     return [...this.#buckets.values()]
   }
 
+  /** Whether rows may lie in one of the ranges; where keys are compared, by one time of each bucket. */
+  mayTouch(ranges: readonly TimeRange[]): boolean {
+    if (ranges.length === 0) return false
+    if (this.#batch !== null && this.#options.routing !== null) {
+      for (const { range } of this.#batch.groups())
+        if (ranges.some(({ from, to }) => range!.from < to && range!.to > from)) return true
+      return false
+    }
+    return this.times().some((time) => ranges.some(({ from, to }) => time >= from && time < to))
+  }
+
   #keep(row: readonly CanonicalValue[]): void {
     this.#rows.push(row)
     this.#keptBytes += bytesOf(row)

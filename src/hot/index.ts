@@ -4,6 +4,7 @@ export { chunkAt, chunkSchema, loadChunkMap } from './chunk-map.ts'
 export type { CallOptions, ChunkManager, ChunkOptions } from './chunks.ts'
 export { chunkDefaults, createChunkManager } from './chunks.ts'
 export {
+export { ColdNeed, type ColdRow, type ColdRows, type OpenColdRows } from './cold-contract.ts'
   disableGuardsSql,
   guardChunkSql,
   guardDefaultSql,

@@ -4,10 +4,13 @@ import type { StoredDefinition } from '../schema/index.ts'
 import type { TimeRange } from '../time/index.ts'
 import type { BatchWriter } from './batch-contract.ts'
 import type { ChunkManager } from './chunks.ts'
+import type { ColdRows } from './cold-contract.ts'
 
 export interface HotWriterOptions {
   readonly db: Database
   readonly chunks: ChunkManager
+  /** Rows in the lake. Without it a write that may touch some is refused with TM_COLD. */
+  readonly cold?: ColdRows
   /** In [0, 1), for jitter; default Math.random. */
   readonly random?: () => number
   /** Up to here rows go in one INSERT statement; default 200 (measured: bench/, docs/design/chunks.md). */

@@ -20,6 +20,11 @@ export function isMoved(error: unknown): boolean {
   return isTidemarkError(error) && (error.cause as { readonly constraint?: string }).constraint === undefined
 }
 
+/** Rows of the lake may be meant (sql/000007_lake.sql): the write has to look at them first. */
+export function isRefusedByGuard(error: unknown): boolean {
+  return sqlstateOf(error) === 'TM002'
+}
+
 export function positive(value: number, path: string): number {
   if (Number.isSafeInteger(value) && value >= 1) return value
   throw new TidemarkError('TM_CONFIG', { path, problem: `must be a whole number from 1 on, not ${value}` })
@@ -41,6 +46,12 @@ export function nameTable(error: unknown, definition: StoredDefinition): unknown
   if (error.code === 'TM_CONSTRAINT') {
     const { constraint, detail } = error.params as { constraint: string; detail: string }
     return new TidemarkError('TM_CONSTRAINT', { table, constraint, detail }, { cause })
+  }
+  if (isRefusedByGuard(error)) {
+    const what = 'a write'
+    const todo =
+      'freeze and write through one engine (createTidemark), or thaw the chunk first (tidemark thaw)'
+    return new TidemarkError('TM_COLD', { table, what, todo }, { cause })
   }
   if (sqlstateOf(error) === 'TM001') return new TidemarkError('TM_APPEND_ONLY', { table }, { cause })
   return error

@@ -65,7 +65,8 @@ function insertFromSql(
   return sql`insert into ${relationOf(table)} (${columns}) select ${columns} from ${source}${order}${conflictSql(table, indexes, onConflict)}`
 }
 
-async function runInsert(
+/** The insert of rows that are in `source` already; counted as `rows`. */
+export async function runInsert(
   db: Queryable,
   table: WritableTable,
   indexes: readonly number[],

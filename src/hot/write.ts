@@ -5,13 +5,15 @@ import type { Instant } from '../time/index.ts'
 import { isTidemarkError, TidemarkError } from '../util/errors.ts'
 import type { Sql } from '../util/sql.ts'
 import type { BatchInsert, BatchOptions, OpenBatch } from './batch-contract.ts'
-import { deleteSql, toAssignments, updateSql } from './change-rows.ts'
+import { type Assignment, deleteSql, toAssignments, updateSql } from './change-rows.ts'
 import type { ChunkMap } from './chunk-map.ts'
 import type { ChunkManager } from './chunks.ts'
+import { ColdNeed, type ColdRows } from './cold-contract.ts'
 import { Collector } from './collector.ts'
 import { ChunkCopier, triesBeforeDetour } from './copy-chunks.ts'
 import { relationOf, type WritableTable, writableTable } from './writable-table.ts'
 import { EncoderPool, type Routing } from './write-batch.ts'
+import { ColdWriter, coldChunks, isKeyed, overlaps } from './write-cold.ts'
 import {
   type ChangeOptions,
   type DeleteInput,
@@ -23,7 +25,7 @@ import {
   type UpsertOptions,
   writerDefaults,
 } from './write-contract.ts'
-import { isMoved, nameTable, refuseAppendOnly, StaleRouting } from './write-errors.ts'
+import { isMoved, isRefusedByGuard, nameTable, refuseAppendOnly, StaleRouting } from './write-errors.ts'
 import {
   copyGroup,
   insertSmall,
@@ -47,12 +49,17 @@ class PostgresWriter implements HotWriter {
   readonly #chunks: ChunkManager
   readonly #options: HotWriterOptions & Required<Pick<HotWriterOptions, keyof typeof writerDefaults>>
   readonly #copier: ChunkCopier
+  readonly #cold: { readonly rows: ColdRows; readonly writer: ColdWriter } | null
   readonly #pool = new EncoderPool()
 
   constructor(options: HotWriterOptions) {
     this.#db = options.db
     this.#chunks = options.chunks
     this.#options = { ...writerDefaults, ...options }
+    this.#cold =
+      options.cold === undefined
+        ? null
+        : { rows: options.cold, writer: new ColdWriter(options.db, options.cold) }
     this.#copier = new ChunkCopier({
       db: options.db,
       chunks: options.chunks,
@@ -130,8 +137,7 @@ class PostgresWriter implements HotWriter {
     const time = set.find(({ index }) => index === table.timeIndex)
     if (time !== undefined && definition.kind === 'hypertable')
       await this.#ensure(definition, [time.value as Instant], options.signal ?? null)
-    const statement = updateSql(table, set, input)
-    return { updated: await this.#change(definition, statement, 'updating', options) }
+    return { updated: await this.#change(table, input, set, options) }
   }
 
   async delete(
@@ -140,23 +146,41 @@ class PostgresWriter implements HotWriter {
     options: ChangeOptions = {},
   ): Promise<{ readonly deleted: number }> {
     refuseAppendOnly(definition)
-    const statement = deleteSql(writableTable(definition), input)
-    return { deleted: await this.#change(definition, statement, 'deleting from', options) }
+    return { deleted: await this.#change(writableTable(definition), input, null, options) }
   }
 
+  /** An update when there are assignments, otherwise a delete. */
   async #change(
-    definition: StoredDefinition,
-    statement: Sql,
-    doing: string,
+    table: WritableTable,
+    input: DeleteInput,
+    assignments: readonly Assignment[] | null,
     options: ChangeOptions,
   ): Promise<number> {
+    const { definition } = table
     const signal = options.signal ?? null
-    return this.#retry(`${doing} ${definition.name}`, signal, async () => {
-      const { rowCount } = await this.#db.query(statement, { signal })
-      return rowCount
-    }).catch((error: unknown) => {
+    const what = `${assignments === null ? 'deleting from' : 'updating'} ${definition.name}`
+    const statement: Sql =
+      assignments === null ? deleteSql(table, input) : updateSql(table, assignments, input)
+    const time = assignments?.find(({ index }) => index === table.timeIndex)?.value as Instant | undefined
+    try {
+      return await this.#retry(what, definition, signal, async (_, wasRefused) => {
+        if (this.#cold !== null && definition.kind === 'hypertable') {
+          const cold = coldChunks(await this.#chunks.map(definition))
+          const isTouched = cold.some(
+            ({ range }) =>
+              input.range === null ||
+              overlaps(range, input.range) ||
+              (time !== undefined && range.from <= time && range.to > time),
+          )
+          if (isTouched || wasRefused)
+            return this.#cold.writer.change(table, definition, input, assignments, signal)
+        }
+        const { rowCount } = await this.#db.query(statement, { signal })
+        return rowCount
+      })
+    } catch (error) {
       throw nameTable(error, definition)
-    })
+    }
   }
 
   /** What the definition does not allow, before a row is looked at. */
@@ -256,7 +280,9 @@ class PostgresWriter implements HotWriter {
     if (collector.rows === 0 && inTransaction === null) return { inserted: 0, updated: 0, ignored: 0 }
     if (signal?.aborted) throw new TidemarkError('TM_CANCELLED', { what })
     try {
-      return await this.#retry(what, signal, async (n) => {
+      return await this.#retry(what, definition, signal, async (n, wasRefused) => {
+        if (await this.#mayTouchCold(collector, wasRefused))
+          return this.#writeCold(collector, signal, inTransaction)
         const small = collector.small()
         if (small !== null) return this.#writeSmall(collector, small, signal, inTransaction)
         if (collector.onConflict === 'error' && definition.kind === 'hypertable')
@@ -272,6 +298,41 @@ class PostgresWriter implements HotWriter {
       })
     } catch (error) {
       throw nameTable(error, definition)
+    }
+  }
+
+  /**
+   * Whether keys of rows have to be looked for in the lake, by what this process remembers of the chunks. Where it is wrong a
+   * guard refuses the rows, and is believed.
+   */
+  async #mayTouchCold(collector: Collector, wasRefused: boolean): Promise<boolean> {
+    const { definition } = collector.table
+    if (this.#cold === null || definition.kind !== 'hypertable') return false
+    if (wasRefused) return true
+    if (!isKeyed(definition)) return false
+    const cold = coldChunks(await this.#chunks.map(definition))
+    return cold.length > 0 && collector.mayTouch(cold.map(({ range }) => range))
+  }
+
+  async #writeCold(
+    collector: Collector,
+    signal: AbortSignal | null,
+    inTransaction: BatchInsert['inTransaction'] | null,
+  ): Promise<WriteCounts> {
+    const { table, onConflict } = collector
+    const definition = table.definition as HypertableDefinition
+    const times = collector.small() === null && onConflict === 'error' ? null : collector.times()
+    const groups = [...collector.batch().groups()]
+    await this.#ensure(definition, times ?? groups.map((group) => group.range!.from), signal)
+    const counts = await this.#cold!.writer.write(table, definition, groups, {
+      onConflict,
+      signal,
+      inTransaction,
+    })
+    return {
+      inserted: counts.inserted,
+      updated: counts.updated + collector.replaced,
+      ignored: counts.ignored + collector.passedOver,
     }
   }
 
@@ -355,9 +416,16 @@ class PostgresWriter implements HotWriter {
     }
   }
 
-  async #retry<T>(what: string, signal: AbortSignal | null, attempt: (n: number) => Promise<T>): Promise<T> {
+  /** `attempt` is told whether a guard of cold rows has refused the one before. */
+  async #retry<T>(
+    what: string,
+    definition: StoredDefinition,
+    signal: AbortSignal | null,
+    attempt: (n: number, wasRefused: boolean) => Promise<T>,
+  ): Promise<T> {
     const { tries, random } = this.#options
     let isFinal = false
+    let wasRefused = false
     return retry(
       {
         what,
@@ -368,8 +436,19 @@ class PostgresWriter implements HotWriter {
       },
       async (n) => {
         try {
-          return await attempt(n)
+          return await attempt(n, wasRefused)
         } catch (error) {
+          if (this.#cold !== null && definition.kind === 'hypertable') {
+            if (error instanceof ColdNeed) {
+              await this.#cold.rows.makeRoom(definition, error, signal)
+              throw new StaleRouting()
+            }
+            if (isRefusedByGuard(error) && !wasRefused) {
+              wasRefused = true
+              this.#chunks.forget()
+              throw new StaleRouting()
+            }
+          }
           if (!isMoved(error)) throw error
           this.#hypertables.clear()
           this.#chunks.forget()

@@ -1,3 +1,4 @@
+import type { FilterNode, RowValue } from '../query/index.ts'
 import type { ColumnType, HypertableDefinition } from '../schema/index.ts'
 import type { Instant, TimeRange } from '../time/index.ts'
 import type { DuckDB } from './duckdb.ts'
@@ -193,7 +194,7 @@ export interface ReadRowsRequest {
  * Writes the files of chunks, and gives their rows back as the bytes that PostgreSQL sent. No catalog: what is written here
  * counts only when a transaction says so.
  */
-export interface LakeFiles {
+export interface LakeFiles extends LakeSearch {
   /**
    * Rows into one file, sorted, in the store, durable, and read back: count and content hash of what the file gives are those of
    * `rows`. Memory stays within DuckDB's limit and some ten MB. Null when there was no row: nothing was written.
@@ -213,6 +214,52 @@ export interface LakeFiles {
   verify(request: Omit<ReadRowsRequest, 'choice'>): Promise<void>
   /** Writes the summary of a file anew under a path of its own. Null when none fits the budget. */
   summarize(request: Omit<ReadRowsRequest, 'choice'>): Promise<LakeSummary | null>
+}
+
+/** A file to look into; a `LakeFile` is one. */
+export interface SearchedFile {
+  readonly path: string
+  readonly layout: FileLayout
+  readonly minTime: bigint
+  readonly maxTime: bigint
+}
+
+export interface FilterSearch {
+  readonly definition: HypertableDefinition
+  readonly file: SearchedFile
+  /** null: every row of the range. */
+  readonly where: FilterNode | null
+  /** null: all time. */
+  readonly range: TimeRange | null
+  /** Declared columns that `onRow` gets; jsonb as text. */
+  readonly columns?: readonly string[]
+  /** Some rows may be shown twice. */
+  readonly onRow?: (values: readonly RowValue[]) => void
+  readonly signal: AbortSignal | null
+}
+
+export interface KeySearch {
+  readonly definition: HypertableDefinition
+  readonly file: SearchedFile
+  /** What makes the key. One of them is the time. */
+  readonly columns: readonly string[]
+  /** Values of the columns as PostgreSQL gave them; with a null in it a key is like no other. */
+  readonly keys: readonly (readonly unknown[])[]
+  readonly signal: AbortSignal | null
+}
+
+/** A row of the file with the key `keys[key]`. */
+export interface FoundKey {
+  readonly key: number
+  readonly place: number
+}
+
+/** Looks for rows in files and says where they are: places in a file, also of rows that no longer count. */
+export interface LakeSearch {
+  /** Places of rows for which the filter is true, ascending. @throws TidemarkError TM_LAKE, TM_CANCELLED, TM_LIMIT */
+  matching(request: FilterSearch): Promise<Float64Array>
+  /** By key and place, ascending. Errors as `matching`. */
+  withKeys(request: KeySearch): Promise<readonly FoundKey[]>
 }
 
 /** The order-free sum of rows: count, and 128 bits (docs/decisions/0009-lake.md). */

@@ -3,6 +3,7 @@ import type { FileReference, LakeFiles, LakeFilesOptions } from './contract.ts'
 import { cancelled } from './copy-stream.ts'
 import { equalBytes, sha256 } from './file-digest.ts'
 import { copyRows, hashFile } from './read-rows.ts'
+import { findKeys, findMatching } from './search.ts'
 import { draftSummary, storeSummary } from './summary.ts'
 import { createFileWriter } from './write-file.ts'
 
@@ -17,6 +18,8 @@ export function createLakeFiles(options: LakeFilesOptions): LakeFiles {
   const writer = createFileWriter(options)
   return {
     write: (request) => writer.write(request),
+    matching: (request) => findMatching(options, request),
+    withKeys: (request) => findKeys(options, request),
 
     async *rows({ definition, file, choice, signal }) {
       const localFile = await store.localFile(file.path, signal)

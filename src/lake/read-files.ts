@@ -80,7 +80,7 @@ async function deletedBits(access: LakeAccess, file: LakeFile): Promise<DuckDBVa
 
 /** Rows of a statement, as DuckDB gives them. `InexactError` when it met JSON that DuckDB reads differently. */
 export async function askFiles(
-  access: LakeAccess,
+  access: Pick<LakeAccess, 'duckdb' | 'store' | 'signal'>,
   statement: Sql,
 ): Promise<readonly (readonly DuckDBValue[])[]> {
   const { text, values } = printSql(statement)
@@ -115,7 +115,7 @@ export async function streamFiles(
 /** DuckDB met JSON that it reads in another way than PostgreSQL: the question has to be answered in TypeScript. */
 export class InexactError extends Error {}
 
-async function withLakeErrors<T>(access: LakeAccess, run: () => Promise<T>): Promise<T> {
+async function withLakeErrors<T>(access: Pick<LakeAccess, 'store'>, run: () => Promise<T>): Promise<T> {
   try {
     return await run()
   } catch (cause) {

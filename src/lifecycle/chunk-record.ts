@@ -53,6 +53,22 @@ export async function readChunk(
   return toChunk(row)
 }
 
+/** As `readChunk` with a lock, for several, in the order of their ids: whoever locks several does so in this order. */
+export async function readChunksForUpdate(
+  db: Queryable,
+  hypertable: HypertableRecord,
+  chunkIds: readonly bigint[],
+): Promise<ChunkRecord[]> {
+  if (chunkIds.length === 0) return []
+  const { rows } = await db.query(sql`
+    select id, range_from, range_to, state, relation_name
+    from tidemark.chunk
+    where id = any (${chunkIds}::int8[]) and hypertable_id = ${hypertable.id}::int
+    order by id
+    for update`)
+  return rows.map(toChunk)
+}
+
 export async function listChunks(db: Queryable, hypertable: HypertableRecord): Promise<ChunkRecord[]> {
   const { rows } = await db.query(sql`
     select id, range_from, range_to, state, relation_name
@@ -67,11 +83,20 @@ function toChunk(row: readonly unknown[]): ChunkRecord {
   return { id, range: { from, to }, state, relation }
 }
 
-/** The files of a chunk, oldest first. */
-export async function listFiles(
+/** The files of a chunk, oldest first; null: of all chunks. */
+export function listFiles(
   db: Queryable,
   hypertable: HypertableRecord,
   chunkId: bigint | null,
+): Promise<ChunkFile[]> {
+  return listFilesOf(db, hypertable, chunkId === null ? null : [chunkId])
+}
+
+/** The files of chunks, oldest first. */
+export async function listFilesOf(
+  db: Queryable,
+  hypertable: HypertableRecord,
+  chunkIds: readonly bigint[] | null,
 ): Promise<ChunkFile[]> {
   const { rows } = await db.query(sql`
     select
@@ -85,7 +110,7 @@ export async function listFiles(
       where d.file_id = f.id
     ) as d on true
     where f.hypertable_id = ${hypertable.id}::int
-      and (${chunkId}::int8 is null or f.chunk_id = ${chunkId}::int8)
+      and (${chunkIds}::int8[] is null or f.chunk_id = any (${chunkIds}::int8[]))
     order by f.chunk_id, f.id`)
   return rows.map(toFile)
 }

@@ -1,7 +1,7 @@
 import { findHypertable, type HypertableRecord } from '../changelog/index.ts'
 import type { ChunkManager } from '../hot/index.ts'
 import type { LakeFiles, ObjectStore } from '../lake/index.ts'
-import type { Database } from '../postgres/index.ts'
+import type { Database, Queryable } from '../postgres/index.ts'
 import type { HypertableDefinition } from '../schema/index.ts'
 import type { Clock } from '../time/index.ts'
 import type { LifecycleSettings } from './options.ts'
@@ -26,7 +26,7 @@ export interface Subject {
 }
 
 export async function subjectOf(
-  context: LifecycleContext,
+  context: { readonly db: Queryable },
   definition: HypertableDefinition,
 ): Promise<Subject> {
   return { definition, hypertable: await findHypertable(context.db, definition) }

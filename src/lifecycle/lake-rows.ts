@@ -80,6 +80,22 @@ export async function dropFiles(
     })
   }
   const paths = files.flatMap(pathsOf)
+/** Places that one entry of tidemark.lake_deletion takes at most. */
+const placesAtOnce = 1_000_000
+
+/** Rows of a file that no longer count. Under the lock of the chunk's row, which keeps a place from being noted twice. */
+export async function noteDeletions(
+  db: Queryable,
+  file: Pick<ChunkFile, 'id'>,
+  places: Float64Array,
+): Promise<void> {
+  for (let from = 0; from < places.length; from += placesAtOnce) {
+    const some = [...places.subarray(from, from + placesAtOnce)]
+    await db.query(sql`
+      insert into tidemark.lake_deletion (file_id, positions) values (${file.id}::int8, ${some}::int8[])`)
+  }
+}
+
   await db.query(sql`
     insert into tidemark.lake_trash (path, dataset, bytes, reason)
     select p.path, ${subject.definition.name}::text, p.bytes, ${reason}::text

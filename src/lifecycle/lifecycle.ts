@@ -1,12 +1,13 @@
 import { timestamptzText } from '../changelog/index.ts'
-import type { ChunkManager } from '../hot/index.ts'
+import type { ChunkManager, ColdRows } from '../hot/index.ts'
 import type { LakeFiles, ObjectStore } from '../lake/index.ts'
 import type { Database } from '../postgres/index.ts'
 import type { HypertableDefinition } from '../schema/index.ts'
 import { type Clock, type Instant, subtractInterval, systemClock } from '../time/index.ts'
-import { isTidemarkError } from '../util/errors.ts'
+import { isTidemarkError, TidemarkError } from '../util/errors.ts'
 import { identifier, sql } from '../util/sql.ts'
 import { type ChunkRecord, listChunks, listFiles, partitionOf } from './chunk-record.ts'
+import { createColdRows } from './cold-rows.ts'
 import { type LifecycleContext, type MoveOptions, type Subject, subjectOf } from './context.ts'
 import { type EjectReport, ejectTable } from './eject.ts'
 import { type ExpireReport, expireChunks, type MayExpire } from './expire.ts'
@@ -65,6 +66,8 @@ export interface PolicyRun extends MovedChunks {
 /** Moves chunks between PostgreSQL and the lake; docs/design/chunk-life.md. */
 export interface Lifecycle {
   readonly settings: LifecycleSettings
+  /** For the writer: rows of the lake that it is about to change. */
+  readonly coldRows: ColdRows
   /** Moves rows of chunks into the lake; of cold chunks those that came late, into one more file. */
   freeze(
     definition: HypertableDefinition,
@@ -152,8 +155,21 @@ export function createLifecycle(options: LifecycleOptions): Lifecycle {
     return moveAll(chunks, options, (chunk) => each(subject, chunk))
   }
 
-  return {
+  const lifecycle: Lifecycle = {
     settings,
+
+    coldRows: createColdRows({
+      context,
+      async thaw(definition, chunk, signal) {
+        const { taken } = await lifecycle.thaw(definition, { chunk }, { signal })
+        if (taken.length === 0) return
+        throw new TidemarkError('TM_BUSY', {
+          what: `thawing chunk ${chunk} of ${definition.name} for a write to most of its rows`,
+          tries: 1,
+          lastProblem: 'it is being moved',
+        })
+      },
+    }),
 
     async freeze(definition, selection = {}, options = {}) {
       await assertLake()
@@ -234,6 +250,7 @@ export function createLifecycle(options: LifecycleOptions): Lifecycle {
     survey: async (definition, selection = {}) =>
       surveyChunks(context.db, await subjectOf(context, definition), (chunk) => isSelected(chunk, selection)),
   }
+  return lifecycle
 }
 
 function isSelected({ id, range }: Pick<ChunkRecord, 'id' | 'range'>, selection: ChunkSelection): boolean {

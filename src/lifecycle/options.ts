@@ -12,6 +12,14 @@ export interface LifecycleSettings {
   readonly leaseMs: number
   /** ms without a write to a chunk before the policy freezes it; a chunk twice as old as `freeze.after` is not waited for. */
   readonly quietMs: number
+  /** ms that a write to cold rows waits for whoever moves one of its chunks; it tries again some times. */
+  readonly coldLockTimeoutMs: number
+  /** Rows of a chunk that a write takes back one by one at most; beyond it the chunk is thawed. */
+  readonly liftRows: number
+  /** Share of a chunk's rows in the lake beyond which it is thawed instead, when they are more than `liftAtLeast`. */
+  readonly liftShare: number
+  /** Rows that are taken back one by one whatever their share. */
+  readonly liftAtLeast: number
   /** Chunks that one run of a job moves at most. */
   readonly chunksPerRun: number
   /** Rows in the partition of a cold chunk from which on they are put into the lake at once. */
@@ -40,6 +48,10 @@ export const lifecycleDefaults: LifecycleSettings = Object.freeze({
   quietMs: 10 * 60_000,
   chunksPerRun: 16,
   foldRows: 50_000,
+  coldLockTimeoutMs: 5000,
+  liftRows: 500_000,
+  liftShare: 0.3,
+  liftAtLeast: 10_000,
   foldAfterMs: 60 * 60_000,
   looseShare: 0.1,
   deletedShare: 0.05,
@@ -49,7 +61,7 @@ export const lifecycleDefaults: LifecycleSettings = Object.freeze({
   emptyShare: 0.5,
 } satisfies LifecycleSettings)
 
-const shares: ReadonlySet<string> = new Set(['looseShare', 'deletedShare', 'emptyShare'])
+const shares: ReadonlySet<string> = new Set(['looseShare', 'deletedShare', 'emptyShare', 'liftShare'])
 
 /** @throws TidemarkError TM_CONFIG */
 export function settleSettings(given: Partial<LifecycleSettings>): LifecycleSettings {
