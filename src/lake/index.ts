@@ -3,9 +3,24 @@ export type * from './contract.ts'
 export { createDuckDB, type DuckDB, type DuckDBOptions } from './duckdb.ts'
 export { datasetPrefix, isFilePath } from './file-paths.ts'
 export { createLakeFiles } from './files.ts'
+export { JsonbProblem, toJsonbText } from './jsonb-text.ts'
+export {
+  type CheckedFile,
+  createLoadChecks,
+  type LoadChecks,
+  type SharedKeyRequest,
+  type TouchedCell,
+} from './load-checks.ts'
 export type { ParquetBatch, ParquetColumn, ParquetFile, ParquetKind } from './parquet-reader.ts'
 export { openParquet } from './parquet-reader.ts'
 export { hashRows } from './read-rows.ts'
+export {
+  createLakeSegments,
+  type LakeSegment,
+  type LakeSegments,
+  type SegmentFile,
+  type SegmentRequest,
+} from './segment.ts'
 export { createFolderStore } from './store/folder.ts'
 export {
   defaultSummaryShare,

@@ -3,7 +3,8 @@ import { TidemarkError } from '../util/errors.ts'
 import { join, printSql, raw, type Sql, sql } from '../util/sql.ts'
 import type { LakeCatalogs } from './catalog.ts'
 import type { LakeFile, ObjectStore } from './contract.ts'
-import { type DuckDB, loadDuckDB } from './duckdb.ts'
+import { deletedBits } from './deleted-bits.ts'
+import type { DuckDB } from './duckdb.ts'
 import { inexact } from './json-sql.ts'
 import type { LakeSnapshot } from './lake-snapshot.ts'
 import { pathLiteral } from './literal-sql.ts'
@@ -54,7 +55,8 @@ export async function fromFiles(
   const branches: Sql[] = whole.length === 0 ? [] : [sql`select ${list} from ${read(whole, '')}`]
   for (const [i, file] of files.entries()) {
     if (file.deletedRows === 0) continue
-    const bits = await deletedBits(access, file)
+    const places = await access.catalogs.deletions(access.snapshot, file, access.signal)
+    const bits = deletedBits(file.rowCount, places)
     branches.push(
       sql`select ${list} from ${read([paths[i]!], ', file_row_number = true')}
         where get_bit(${bits}, file_row_number::integer) = 0`,
@@ -63,24 +65,9 @@ export async function fromFiles(
   return sql`(${join(branches, ' union all ')}) r`
 }
 
-/** DuckDB's BIT: how many bits of the first byte are padding, then the bits, the padding ones set. */
-async function deletedBits(access: LakeAccess, file: LakeFile): Promise<DuckDBValue> {
-  const places = await access.catalogs.deletions(access.snapshot, file, access.signal)
-  const padding = (8 - (file.rowCount % 8)) % 8
-  const bytes = new Uint8Array(1 + Math.ceil(file.rowCount / 8))
-  bytes[0] = padding
-  for (let i = 0; i < padding; i++) bytes[1]! |= 1 << (7 - i)
-  for (const place of places) {
-    const bit = place + padding
-    bytes[1 + (bit >> 3)]! |= 1 << (7 - (bit & 7))
-  }
-  const { DuckDBBitValue } = loadDuckDB()
-  return new DuckDBBitValue(bytes)
-}
-
 /** Rows of a statement, as DuckDB gives them. `InexactError` when it met JSON that DuckDB reads differently. */
 export async function askFiles(
-  access: Pick<LakeAccess, 'duckdb' | 'store' | 'signal'>,
+  access: LakeAccess,
   statement: Sql,
 ): Promise<readonly (readonly DuckDBValue[])[]> {
   const { text, values } = printSql(statement)
@@ -94,7 +81,7 @@ export async function askFiles(
 
 /** Calls `use` with one block of rows after the other; reads no faster than that. False from it ends the reading. */
 export async function streamFiles(
-  access: LakeAccess,
+  access: Pick<LakeAccess, 'duckdb' | 'store' | 'signal'>,
   statement: Sql,
   use: (chunk: DuckDBDataChunk) => boolean,
 ): Promise<void> {

@@ -23,6 +23,24 @@ export async function noteWritten(db: Queryable, subject: Subject, file: Written
 }
 
 /**
+ * Takes the notes of a file away, in the transaction that names it elsewhere.
+ *
+ * @throws TidemarkError TM_LAKE when they are gone: it was swept.
+ */
+export async function takeNotes(db: Queryable, file: WrittenFile): Promise<void> {
+  const paths = pathsOf(file)
+  const { rowCount } = await db.query(sql`
+    delete from tidemark.lake_trash
+    where path = any (${paths.map((p) => p.path)}::text[]) and reason = 'cancelled'`)
+  if (rowCount === paths.length) return
+  throw new TidemarkError('TM_LAKE', {
+    what: file.path,
+    problem: 'was swept before it came into the catalog',
+    todo: 'try again; rows stayed where they were',
+  })
+}
+
+/**
  * The file counts from the commit of this transaction on.
  *
  * @throws TidemarkError TM_LAKE when its note is gone: it was swept.
@@ -33,17 +51,17 @@ export async function insertFile(
   chunkId: bigint,
   file: WrittenFile,
 ): Promise<bigint> {
-  const paths = pathsOf(file)
-  const { rowCount } = await db.query(sql`
-    delete from tidemark.lake_trash
-    where path = any (${paths.map((p) => p.path)}::text[]) and reason = 'cancelled'`)
-  if (rowCount !== paths.length) {
-    throw new TidemarkError('TM_LAKE', {
-      what: file.path,
-      problem: 'was swept before it came into the catalog',
-      todo: 'try again; rows stayed where they were',
-    })
-  }
+  await takeNotes(db, file)
+  return insertNamedFile(db, subject, chunkId, file)
+}
+
+/** As `insertFile`, for one that was noted elsewhere than in the trash; this transaction takes that note away. */
+export async function insertNamedFile(
+  db: Queryable,
+  subject: Subject,
+  chunkId: bigint,
+  file: WrittenFile,
+): Promise<bigint> {
   const { summary } = file
   const { rows } = await db.query(sql`
     insert into tidemark.lake_file (
@@ -60,6 +78,22 @@ export async function insertFile(
     )
     returning id`)
   return rows[0]![0] as bigint
+}
+
+/** Places that one entry of tidemark.lake_deletion takes at most. */
+const placesAtOnce = 1_000_000
+
+/** Rows of a file that no longer count. Under the lock of the chunk's row, which keeps a place from being noted twice. */
+export async function noteDeletions(
+  db: Queryable,
+  file: Pick<ChunkFile, 'id'>,
+  places: Float64Array,
+): Promise<void> {
+  for (let from = 0; from < places.length; from += placesAtOnce) {
+    const some = [...places.subarray(from, from + placesAtOnce)]
+    await db.query(sql`
+      insert into tidemark.lake_deletion (file_id, positions) values (${file.id}::int8, ${some}::int8[])`)
+  }
 }
 
 /** Takes files out of the catalog; what lies in the store goes when nobody can have a snapshot that names it. */
@@ -80,22 +114,6 @@ export async function dropFiles(
     })
   }
   const paths = files.flatMap(pathsOf)
-/** Places that one entry of tidemark.lake_deletion takes at most. */
-const placesAtOnce = 1_000_000
-
-/** Rows of a file that no longer count. Under the lock of the chunk's row, which keeps a place from being noted twice. */
-export async function noteDeletions(
-  db: Queryable,
-  file: Pick<ChunkFile, 'id'>,
-  places: Float64Array,
-): Promise<void> {
-  for (let from = 0; from < places.length; from += placesAtOnce) {
-    const some = [...places.subarray(from, from + placesAtOnce)]
-    await db.query(sql`
-      insert into tidemark.lake_deletion (file_id, positions) values (${file.id}::int8, ${some}::int8[])`)
-  }
-}
-
   await db.query(sql`
     insert into tidemark.lake_trash (path, dataset, bytes, reason)
     select p.path, ${subject.definition.name}::text, p.bytes, ${reason}::text

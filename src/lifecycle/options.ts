@@ -36,6 +36,8 @@ export interface LifecycleSettings {
   readonly keepDroppedMs: number
   /** ms that a file stays which no catalog names: longer than anything that may still come to name it is under way. */
   readonly keepStrayMs: number
+  /** ms after the last file of an import into the lake (cold) from which on it is given up, when it is not done. */
+  readonly keepStagedMs: number
   /** Share of `maxChunks` that empty partitions of cold chunks may take; the oldest are dropped beyond. */
   readonly emptyShare: number
 }
@@ -46,18 +48,19 @@ export const lifecycleDefaults: LifecycleSettings = Object.freeze({
   exports: 3,
   leaseMs: 60_000,
   quietMs: 10 * 60_000,
-  chunksPerRun: 16,
-  foldRows: 50_000,
   coldLockTimeoutMs: 5000,
   liftRows: 500_000,
   liftShare: 0.3,
   liftAtLeast: 10_000,
+  chunksPerRun: 16,
+  foldRows: 50_000,
   foldAfterMs: 60 * 60_000,
   looseShare: 0.1,
   deletedShare: 0.05,
   maxFiles: 4,
   keepDroppedMs: 7 * 86_400_000,
   keepStrayMs: 86_400_000,
+  keepStagedMs: 7 * 86_400_000,
   emptyShare: 0.5,
 } satisfies LifecycleSettings)
 

@@ -1,5 +1,5 @@
 import { isFilePath, type ObjectStore } from '../lake/index.ts'
-import { sql } from '../util/sql.ts'
+import { type Sql, sql } from '../util/sql.ts'
 import type { LifecycleContext, MoveOptions } from './context.ts'
 import { claimLake } from './ownership.ts'
 
@@ -38,6 +38,7 @@ export async function sweepLake(context: LifecycleContext, options: SweepOptions
     const { rows } = await db.query(sql`select count(*) from tidemark.lake_trash`)
     return { removed: 0, bytes: 0, kept: Number(rows[0]![0]), strays: 0, held: claimed }
   }
+  await giveUpImports(context)
   const strays = await noteStrays(context, signal)
   const { rows: horizons } = await db.query(sql`
     select h.horizon::text, h.holder, h.hidden from tidemark.snapshot_horizon() as h`)
@@ -92,12 +93,35 @@ async function removeFile({ db, store }: LifecycleContext, path: string): Promis
       where t.path = ${path}::text
         -- a path is written once; should it be named all the same, it stays
         and not exists (select from tidemark.lake_file as f where f.path = t.path or f.summary_path = t.path)
+        and not exists (select from tidemark.import_file as f where ${isImported(sql`t.path`)})
       for update of t skip locked`)
     if (rows.length === 0) return false
     await store.remove(path)
     await connection.query(sql`delete from tidemark.lake_trash where path = ${path}::text`)
     return true
   })
+}
+
+/** Imports into the lake that nobody has gone on with: their files go to the trash. */
+async function giveUpImports({ db, settings }: LifecycleContext): Promise<void> {
+  const { rows } = await db.query(sql`
+    select f.import_id
+    from tidemark.import_file as f
+    group by f.import_id
+    having max(f.staged_at) < clock_timestamp() - ${settings.keepStagedMs}::float8 * interval '1 millisecond'`)
+  for (const [id] of rows)
+    await db.transaction({ mode: 'read committed' }, async (connection) => {
+      // locked: it is at it
+      const { rows: own } = await connection.query(sql`
+        select id from tidemark.import where id = ${id as bigint}::int8 for update skip locked`)
+      if (own.length === 0) return
+      await connection.query(sql`select tidemark.give_up_cold_import(${id as bigint}::int8)`)
+    })
+}
+
+/** Whether a path is of a file (`f`) of an import that may still go on. */
+function isImported(path: Sql): Sql {
+  return sql`f.path = ${path} or f.file -> 'summary' ->> 'path' = ${path}`
 }
 
 const batchSize = 1000
@@ -117,7 +141,7 @@ async function noteStrays(context: LifecycleContext, signal: AbortSignal | null)
       from unnest(${batch.map((each) => each.path)}::text[], ${batch.map((each) => each.bytes)}::int8[]) as s (path, bytes)
       where not exists (
         select from tidemark.lake_file as f where f.path = s.path or f.summary_path = s.path
-      )
+      ) and not exists (select from tidemark.import_file as f where ${isImported(sql`s.path`)})
       on conflict (path) do nothing`)
     noted += rowCount
     batch = []

@@ -51,7 +51,11 @@ export async function verifyLake(
     union all
     select summary_path from tidemark.lake_file where summary_path is not null
     union all
-    select path from tidemark.lake_trash`)
+    select path from tidemark.lake_trash
+    union all
+    select path from tidemark.import_file
+    union all
+    select file -> 'summary' ->> 'path' from tidemark.import_file where file -> 'summary' ->> 'path' is not null`)
   const known = new Set(rows.map(([path]) => path as string))
   for await (const { path, bytes } of store.list('')) {
     if (isFilePath(path) && !known.has(path))
