@@ -130,21 +130,27 @@ begin
   if tg_op <> 'TRUNCATE' and lower(current_setting('tidemark.hot_only', true)) in ('on', 'true', 'yes', '1') then
     return null;
   end if;
+  -- In REPEATABLE READ the catalog is that of the transaction's snapshot, and locks, names and triggers are those of
+  -- now: since then a partition may have been dropped (the default partition stands for it), or come back.
+  with locked as materialized (
+    select l.relation, c.oid is null and pg_partition_root(l.relation) = tg_relid::regclass as is_newer
+    from pg_locks as l
+    left join pg_class as c on c.oid = l.relation
+    where l.locktype = 'relation' and l.pid = pg_backend_pid() and l.granted and l.mode = 'RowExclusiveLock'
+      and l.database = (select d.oid from pg_database as d where d.datname = current_database())
+  )
   select k.range_from, k.range_to
   into hit
   from tidemark.chunk as k
-  left join pg_class as c
-    on c.relname = k.relation_name and c.relnamespace = 'tidemark_chunks'::regnamespace
   where k.hypertable_id = tg_argv[0]::int
     and k.state = 'cold'
     and (
       tg_op = 'TRUNCATE'
-      or coalesce(c.oid, (select p.partdefid from pg_partitioned_table as p where p.partrelid = tg_relid)) in (
-        select l.relation
-        from pg_locks as l
-        where l.locktype = 'relation' and l.pid = pg_backend_pid() and l.granted and l.mode = 'RowExclusiveLock'
-          and l.database = (select d.oid from pg_database as d where d.datname = current_database())
-      )
+      or coalesce(
+        to_regclass('tidemark_chunks.' || quote_ident(k.relation_name))::oid,
+        (select p.partdefid from pg_partitioned_table as p where p.partrelid = tg_relid)
+      ) in (select l.relation from locked as l)
+      or (k.relation_name is null and exists (select from locked as l where l.is_newer))
     )
   order by k.range_from desc
   limit 1;
@@ -256,8 +262,8 @@ begin
   where k.hypertable_id = tg_argv[0]::int
     and k.range_from <= at
     and k.range_to > at
-    and k.state = 'cold'
-    and k.relation_name is null;
+    -- also one that has a partition, as a snapshot of before it was dropped has it
+    and k.state = 'cold';
   if found then
     raise exception using
       errcode = 'TM002',
