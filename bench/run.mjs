@@ -1,4 +1,5 @@
 // npm run bench -- [case…] [--rounds N] [--quick] : builds, then runs the cases named (default: all) and prints ratios.
+// --rows N (growth): rows of the set, one size a run; --values (freeze): integers, 'two decimals' or doubles alone.
 // BENCH_DATABASE_URL takes a server in the place of the embedded PostgreSQL; its database is emptied.
 import { mkdtemp, readdir, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -9,7 +10,12 @@ import { keepResults, machine, text } from './harness.mjs'
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
-  options: { rounds: { type: 'string' }, quick: { type: 'boolean', default: false } },
+  options: {
+    rounds: { type: 'string' },
+    quick: { type: 'boolean', default: false },
+    rows: { type: 'string' },
+    values: { type: 'string' },
+  },
 })
 const files = (await readdir(new URL('./cases/', import.meta.url)))
   .filter((file) => file.endsWith('.mjs'))
@@ -29,7 +35,12 @@ try {
     await withEmptyDatabase(server.connectionString, async (connectionString) => {
       const db = createDatabase({ connectionString })
       try {
-        const options = { rounds: values.rounds ? Number(values.rounds) : undefined, quick: values.quick }
+        const options = {
+          rounds: values.rounds ? Number(values.rounds) : undefined,
+          quick: values.quick,
+          rows: values.rows ? Number(values.rows) : undefined,
+          values: values.values,
+        }
         const figures = await run({ db, connectionString, ...options })
         await keepResults(name, { name, machine: await machine(db), ...figures })
       } finally {

@@ -1,5 +1,6 @@
 // The cpu-only set of the Time Series Benchmark Suite: hosts that report ten integer-valued gauges every ten seconds,
 // each a random walk with steps of N(0, 1) clamped to 0..100, as its simulator does. The same rows for the same seed.
+// How well rows compress depends on what is kept of the walk, so the same is there with two decimals and whole.
 
 export const usages = [
   'user',
@@ -17,7 +18,20 @@ export const usages = [
 /** 2026-01-01T00:00:00Z */
 export const startMs = Date.UTC(2026, 0, 1)
 
-export const tsbsDefaults = Object.freeze({ hosts: 100, days: 3, everySeconds: 10, seed: 20_260_101 })
+/** What is kept of a value. */
+export const tsbsValues = Object.freeze({
+  integers: Math.floor,
+  'two decimals': (value) => Math.round(value * 100) / 100,
+  doubles: (value) => value,
+})
+
+export const tsbsDefaults = Object.freeze({
+  hosts: 100,
+  days: 3,
+  everySeconds: 10,
+  seed: 20_260_101,
+  values: 'integers',
+})
 
 export function rowCount({ hosts, days, everySeconds }) {
   return (hosts * days * 86_400) / everySeconds
@@ -29,7 +43,8 @@ export function rowCount({ hosts, days, everySeconds }) {
  * @returns {Generator<[number, string, Float64Array]>}
  */
 export function* tsbsRows(options = {}) {
-  const { hosts, days, everySeconds, seed } = { ...tsbsDefaults, ...options }
+  const { hosts, days, everySeconds, seed, values: kind } = { ...tsbsDefaults, ...options }
+  const keep = tsbsValues[kind]
   const random = createRandom(seed)
   const count = usages.length
   const state = Float64Array.from({ length: hosts * count }, () => random() * 100)
@@ -43,7 +58,7 @@ export function* tsbsRows(options = {}) {
         const place = host * count + i
         const step = Math.sqrt(-2 * Math.log(1 - random())) * Math.cos(2 * Math.PI * random())
         state[place] = Math.min(100, Math.max(0, state[place] + step))
-        values[i] = Math.floor(state[place])
+        values[i] = keep(state[place])
       }
       yield [ms, names[host], values]
     }
