@@ -19,6 +19,8 @@ export interface EpisodeOptions {
   readonly steps: number
   /** Places of the steps that are run; the others are left out. Default all. */
   readonly only?: readonly number[]
+  /** Kinds of steps whose names match come six times as often. */
+  readonly focus?: RegExp | undefined
   readonly onStep?: (place: number, kind: string, outcome: string) => void
 }
 
@@ -47,10 +49,10 @@ function describe(error: unknown): string {
 }
 
 /** The steps of a seed: the same on every machine, whatever the database does. */
-export function stepsOf(seed: number, count: number): readonly Step[] {
+export function stepsOf(seed: number, count: number, focus?: RegExp): readonly Step[] {
   const step = fc.oneof(
     ...registry.map(({ name, weight, args }) => ({
-      weight,
+      weight: focus?.test(name) ? weight * 6 : weight,
       arbitrary: fc.record({ kind: fc.constant(name), args, queries: fc.nat(2 ** 30) }),
     })),
   )
@@ -65,7 +67,7 @@ export function stepsOf(seed: number, count: number): readonly Step[] {
  * @throws Difference with the steps so far.
  */
 export async function runEpisode(options: EpisodeOptions): Promise<EpisodeReport> {
-  const steps = stepsOf(options.seed, options.steps)
+  const steps = stepsOf(options.seed, options.steps, options.focus)
   const only = options.only ?? steps.map((_, i) => i)
   const kinds = new Map(registry.map((kind) => [kind.name, kind]))
   const counts = new Map<string, number>()

@@ -22,6 +22,8 @@ import { identifier, join as joinSql, raw, type Sql, sql } from '../../src/util/
 export interface Lake {
   /** What `lake.dir` of the engines is relative to. */
   readonly root: string
+  /** Whether the folder is the lake's own, to be removed with it. */
+  readonly isOwn: boolean
   readonly store: ObjectStore
   readonly files: LakeFiles
   /** Restarted now and then, so not the same objects for ever. */
@@ -64,12 +66,13 @@ export function oracleDuckDB(): DuckDB {
   return duckdb
 }
 
-export function createLake(connectionString: string, clock: Clock): Lake {
-  const root = mkdtempSync(join(tmpdir(), 'tidemark-oracle-lake-'))
+export function createLake(connectionString: string, clock: Clock, folder?: string): Lake {
+  const root = folder ?? mkdtempSync(join(tmpdir(), 'tidemark-oracle-lake-'))
   const store = createFolderStore({ dir: join(root, lakeName) })
   const files = createLakeFiles({ duckdb: oracleDuckDB(), store })
   const lake: Lake = {
     root,
+    isOwn: folder === undefined,
     store,
     files,
     movers: [0, 1].map((i) => createMover(connectionString, store, clock, i)) as [Mover, Mover],
@@ -98,7 +101,9 @@ export function createMover(connectionString: string, store: ObjectStore, clock:
 
 export async function closeLake(lake: Lake): Promise<void> {
   await Promise.all(lake.movers.map(({ db }) => db.close()))
-  rmSync(lake.root, { recursive: true, force: true })
+  // what is in it; a folder that somebody else made, and perhaps mounted, is his
+  rmSync(join(lake.root, lakeName), { recursive: true, force: true })
+  if (lake.isOwn) rmSync(lake.root, { recursive: true, force: true })
 }
 
 /**

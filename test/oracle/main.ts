@@ -5,6 +5,7 @@ import { createDatabase } from '../../src/postgres/index.ts'
 import { startTestServer } from '../helpers/test-server.ts'
 import { runCrashLane } from './crash/crash-lane.ts'
 import { startDurableServer } from './crash/durable-server.ts'
+import { mountSmallDisk, runDiskFull } from './disk-full.ts'
 import { Difference, runEpisode } from './episode.ts'
 
 /**
@@ -19,15 +20,19 @@ const { values } = parseArgs({
     lane: { type: 'string', default: 'pg18' },
     only: { type: 'string' },
     shrink: { type: 'string', default: '240' },
+    focus: { type: 'string' },
     verbose: { type: 'boolean', default: false },
     crash: { type: 'boolean', default: false },
     kills: { type: 'string', default: '100' },
     minutes: { type: 'string' },
+    'disk-full': { type: 'boolean', default: false },
+    rounds: { type: 'string', default: '100' },
   },
 })
 const total = Number(values.steps)
 const perEpisode = Number(values.episode)
 const firstSeed = values.seed === undefined ? Math.floor(Math.random() * 2 ** 31) : Number(values.seed)
+const focus = values.focus === undefined ? undefined : new RegExp(values.focus)
 const only = values.only?.split(',').map(Number)
 
 const bin =
@@ -110,6 +115,32 @@ async function runCrashes(): Promise<number> {
   }
 }
 
+async function runFullDisks(): Promise<number> {
+  const mounted = mountSmallDisk(2 * 1024 * 1024)
+  if ('refusal' in mounted) {
+    process.stdout.write(`skipped: ${mounted.refusal}\n`)
+    return 0
+  }
+  const { disk } = mounted
+  process.stdout.write(`${values.lane}: seed ${firstSeed}, ${values.rounds} rounds on a full disk\n`)
+  try {
+    const report = await withDatabase((connectionString) =>
+      runDiskFull({ connectionString, disk, seed: firstSeed, rounds: Number(values.rounds) }),
+    )
+    process.stdout.write(`${values.lane}: ${report.rounds} rounds, ${report.queries} queries compared\n`)
+    for (const [what, count] of [...report.counts].sort())
+      process.stdout.write(`${String(count).padStart(7)} ${what}\n`)
+    return 0
+  } catch (error) {
+    process.stdout.write(
+      `\nDIFFERENCE\n${(error as Error).message}\n${String(((error as Error).cause as Error | undefined)?.stack)}\n`,
+    )
+    return 1
+  } finally {
+    disk.unmount()
+  }
+}
+
 let databases = 0
 let done = 0
 let queries = 0
@@ -124,7 +155,7 @@ function report(): void {
 }
 
 const command = (seed: number, more = ''): string =>
-  `npm run oracle -- --lane ${values.lane} --seed ${seed} --steps ${perEpisode} --episode ${perEpisode}${more}`
+  `npm run oracle -- --lane ${values.lane} --seed ${seed} --steps ${perEpisode} --episode ${perEpisode}${focus ? ` --focus '${values.focus}'` : ''}${more}`
 
 /** The same steps without one stretch after the other, for as long as there is still a difference. */
 async function shrink(seed: number, failed: Difference, places: readonly number[]): Promise<void> {
@@ -153,7 +184,7 @@ async function shrink(seed: number, failed: Difference, places: readonly number[
 async function attempt(seed: number, places: readonly number[]): Promise<Difference | null> {
   try {
     await withDatabase((connectionString) =>
-      runEpisode({ connectionString, seed, steps: perEpisode, only: places }),
+      runEpisode({ connectionString, seed, steps: perEpisode, only: places, focus }),
     )
     return null
   } catch (error) {
@@ -162,8 +193,16 @@ async function attempt(seed: number, places: readonly number[]): Promise<Differe
   }
 }
 
+if (values['disk-full']) {
+  process.exitCode = await runFullDisks()
+  await admin.close()
+  await server.stop()
+  process.exit()
+}
+
 process.stdout.write(`${values.lane}: seed ${firstSeed}, ${total} steps in episodes of ${perEpisode}\n`)
 let isRight = true
+let stepBegan = performance.now()
 try {
   for (let episode = 0; done < total && isRight; episode += 1) {
     const seed = firstSeed + episode
@@ -174,10 +213,14 @@ try {
           connectionString,
           seed,
           steps: perEpisode,
+          focus,
           ...(only ? { only } : {}),
           onStep(place, kind, outcome) {
             done += 1
-            if (values.verbose) process.stdout.write(`${place} ${kind}: ${outcome}\n`)
+            const now = performance.now()
+            if (values.verbose)
+              process.stdout.write(`${place} ${kind}: ${outcome} (${Math.round(now - stepBegan)} ms)\n`)
+            stepBegan = now
           },
         }),
       )

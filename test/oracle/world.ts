@@ -252,11 +252,11 @@ export class World {
   }
 }
 
-/** Migrates an empty database and makes a world of it. */
-export async function createWorld(connectionString: string): Promise<World> {
+/** Migrates an empty database and makes a world of it. `lakeRoot`: where its lake is to be; default a folder of its own. */
+export async function createWorld(connectionString: string, lakeRoot?: string): Promise<World> {
   const db = createDatabase({ connectionString, max: 14, applicationName: 'oracle' })
   const engines = [] as unknown as [Tidemark, Tidemark]
-  const lake = createLake(connectionString, fixedClock(oracleNow))
+  const lake = createLake(connectionString, fixedClock(oracleNow), lakeRoot)
   const world = new World({
     connectionString,
     db,

@@ -369,7 +369,7 @@ class Lane {
     const { table } = order
     const definition = world.definition(table)
     const isDone = answer?.ok === true
-    if (answer !== null && !answer.ok && !(await this.#isAllowed(order, answer, act)))
+    if (answer !== null && !answer.ok && !this.#isAllowed(order, answer, act))
       throw new Error(`${order.kind} of ${table} gave ${answer.code}: ${answer.message}`)
     const draft = world.draft(table)
     switch (order.kind) {
@@ -445,12 +445,11 @@ class Lane {
       if (marks.size !== rows.length)
         throw new Error(`${marks.size} of ${rows.length} rows are in ${name} after a whole import`)
       this.#unfinished = null
-    } else if (answer !== null && isColdCode(answer.code)) this.#unfinished = null
+    }
   }
 
-  async #isAllowed(order: Order, answer: Answer & { ok: false }, act: Act): Promise<boolean> {
+  #isAllowed(order: Order, answer: Answer & { ok: false }, act: Act): boolean {
     const { code, message } = answer
-    if (await this.#world.isCold(order.table, code)) return true
     if (order.kind === 'import' && code === 'TM_IMPORT' && message.includes('was imported into')) return true
     // a lease or a lock of somebody who has just died
     if (code === 'TM_CHUNK_CAP' || code === 'TM_BUSY' || code === '55P03') return true
@@ -530,10 +529,6 @@ class Lane {
     const { rows } = await db.query(raw(`select count(*) from tidemark.chunk where state = 'freezing'`))
     if (rows[0]![0] !== 0n) throw new Error('a chunk is still freezing')
   }
-}
-
-function isColdCode(code: string): boolean {
-  return code === 'TM002' || code === 'TM_COLD'
 }
 
 async function untilItAnswers(ask: () => Promise<void>): Promise<void> {

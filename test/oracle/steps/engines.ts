@@ -4,7 +4,7 @@ import { runOp } from '../sql-ops.ts'
 import { defineStep, type StepKind } from '../step.ts'
 import { type InputRow, rowArbitrary, rowsArbitrary } from '../tables.ts'
 import { keyText, storedRow } from '../values.ts'
-import { codeOf, isBusy, type World } from '../world.ts'
+import { codeOf, isBusy } from '../world.ts'
 import { distinct } from './writes.ts'
 
 /** Restarts, and several writers at the same moment. */
@@ -20,13 +20,13 @@ const restartStep = defineStep({
 })
 
 /** Whether a write at the same moment as others was done; it may have been in somebody's way. */
-async function wasDone(world: World, name: string, call: Promise<unknown>): Promise<boolean> {
+async function wasDone(call: Promise<unknown>): Promise<boolean> {
   try {
     await call
     return true
   } catch (error) {
     const code = codeOf(error)
-    if (code === 'TM_CHUNK_CAP' || isBusy(code) || (await world.isCold(name, code))) return false
+    if (code === 'TM_CHUNK_CAP' || isBusy(code)) return false
     throw error
   }
 }
@@ -53,11 +53,9 @@ const togetherStep = defineStep({
     const third = world.complete(definition, lists[2])
     const signal = world.patience()
     const [a, b, c] = await Promise.all([
-      wasDone(world, name, world.engine(0).insertUnknown(name, first!, { signal })),
-      wasDone(world, name, world.engine(1).insertUnknown(name, second!, { signal })),
+      wasDone(world.engine(0).insertUnknown(name, first!, { signal })),
+      wasDone(world.engine(1).insertUnknown(name, second!, { signal })),
       wasDone(
-        world,
-        name,
         world.real.db.transaction({ lockTimeoutMs: 3000 }, (connection) =>
           runOp(connection, definition, { op: 'insert', rows: third }),
         ),
@@ -94,9 +92,7 @@ const raceStep = defineStep({
       world.complete(definition, i === 0 ? rows : [...rows].reverse(), mark),
     )
     const done = await Promise.all(
-      versions.map((version, i) =>
-        wasDone(world, name, world.engine(i).upsertUnknown(name, version, { signal })),
-      ),
+      versions.map((version, i) => wasDone(world.engine(i).upsertUnknown(name, version, { signal }))),
     )
     const { rows: found } = await world.real.db.query(
       raw(`select tag, time, mark from oracle.keyed where mark in ('${marks.join("', '")}')`),

@@ -10,7 +10,7 @@ import { underFire } from '../kill.ts'
 import { defineStep, type StepKind } from '../step.ts'
 import { type InputRow, rowArbitrary } from '../tables.ts'
 import { csvLine, keyText, type StoredRow, storedRow, upsertedRow } from '../values.ts'
-import { codeOf, isBusy, type World } from '../world.ts'
+import { isBusy, type World } from '../world.ts'
 import { fresh } from './writes.ts'
 
 /** Files on their way into a table, cut off half-way and gone on with. */
@@ -89,7 +89,6 @@ const importStep = defineStep({
         const error = (ended as PromiseRejectedResult).reason as unknown
         if (!isTidemarkError(error)) throw error
         if (error.code === 'TM_CHUNK_CAP') return 'over the cap'
-        if (await world.isCold(name, codeOf(error))) return 'over cold rows refused'
         if (!isCut && !(isBusy(error.code) && world.isContended)) throw error
         if (tries > 2) return 'given up'
       }

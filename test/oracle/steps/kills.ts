@@ -4,7 +4,7 @@ import { type KillPlan, underFire } from '../kill.ts'
 import { defineStep, type StepKind } from '../step.ts'
 import { type InputRow, rowsArbitrary } from '../tables.ts'
 import { keyText, storedRow, upsertedRow } from '../values.ts'
-import { codeOf, countMarked, isBusy, type World } from '../world.ts'
+import { countMarked, isBusy, type World } from '../world.ts'
 import { distinct, fresh } from './writes.ts'
 
 /** Backends that are ended at a random moment: afterwards the rows of a call are all there, once, or none is. */
@@ -17,14 +17,9 @@ const plan: fc.Arbitrary<KillPlan> = fc.record({
 /** What may come of a call whose backend was ended. */
 const lostCodes = ['TM_CONNECT', 'TM_COMMIT_UNKNOWN', 'TM_BUSY', 'TM_PARTIAL_WRITE', 'TM_CHUNK_CAP']
 
-async function codeOfEnd(
-  world: World,
-  name: string,
-  ended: PromiseSettledResult<unknown>,
-): Promise<string | null> {
+function codeOfEnd(ended: PromiseSettledResult<unknown>): string | null {
   if (ended.status === 'fulfilled') return null
   const error = ended.reason as unknown
-  if (isTidemarkError(error) && (await world.isCold(name, codeOf(error)))) return 'over cold rows refused'
   if (isTidemarkError(error) && (lostCodes.includes(error.code) || isBusy(error.code))) return error.code
   throw new Error('a call whose backend was ended gave something else', { cause: error })
 }
@@ -54,7 +49,7 @@ const killedInsertStep = defineStep({
         ? world.engine(engine).insertUnknown(name, rows, { signal })
         : world.engine(engine).insertUnknown(name, rows.values(), inBatches(batchRows, signal)),
     )
-    const code = await codeOfEnd(world, name, ended)
+    const code = codeOfEnd(ended)
     const found = await countMarked(world, name, mark)
     const isWhole =
       found === rows.length ||
@@ -101,7 +96,7 @@ const killedUpsertStep = defineStep({
     const { ended, killed } = await underFire(world, plan, () =>
       world.engine(engine).upsertUnknown(name, rows, { signal }),
     )
-    const code = await codeOfEnd(world, name, ended)
+    const code = codeOfEnd(ended)
     const found = await countMarked(world, name, mark)
     if (found !== rows.length && (found !== 0 || code === null))
       throw new Error(`of ${rows.length} upserted rows there are ${found} after ${code ?? 'no error'}`)
@@ -137,7 +132,7 @@ const killedDeleteStep = defineStep({
     const { ended, killed } = await underFire(world, plan, () =>
       call.delete(definition, { where: { num: n } }, { signal }),
     )
-    const code = await codeOfEnd(world, name, ended)
+    const code = codeOfEnd(ended)
     const left = await countWithN(world, name, n)
     if (left !== gone.length && (left !== 0 || gone.length === 0))
       throw new Error(`${left} of ${gone.length} rows are left after a delete and ${code ?? 'no error'}`)
@@ -166,7 +161,7 @@ const killedWorkerStep = defineStep({
     const { ended, killed } = await underFire(world, plan, () =>
       world.engine(engine).createWorker().runOnce({ force: true }),
     )
-    await codeOfEnd(world, 'oracle.events', ended)
+    codeOfEnd(ended)
     // as if the leases of the dead had run out
     await world.real.db.execute('update tidemark.job set lease_owner = null, lease_until = null')
     return killed > 0 ? 'hit' : 'missed'

@@ -276,7 +276,6 @@ const lateStep = defineStep({
       world.commit(name, draft)
       return 'done'
     }
-    if (definition.primaryKey !== null && (await world.isCold(name, end.code))) return 'refused'
     if (end.code === 'TM_DUPLICATE_KEY' && !fits) return 'duplicate'
     if (end.code === 'TM_CHUNK_CAP') return 'over the cap'
     if (isBusy(end.code)) return 'busy'

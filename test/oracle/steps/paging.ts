@@ -62,7 +62,6 @@ const pagingStep = defineStep({
       }
       if (end.code === 'TM_CHUNK_CAP') return 'over the cap'
       if (isBusy(end.code)) return 'busy'
-      if (await world.isCold(name, end.code)) return 'over cold rows refused'
       throw new Error(`an insert into ${name} gave ${end.code}`)
     }
 

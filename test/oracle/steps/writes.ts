@@ -6,7 +6,7 @@ import { selectionOf, selectRows } from '../queries.ts'
 import { defineStep, type StepKind } from '../step.ts'
 import { changeableNames, type InputRow, rowsArbitrary, setArbitrary, tableNames } from '../tables.ts'
 import { changedRow, keyText, type StoredRow, storedRow, upsertedRow } from '../values.ts'
-import { assertCode, codeOf, endOf, isBusy, type World } from '../world.ts'
+import { assertCode, endOf, isBusy, type World } from '../world.ts'
 
 /** Inserts, upserts, updates and deletes through the engine. */
 
@@ -84,11 +84,10 @@ const insertStep = defineStep({
 })
 
 /** A refusal that has its reason; nothing was written then, as the queries after the step will see. */
-async function refusal(world: World, code: string, fits: boolean, name: string): Promise<string> {
+function refusal(world: World, code: string, fits: boolean, name: string): string {
   if (code === 'TM_CHUNK_CAP' && world.definition(name).kind === 'hypertable') return 'over the cap'
   if (code === 'TM_DUPLICATE_KEY' && !fits) return 'duplicate'
   if (isBusy(code)) return 'busy'
-  if (await world.isCold(name, code)) return 'over cold rows refused'
   throw new Error(`a call over ${name} gave ${code}${fits ? '' : ', a duplicate key was expected'}`)
 }
 
@@ -107,20 +106,17 @@ const batchesStep = defineStep({
     const sent = isBad ? rows.toSpliced(badAt, 0, { ...rows[badAt], num: 'no number' }) : rows
     const options = { batchRows, signal: world.patience() }
     let committed = rows.length
-    let isRefused = false
     try {
       await world.engine(engine).insertUnknown(name, streamOf(sent), options)
       if (isBad) throw new Error('a row with a text in place of a number was taken')
     } catch (error) {
       if (!(error instanceof TidemarkError)) throw error
-      isRefused = await world.isCold(name, codeOf(causeOf(error)))
       if (error.code === 'TM_PARTIAL_WRITE') committed = (error.params as { rows: number }).rows
-      else if (isRefused) committed = 0
       else if (error.code === 'TM_ROW' || error.code === 'TM_CHUNK_CAP' || isBusy(error.code)) committed = 0
       else throw error
-      if (isBad && !isRefused && error.code === 'TM_PARTIAL_WRITE' && committed % batchRows !== 0)
+      if (isBad && error.code === 'TM_PARTIAL_WRITE' && committed % batchRows !== 0)
         throw new Error(`${committed} rows are no whole batches of ${batchRows}`)
-      if (!isBad && !world.isContended && !isCap(error) && !isRefused) throw error
+      if (!isBad && !world.isContended && !isCap(error)) throw error
     }
     const draft = world.draft(name)
     draft.add(rows.slice(0, committed).map((row) => storedRow(definition, row)))
@@ -128,11 +124,6 @@ const batchesStep = defineStep({
     return committed === rows.length ? 'done' : 'partly'
   },
 })
-
-/** Of a partial write the reason. */
-function causeOf(error: TidemarkError): TidemarkError {
-  return error.code === 'TM_PARTIAL_WRITE' && error.cause instanceof TidemarkError ? error.cause : error
-}
 
 function isCap(error: TidemarkError): boolean {
   return error.code === 'TM_CHUNK_CAP' || (error.cause instanceof TidemarkError && isCap(error.cause))
@@ -328,7 +319,6 @@ const badRowStep = defineStep({
     }
     if (caught instanceof TidemarkError) {
       if (isBusy(caught.code) && world.isContended) return 'busy'
-      if (await world.isCold(name, codeOf(caught))) return 'over cold rows refused'
       // The list may also need more chunks than there may be: the cap is looked at first where rows are routed.
       if (caught.code === 'TM_CHUNK_CAP') return 'over the cap'
       if (caught.code === 'TM_ROW' && (caught.params as { row: number }).row === place) return 'refused'
