@@ -12,8 +12,9 @@ create table tidemark.import_file (
   path text primary key,
   import_id int8 not null references tidemark.import on delete cascade,
   batch int8 not null,
-  range_from timestamptz not null,
-  range_to timestamptz not null,
+  -- of its chunk, microseconds since 1970: the end of the last one is past what timestamptz can say
+  range_from int8 not null,
+  range_to int8 not null,
   -- everything that tidemark.lake_file says of a file
   file jsonb not null,
   staged_at timestamptz not null default clock_timestamp(),

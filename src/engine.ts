@@ -12,6 +12,7 @@ import {
   withReadSnapshot,
 } from './hot/index.ts'
 import {
+  type ColdLake,
   type ImportOptions,
   type ImportPlan,
   type ImportProgress,
@@ -25,17 +26,21 @@ import {
   createDuckDB,
   createFolderStore,
   createLakeFiles,
+  createLakeSegments,
+  createLoadChecks,
   type DuckDB,
 } from './lake/index.ts'
 import {
   type ChunkChoice,
   type ChunkSelection,
   chooseChunks,
+  createColdLoads,
   createLifecycle,
   dueChunks,
   type EjectReport,
   type ExpireReport,
   type Lifecycle,
+  type LifecycleOptions,
   type MovedChunks,
   type MoveProgress,
   type SurveyedChunk,
@@ -238,6 +243,7 @@ export class Tidemark<Config extends TidemarkConfig = TidemarkConfig> {
   readonly #spillDir: string
   readonly #lifecycle: Lifecycle
   readonly #lake: LakeHandle
+  readonly #coldLake: ColdLake
   #kysely: Kysely<KyselyDatabase<Config>> | null = null
 
   /** @internal */
@@ -263,14 +269,20 @@ export class Tidemark<Config extends TidemarkConfig = TidemarkConfig> {
       createHotTier({ maxPageBytes: maxAnswerBytes }),
       createColdTier({ duckdb: this.#duckdb, store, maxPageBytes: maxAnswerBytes }),
     ]
-    this.#lifecycle = createLifecycle({
+    const lakeParts = { duckdb: this.#duckdb, store, summaryShare: lake.summaryShare }
+    const lifecycleOptions: LifecycleOptions = {
       db: this.#db,
-      files: createLakeFiles({ duckdb: this.#duckdb, store, summaryShare: lake.summaryShare }),
+      files: createLakeFiles(lakeParts),
       store,
       chunks: this.#chunks,
       clock,
       settings: { keepDroppedMs: lake.keepDroppedMs, keepStrayMs: lake.keepStrayMs },
-    })
+    }
+    this.#lifecycle = createLifecycle(lifecycleOptions)
+    this.#coldLake = {
+      ...createColdLoads({ ...lifecycleOptions, checks: createLoadChecks(lakeParts) }),
+      segments: createLakeSegments(lakeParts),
+    }
     this.#writer = createHotWriter({
       db: this.#db,
       chunks: this.#chunks,
@@ -777,6 +789,7 @@ export class Tidemark<Config extends TidemarkConfig = TidemarkConfig> {
     return {
       db: this.#db,
       writer: this.#writer,
+      lake: this.#coldLake,
       definition: this.dataset(dataset),
       options: rest,
       signal: signal ?? null,

@@ -38,6 +38,8 @@ export interface OpenBatch {
    * number. Only with onConflict 'error': elsewhere keys are compared.
    */
   addSlots(row: RowSlots): boolean
+  /** To be awaited before more rows come, where memory has to be given back first; null: there is room. */
+  relieve?(): Promise<void> | null
   /** As `insertBatch`. */
   commit(options: Pick<BatchInsert, 'inTransaction' | 'signal'>): Promise<WrittenCounts>
   /** Once, after it was committed or given up: its buffers are used again. */

@@ -1,10 +1,11 @@
 export type { BatchInsert, BatchOptions, BatchWriter, OpenBatch, WrittenCounts } from './batch-contract.ts'
 export type { Chunk, ChunkMap, ChunkState } from './chunk-map.ts'
 export { chunkAt, chunkSchema, loadChunkMap } from './chunk-map.ts'
+export { ChunkRouter } from './chunk-router.ts'
 export type { CallOptions, ChunkManager, ChunkOptions } from './chunks.ts'
 export { chunkDefaults, createChunkManager } from './chunks.ts'
-export {
 export { ColdNeed, type ColdRow, type ColdRows, type OpenColdRows } from './cold-contract.ts'
+export {
   disableGuardsSql,
   guardChunkSql,
   guardDefaultSql,

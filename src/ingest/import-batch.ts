@@ -34,6 +34,12 @@ export class BatchRows {
   /** Each with the first row that is in it. */
   readonly #sources: { readonly source: RowSource; readonly first: number }[] = []
   #last: RowSource = ''
+  readonly #isKept: boolean
+
+  /** `isKept`: false where nothing can refuse a row any more, and only their number matters. */
+  constructor(isKept = true) {
+    this.#isKept = isKept
+  }
 
   get length(): number {
     return this.#length
@@ -44,11 +50,19 @@ export class BatchRows {
   }
 
   push(row: CanonicalValue[], line: number): void {
+    if (!this.#isKept) {
+      this.#length += 1
+      return
+    }
     this.#made.set(this.#length, row)
     this.#add(line, 0, 0)
   }
 
   pushFrom(source: RowSource, line: number, from: number, to: number): void {
+    if (!this.#isKept) {
+      this.#length += 1
+      return
+    }
     if (source !== this.#last) {
       this.#sources.push({ source, first: this.length })
       this.#last = source

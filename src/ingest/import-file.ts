@@ -1,7 +1,8 @@
 import { isTidemarkError, TidemarkError } from '../util/errors.ts'
+import { assertCold, createColdRun } from './cold-run.ts'
 import type { ImportReport, ImportRequest } from './import-request.ts'
 import { ImportRun } from './import-run.ts'
-import { claimImport, finishImport, isImported, withFileLock } from './ledger.ts'
+import { claimImport, finishImport, type ImportTotals, isImported, withFileLock } from './ledger.ts'
 import { resolveImportOptions } from './options.ts'
 import { planImport } from './plan-import.ts'
 import { inspectFile } from './source.ts'
@@ -15,6 +16,8 @@ import { inspectFile } from './source.ts'
  * and no row is written twice. Memory is bounded by the batches in flight: (connections + 1) * batchRows rows, or
  * 64 MiB of encoded rows in the place of batchRows where a new chunk is filled.
  *
+ * With `cold` the batches are files of the lake, which one transaction at the end makes visible: all rows, or none.
+ *
  * @example
  * const report = await importFile({ db, writer, definition: cpu, file: 'cpu.csv.gz', options: { timeZone: 'UTC' } })
  * console.log(report.rows, report.deadByReason)
@@ -26,17 +29,19 @@ export async function importFile(request: ImportRequest): Promise<ImportReport> 
   const source = await inspectFile(request.file)
   const plan = await planImport(source, request.definition, options)
   const dataset = request.definition.name
+  if (options.cold) await assertCold(request, plan)
   return withFileLock(request.db, dataset, source, async () => {
     const claim = await claimImport(request.db, dataset, source, plan, options)
     request.onPlan?.(plan, request.file)
-    const run = new ImportRun(request, options, source, plan, claim)
+    const cold = options.cold ? await createColdRun(request, claim, source.path) : null
+    const run = new ImportRun(request, options, source, plan, claim, cold)
     try {
       return await run.run()
     } catch (error) {
       await run.settle()
       // when not even that can be written, why the import ended is still the thing to say
       const totals = await finishImport(request.db, claim, 'stopped').catch(() => null)
-      throw totals === null ? error : withTotals(error, source.path, totals)
+      throw totals === null ? error : withTotals(error, source.path, totals, options.cold)
     }
   })
 }
@@ -62,11 +67,12 @@ export async function importFiles(
   return { reports, skipped }
 }
 
-function withTotals(error: unknown, file: string, totals: { rows: number; dead: number }): unknown {
+function withTotals(error: unknown, file: string, totals: ImportTotals, isCold: boolean): unknown {
   if (!isTidemarkError(error)) return error
-  const goOn =
-    `${totals.rows} rows and ${totals.dead} dead letters of whole batches are in, ` +
-    'and the same import goes on after them'
+  const goOn = isCold
+    ? `${totals.rows} rows are written and not visible yet, and the same import goes on after them`
+    : `${totals.rows} rows and ${totals.dead} dead letters of whole batches are in, ` +
+      'and the same import goes on after them'
   if (error.code === 'TM_CANCELLED') {
     const { what } = error.params as { what: string }
     return new TidemarkError('TM_CANCELLED', { what, todo: goOn }, { cause: error })

@@ -1,6 +1,7 @@
 import type { BatchWriter } from '../hot/index.ts'
 import type { Database } from '../postgres/index.ts'
 import type { StoredDefinition } from '../schema/index.ts'
+import type { ColdLake } from './cold-port.ts'
 import type { ColumnNotes } from './convert.ts'
 import type { ImportProgress } from './import-progress.ts'
 import type { ImportOptions } from './options.ts'
@@ -31,11 +32,25 @@ export interface ImportReport {
   readonly notes: Readonly<Record<string, ColumnNotes>>
   readonly bytes: number
   readonly elapsedMs: number
+  /** Of an import straight into the lake; null for any other. */
+  readonly cold: ColdReport | null
+}
+
+export interface ColdReport {
+  /** All of the import, with those of earlier runs. */
+  readonly files: number
+  readonly chunks: number
+  /** Of the files, with their summaries. */
+  readonly bytes: number
+  /** What was done as asked, and may not have been meant. */
+  readonly warnings: readonly string[]
 }
 
 export interface ImportRequest {
   readonly db: Database
   readonly writer: BatchWriter
+  /** Needed for `cold`. */
+  readonly lake?: ColdLake | null
   readonly definition: StoredDefinition
   readonly file: string
   readonly options?: ImportOptions

@@ -1,9 +1,10 @@
-import type { OpenBatch } from '../hot/index.ts'
+import type { BatchWriter, OpenBatch } from '../hot/index.ts'
 import { openParquet, type ParquetBatch } from '../lake/index.ts'
 import type { CanonicalValue } from '../schema/index.ts'
 import { TidemarkError } from '../util/errors.ts'
 import { unreachable } from '../util/unreachable.ts'
 import { BatchCommits } from './batch-commits.ts'
+import type { ColdRun } from './cold-run.ts'
 import { createReader } from './create-reader.ts'
 import { CsvLane } from './csv-lane.ts'
 import { CsvReader } from './csv-reader.ts'
@@ -36,7 +37,10 @@ export class ImportRun {
   readonly #batches: RecordBatches
   readonly #commits: BatchCommits
   readonly #progress: ProgressTeller
-  #openBatch!: () => OpenBatch
+  /** Null: rows go into PostgreSQL. */
+  readonly #cold: ColdRun | null
+  readonly #writer: BatchWriter
+  #openBatch!: (first: number) => OpenBatch
 
   constructor(
     request: ImportRequest,
@@ -44,26 +48,30 @@ export class ImportRun {
     source: SourceFile,
     plan: ImportPlan,
     claim: ImportClaim,
+    cold: ColdRun | null,
   ) {
     this.#request = request
     this.#options = options
     this.#source = source
     this.#plan = plan
     this.#claim = claim
-    const { definition, writer } = request
+    this.#cold = cold
+    this.#writer = cold?.batches ?? request.writer
+    const { definition } = request
     const inAnyOrder = options.onConflict === 'error'
-    this.#maker = new RowMaker(source.path, plan, definition)
+    this.#maker = new RowMaker(source.path, plan, definition, cold !== null)
     this.#used = plan.format === 'parquet' ? usedFields(plan) : []
     this.#progress = new ProgressTeller(source.path, source.sizeBytes, request.onProgress)
     const deadLimit = new DeadLimit(source.path, options, claim.dead)
     this.#commits = new BatchCommits({
-      writer,
+      writer: this.#writer,
       definition,
       file: source.path,
       claim,
       rules: options,
       // of rows with one key the first (ignore) or the last (update) of the file wins: batches have to keep their order
-      connections: inAnyOrder ? options.connections : 1,
+      // of files of the lake one is written while the rows of the next are read
+      connections: inAnyOrder && cold === null ? options.connections : 1,
       deadLimit,
       makeRow: (...place) => this.#makeRow(...place),
       signal: this.#stop.signal,
@@ -75,9 +83,10 @@ export class ImportRun {
       maker: this.#maker,
       lane: inAnyOrder ? CsvLane.create(plan, definition) : null,
       deadLimit,
-      openBatch: () => {
+      keepsRows: cold === null,
+      openBatch: (first) => {
         this.#progress.begin()
-        return this.#openBatch()
+        return this.#openBatch(first)
       },
       onBatch: (batch) => this.#commits.add(batch),
     })
@@ -87,6 +96,7 @@ export class ImportRun {
     const { signal } = this.#request
     const cancel = (): void => this.#stop.abort()
     signal?.addEventListener('abort', cancel, { once: true })
+    let finished: Awaited<ReturnType<ColdRun['finish']>> | null = null
     try {
       this.#assertGoing()
       await this.#lookAtChunks()
@@ -95,11 +105,12 @@ export class ImportRun {
       this.#batches.end()
       await this.#flow(true)
       if (this.#batches.halt !== null) throw this.#batches.halt
+      if (this.#cold !== null) finished = await this.#cold.finish(this.#stop.signal)
     } finally {
       signal?.removeEventListener('abort', cancel)
     }
     const { db, definition } = this.#request
-    const totals = await finishImport(db, this.#claim, 'done')
+    const totals = finished?.totals ?? (await finishImport(db, this.#claim, 'done'))
     this.#counter.bytes = this.#source.sizeBytes
     this.#tell(true)
     return {
@@ -117,12 +128,14 @@ export class ImportRun {
       notes: this.#maker.notes(),
       bytes: this.#source.sizeBytes,
       elapsedMs: performance.now() - this.#startedAt,
+      cold: finished?.report ?? null,
     }
   }
 
   /** Waits for what is under way, whatever becomes of it: an import that failed leaves nothing running. */
-  settle(): Promise<void> {
-    return this.#commits.settle()
+  async settle(): Promise<void> {
+    await this.#commits.settle()
+    await this.#cold?.batches.close()
   }
 
   async #readText(): Promise<void> {
@@ -183,6 +196,8 @@ export class ImportRun {
 
   /** Has batches written until there is room for more, or until all are. */
   async #flow(untilEmpty: boolean): Promise<void> {
+    const relieved = this.#batches.relieve()
+    if (relieved !== null) await relieved
     for (;;) {
       this.#assertGoing()
       const isRoom = this.#commits.start(untilEmpty)
@@ -196,9 +211,9 @@ export class ImportRun {
 
   /** Batches are routed by the chunks that are known when they are begun. */
   async #lookAtChunks(): Promise<void> {
-    const { writer, definition } = this.#request
+    const { definition } = this.#request
     const { onConflict, batchRows } = this.#options
-    this.#openBatch = await writer.batches(definition, onConflict, { batchRows })
+    this.#openBatch = await this.#writer.batches(definition, onConflict, { batchRows })
   }
 
   #assertGoing(): void {

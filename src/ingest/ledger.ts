@@ -35,6 +35,8 @@ export interface ImportClaim {
 /** What to do when the same file was imported into the same dataset before. */
 export interface ClaimOptions {
   readonly again: boolean
+  /** Its batches are files of the lake, which count when all are there. */
+  readonly cold: boolean
 }
 
 /**
@@ -99,7 +101,8 @@ export async function claimImport(
   options: ClaimOptions,
 ): Promise<ImportClaim> {
   const owner = randomUUID()
-  const hash = hashPlan(plan)
+  // what one way has begun the other cannot go on with
+  const hash = `${hashPlan(plan)}${options.cold ? ' cold' : ''}`
   return db.transaction({ mode: 'read committed' }, async (connection) => {
     // FOR UPDATE waits for batches in flight, which hold the row FOR SHARE until they are committed
     const known = await connection.query(sql`
@@ -144,12 +147,17 @@ export async function claimImport(
         dead: batches.rows.reduce((sum, [, , count]) => sum + Number(count), 0),
       }
     }
+    // files of the lake that it has left would wait for an end that never comes
+    await connection.query(sql`
+      select tidemark.give_up_cold_import(id)
+      from tidemark.import
+      where dataset = ${dataset}::text and fingerprint = ${source.fingerprint}::text and is_cold and state <> 'done'`)
     const made = await connection.query(sql`
       insert into tidemark.import (
-        dataset, file, fingerprint, size_bytes, plan, plan_hash, batch_rows, owner
+        dataset, file, fingerprint, size_bytes, plan, plan_hash, batch_rows, owner, is_cold
       ) values (
         ${dataset}::text, ${source.path}::text, ${source.fingerprint}::text, ${source.sizeBytes}::int8,
-        ${JSON.stringify(plan)}::jsonb, ${hash}::text, ${batchUnit}::int4, ${owner}::uuid
+        ${JSON.stringify(plan)}::jsonb, ${hash}::text, ${batchUnit}::int4, ${owner}::uuid, ${options.cold}::bool
       )
       returning id`)
     return {
@@ -198,12 +206,15 @@ export async function commitBatch(
     insert into tidemark.import_batch (import_id, batch, rows, dead)
     select id, ${first}::int8, ${rows}::int4, ${dead.length}::int4 from own
     returning batch`)
-  if (answer.rows.length === 0)
-    throw new TidemarkError('TM_IMPORT', {
-      file,
-      problem: 'another process has taken over this import',
-      todo: 'nothing: it goes on there, and this batch was not written here',
-    })
+  if (answer.rows.length === 0) throw takenOver(file)
+}
+
+export function takenOver(file: string): TidemarkError {
+  return new TidemarkError('TM_IMPORT', {
+    file,
+    problem: 'another process has taken over this import',
+    todo: 'nothing: it goes on there, and this batch was not written here',
+  })
 }
 
 async function insertDeadLetters(
@@ -237,33 +248,47 @@ function storable(text: string | null, limit: number): string | null {
   return toWellFormed(kept.replaceAll('\0', '\u2400'))
 }
 
+export interface ImportTotals {
+  readonly rows: number
+  readonly dead: number
+}
+
 /** Ends an import. Done: all records are in or refused; its batch numbers are not needed any more. */
 export async function finishImport(
   db: Database,
   claim: ImportClaim,
   state: 'done' | 'stopped',
-): Promise<{ rows: number; dead: number }> {
-  return db.transaction({ mode: 'read committed' }, async (connection) => {
-    const own = await connection.query(sql`
-      select id from tidemark.import
-      where id = ${claim.id}::int8 and owner = ${claim.owner}::uuid
-      for update`)
-    // taken over by another process: its state is not ours to set
-    if (own.rows.length === 0) return { rows: 0, dead: 0 }
-    const answer = await connection.query(sql`
-      update tidemark.import
-      set state = ${state}::text, finished_at = now(),
-        (rows, dead) = (
-          select coalesce(sum(rows), 0), coalesce(sum(dead), 0)
-          from tidemark.import_batch where import_id = ${claim.id}::int8
-        )
-      where id = ${claim.id}::int8
-      returning rows, dead`)
-    if (state === 'done')
-      await connection.query(sql`delete from tidemark.import_batch where import_id = ${claim.id}::int8`)
-    const [rows, dead] = answer.rows[0]!
-    return { rows: Number(rows), dead: Number(dead) }
-  })
+): Promise<ImportTotals> {
+  const totals = await db.transaction({ mode: 'read committed' }, (connection) =>
+    finishInTransaction(connection, claim, state),
+  )
+  return totals ?? { rows: 0, dead: 0 }
+}
+
+/** Null when it was taken over by another process: its state is not ours to set. */
+export async function finishInTransaction(
+  connection: Connection,
+  claim: ImportClaim,
+  state: 'done' | 'stopped',
+): Promise<ImportTotals | null> {
+  const own = await connection.query(sql`
+    select id from tidemark.import
+    where id = ${claim.id}::int8 and owner = ${claim.owner}::uuid
+    for update`)
+  if (own.rows.length === 0) return null
+  const answer = await connection.query(sql`
+    update tidemark.import
+    set state = ${state}::text, finished_at = now(),
+      (rows, dead) = (
+        select coalesce(sum(rows), 0), coalesce(sum(dead), 0)
+        from tidemark.import_batch where import_id = ${claim.id}::int8
+      )
+    where id = ${claim.id}::int8
+    returning rows, dead`)
+  if (state === 'done')
+    await connection.query(sql`delete from tidemark.import_batch where import_id = ${claim.id}::int8`)
+  const [rows, dead] = answer.rows[0]!
+  return { rows: Number(rows), dead: Number(dead) }
 }
 
 /** Dead letters of an import by reason, the most frequent first. */

@@ -53,6 +53,11 @@ export interface ImportOptions {
   readonly maxDeadShare?: number
   /** Bytes of one row at most. Default 4 MiB. */
   readonly maxRecordBytes?: number
+  /**
+   * Write files of the lake instead of rows of PostgreSQL, and make all of them visible in one transaction at the end: for
+   * history. Hypertables only; needs onConflict error. Default false.
+   */
+  readonly cold?: boolean
   /** Import a file again whose import is done, or begin anew one that was stopped. Default false. */
   readonly again?: boolean
 }
@@ -67,6 +72,7 @@ export interface ResolvedImportOptions extends ImportOptions {
   readonly maxDead: number
   readonly maxDeadShare: number
   readonly maxRecordBytes: number
+  readonly cold: boolean
   readonly again: boolean
 }
 
@@ -80,6 +86,7 @@ export const importDefaults = Object.freeze({
   maxDead: 1_000_000,
   maxDeadShare: 0.5,
   maxRecordBytes: 4 * 1024 * 1024,
+  cold: false,
   again: false,
 } as const) satisfies Partial<ResolvedImportOptions>
 
@@ -114,6 +121,11 @@ export function resolveImportOptions(options: ImportOptions): ResolvedImportOpti
     fail('format', `must be one of ${importFormats.join(', ')}, not ${JSON.stringify(resolved.format)}`)
   if (!['error', 'ignore', 'update'].includes(resolved.onConflict))
     fail('onConflict', `must be error, ignore or update, not ${JSON.stringify(resolved.onConflict)}`)
+  if (resolved.cold && resolved.onConflict !== 'error')
+    fail(
+      'onConflict',
+      `must be error with cold, where no row is overwritten or left out, not ${JSON.stringify(resolved.onConflict)}`,
+    )
   if (!['refuse', 'fill'].includes(resolved.ragged))
     fail('ragged', `must be refuse or fill, not ${JSON.stringify(resolved.ragged)}`)
   const { separator } = resolved

@@ -21,7 +21,10 @@ export interface RecordBatchesOptions {
   /** The short way of CSV lines, where there is one. */
   readonly lane: CsvLane | null
   readonly deadLimit: DeadLimit
-  readonly openBatch: () => OpenBatch
+  /** `first`: the number of its first record. */
+  readonly openBatch: (first: number) => OpenBatch
+  /** Whether what rows were made of is kept until they are written. */
+  readonly keepsRows: boolean
   /** A batch is whole and has to be written. */
   readonly onBatch: (batch: Batch) => void
 }
@@ -138,6 +141,11 @@ export class RecordBatches implements RecordSink {
     this.#count(batch)
   }
 
+  /** To be awaited before more records come; null: there is room. */
+  relieve(): Promise<void> | null {
+    return this.#batch?.open?.relieve?.() ?? null
+  }
+
   /** The file is at its end: the last batch is not full. */
   end(): void {
     if (this.#batch) this.#close(this.#batch)
@@ -150,8 +158,16 @@ export class RecordBatches implements RecordSink {
       const committed = this.#options.claim.committed.get(first)
       const isCommitted = committed !== undefined
       const end = isCommitted ? first + committed : this.#nextCommitted()
-      const open = isCommitted ? null : this.#options.openBatch()
-      this.#batch = { first, end, isCommitted, records: 0, open, rows: new BatchRows(), dead: [] }
+      const open = isCommitted ? null : this.#options.openBatch(first)
+      this.#batch = {
+        first,
+        end,
+        isCommitted,
+        records: 0,
+        open,
+        rows: new BatchRows(this.#options.keepsRows),
+        dead: [],
+      }
     }
     return this.#batch
   }

@@ -1,4 +1,4 @@
-import type { ParquetKind } from '../lake/index.ts'
+import { JsonbProblem, type ParquetKind, toJsonbText } from '../lake/index.ts'
 import type { CanonicalValue, StoredDefinition } from '../schema/index.ts'
 import {
   civilFromDays,
@@ -45,11 +45,12 @@ export class RowMaker {
   readonly #fill: boolean
   readonly problem: RowProblem = { reason: 'type', message: '', column: null, value: null }
 
-  constructor(file: string, plan: ImportPlan, definition: StoredDefinition) {
+  /** `forLake`: rows do not pass through PostgreSQL, so everything that it would do to them is done here. */
+  constructor(file: string, plan: ImportPlan, definition: StoredDefinition, forLake = false) {
     const zone = plan.timeZone === null ? null : resolveZone(plan.timeZone)
     this.#fieldCount = plan.format === 'csv' ? plan.fields.length : null
     this.#fill = plan.ragged === 'fill'
-    this.#cells = plan.columns.map((column) => createCell(file, plan, definition, column, zone))
+    this.#cells = plan.columns.map((column) => createCell(file, plan, definition, column, zone, forLake))
   }
 
   /** A row, or null: `problem` then says why. */
@@ -125,6 +126,7 @@ function createCell(
   definition: StoredDefinition,
   planned: ImportPlan['columns'][number],
   zone: Zone | null,
+  forLake: boolean,
 ): Cell {
   const declared = definition.columns[planned.column]!
   const { source } = planned
@@ -144,12 +146,14 @@ function createCell(
     },
     context,
   )
-  const convert: Convert = isTime ? (value) => checkTime(convertAny(value), context) : convertAny
+  const convertJson: Convert =
+    forLake && declared.type === 'jsonb' ? canonicalJson(convertAny, context) : convertAny
+  const convert: Convert = isTime ? (value) => checkTime(convertAny(value), context) : convertJson
   const cell = {
     column: planned.column,
     show: () => null,
     nullable: declared.nullable,
-    fallback: fallbackOf(declared),
+    fallback: fallbackOf(declared, forLake),
     context,
     time,
   }
@@ -158,7 +162,7 @@ function createCell(
       const { index } = source
       const kind = plan.parquet?.[index]?.kind
       const given =
-        kind === undefined ? convertAny : convertParquet(kind, declared.type, zone, convertAny, context)
+        kind === undefined ? convertJson : convertParquet(kind, declared.type, zone, convertJson, context)
       const take: Convert = isTime ? (value) => checkTime(given(value), context) : given
       return { ...cell, take: (fields) => take(fields[index]), show: (fields) => show(fields[index]) }
     }
@@ -210,14 +214,36 @@ function checkTime(
   return refused
 }
 
-/** As for rows from TypeScript: a known default is filled in, one that SQL computes is left to PostgreSQL. */
+/** A document as PostgreSQL prints it. */
+function canonicalJson(convert: Convert, context: ConvertContext): Convert {
+  return (value) => {
+    const text = convert(value)
+    if (typeof text !== 'string') return text
+    try {
+      return toJsonbText(text)
+    } catch (error) {
+      if (!(error instanceof JsonbProblem)) throw error
+      context.reason = 'range'
+      context.message = error.message
+      return refused
+    }
+  }
+}
+
+/**
+ * As for rows from TypeScript: a known default is filled in, one that SQL computes is left to PostgreSQL; in the lake
+ * nobody computes it.
+ */
 function fallbackOf(
   declared: StoredDefinition['columns'][string],
+  forLake: boolean,
 ): { readonly value: CanonicalValue } | null {
   const given = declared.default
   if (given === null) return null
-  if (given.kind === 'sql') return { value: undefined }
-  return { value: declared.type === 'jsonb' ? JSON.stringify(given.value) : (given.value as CanonicalValue) }
+  if (given.kind === 'sql') return forLake ? null : { value: undefined }
+  if (declared.type !== 'jsonb') return { value: given.value as CanonicalValue }
+  const text = JSON.stringify(given.value)
+  return { value: forLake ? toJsonbText(text) : text }
 }
 
 /** Times of Parquet are numbers; everything else is converted as text and JSON values are. */

@@ -1,5 +1,6 @@
 export { type ChunkChoice, chooseChunks, dueChunks } from './choice.ts'
 export type { ChunkRecord } from './chunk-record.ts'
+export { type AdoptOptions, type ColdLoads, createColdLoads } from './cold-loads.ts'
 export type { MoveOptions, MoveProgress, Subject } from './context.ts'
 export type { EjectReport } from './eject.ts'
 export type { ExpireReport, MayExpire } from './expire.ts'

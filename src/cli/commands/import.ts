@@ -27,6 +27,7 @@ interface Options {
   readonly connections?: number
   readonly limit?: number
   readonly maxDead?: number
+  readonly cold?: boolean
   readonly again?: boolean
   readonly dryRun?: boolean
 }
@@ -84,6 +85,7 @@ export function importCommand(): Command {
     )
     .option('--limit <n>', 'records at most', parsePositive)
     .option('--max-dead <n>', `dead letters at most (default: ${importDefaults.maxDead})`, parsePositive)
+    .option('--cold', 'for history: straight into the lake, all rows visible at once at the end')
     .option('--again', 'import a file again that was imported before')
     .option('--dry-run', 'show what would be done and the first rows; write nothing')
     .addHelpText(
@@ -167,6 +169,13 @@ export function drawImportReport(report: ImportReport): string[] {
   ]
   if (report.ignored > 0) lines.push(`  ${formatNumber(report.ignored)} rows were there already`)
   if (report.updated > 0) lines.push(`  ${formatNumber(report.updated)} rows were overwritten`)
+  if (report.cold !== null) {
+    const { files, chunks, bytes, warnings } = report.cold
+    lines.push(
+      `  in the lake: ${formatNumber(chunks)} ${chunks === 1 ? 'chunk' : 'chunks'}, ${formatNumber(files)} ${files === 1 ? 'file' : 'files'}, ${formatBytes(bytes)}`,
+    )
+    for (const warning of warnings) lines.push(pc.yellow(`  ${warning}`))
+  }
   for (const note of describeNotes(report.notes)) lines.push(pc.dim(`  ${note}`))
   if (report.dead > 0) {
     lines.push(
@@ -211,6 +220,7 @@ function toImportOptions(options: Options, time: string | null): ImportOptions {
     ...(options.connections === undefined ? {} : { connections: options.connections }),
     ...(options.limit === undefined ? {} : { limit: options.limit }),
     ...(options.maxDead === undefined ? {} : { maxDead: options.maxDead }),
+    ...(options.cold === undefined ? {} : { cold: options.cold }),
     ...(options.again === undefined ? {} : { again: options.again }),
   }
 }
