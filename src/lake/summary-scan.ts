@@ -127,7 +127,9 @@ function isAligned({ bucket }: ScanRequest, width: bigint, file: LakeFile): bool
   const ends = bucket.borders
   // a row outside of all buckets belongs to none of them
   if (ends.length < 2 || ends[0]! > file.minTime || ends.at(-1)! <= file.maxTime) return false
-  return ends.every((border) => border <= file.minTime || border > file.maxTime || border % width === 0n)
+  // the first bucket of the summary begins before the first row
+  const first = floorDivide(file.minTime, width) * width
+  return ends.every((border) => border <= first || border > file.maxTime || border % width === 0n)
 }
 
 function groupsOf(

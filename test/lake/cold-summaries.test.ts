@@ -42,6 +42,38 @@ const rows = Array.from({ length: 3 * 1440 }, (_, i) => ({
   note: i % 2 === 0 ? null : 'x',
 }))
 
+it('a border inside the first bucket of a summary leaves its file to the rows', async () => {
+  const fixture = await createColdFixture({ summaryShare: 100 })
+  try {
+    const sparse = rows.slice(0, 300).map((row, i) => ({
+      ...row,
+      time: parseInstant('2026-03-31T18:45:00Z') + BigInt(i) * minute,
+    }))
+    await fixture.add(cpu, sparse)
+    const tier = createColdTier({ duckdb: fixture.duckdb, store: fixture.store })
+    // April begins there at 18:30; the summary's first hour at 18:00
+    const input = {
+      from: '2026-02-28T18:30:00Z',
+      to: '2026-04-30T18:30:00Z',
+      bucket: '1 month',
+      zone: 'Asia/Kolkata',
+      select: { n: { fn: 'count' }, most: { fn: 'max', column: 'usage' } },
+    }
+    const node = parseQuery(input, { dataset: cpu, clock })
+    const answer = await executeQuery(node, {
+      tiers: [tier],
+      snapshot: fixture.snapshot(),
+      clock,
+      signal: null,
+      limits: defaultQueryLimits,
+    })
+    expect(compareAnswers(answer, naiveAnswer(node, sparse), node)).toEqual([])
+    expect(fixture.listed[0]!.written.summary).not.toBeNull()
+  } finally {
+    await fixture.close()
+  }
+})
+
 describe('summaries', () => {
   let fixture: ColdFixture
   let tier: Tier
