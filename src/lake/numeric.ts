@@ -22,6 +22,9 @@ const specials: Readonly<Record<number, Uint8Array>> = {
   61440: Buffer.from('-Infinity'),
 }
 
+/** PostgreSQL sends it with an infinity, and means nothing by it; rows that came another way may have none. */
+const infinityScale = 32
+
 /** Bytes that the text of a binary numeric of `size` bytes and scale `scale` needs at the most. */
 function room(weight: number, scale: number): number {
   return (weight < 0 ? 1 : (weight + 1) * 4) + scale + 8
@@ -32,8 +35,8 @@ export class NumericText {
   bytes: Uint8Array = new Uint8Array(64)
 
   /**
-   * The text of the numeric that begins at `at`: its bytes are `[0, length)` of `bytes`. Infinities are made canonical
-   * where they lie.
+   * The text of the numeric that begins at `at`: its bytes are `[0, length)` of `bytes`. NaN and infinities are made
+   * canonical where they lie.
    */
   read(view: DataView, at: number, range: NumericRange): number {
     const count = view.getUint16(at)
@@ -43,8 +46,7 @@ export class NumericText {
     const special = specials[sign]
     if (special !== undefined) {
       range.hasSpecial = true
-      // PostgreSQL sends 32 with an infinity, and means nothing by it
-      view.setUint16(at + 6, 0)
+      view.setUint16(at + 6, sign === 0xc000 ? 0 : infinityScale)
       this.bytes.set(special)
       return special.length
     }
@@ -106,6 +108,7 @@ export class NumericBinary {
       const word = first === 78 ? 0xc0 : sign === 0 ? 0xd0 : 0xf0
       out.fill(0, 0, 8)
       out[4] = word
+      if (first === 73) out[7] = infinityScale
       return 8
     }
     let dot = at

@@ -6,7 +6,7 @@ import { vectorRows } from './vectors.ts'
 
 /**
  * Rows of COPY BINARY taken apart into columns as DuckDB has them, and hashed on the way: the bytes of a row from its field count on
- * are its canonical encoding, with one NaN, without the scale of a numeric infinity, and with an array's flag for nulls only where it has
+ * are its canonical encoding, with one NaN, PostgreSQL's scale of a numeric infinity, and with an array's flag for nulls only where it has
  * some.
  *
  * | declared | staged as |
