@@ -172,7 +172,9 @@ async function readStats(
   localFile: string,
   layout: FileLayout,
 ): Promise<Record<string, ColumnRange | null>> {
-  const select = layout.sortedBy.flatMap((name) => {
+  // the integers of `wideInstant` are no instants
+  const names = layout.sortedBy.filter((name) => layout.columns[name]!.kind !== 'wideInstant')
+  const select = names.flatMap((name) => {
     const column = identifier(name)
     return [sql`min(${column})`, sql`max(${column})`, sql`count(*) - count(${column})`]
   })
@@ -183,7 +185,7 @@ async function readStats(
   )
   const row = reader.getRows()[0]!.map(plainValue)
   const stats: Record<string, ColumnRange | null> = {}
-  layout.sortedBy.forEach((name, i) => {
+  names.forEach((name, i) => {
     const [min, max, nulls] = row.slice(i * 3, i * 3 + 3) as [
       ColumnRange['min'] | null,
       ColumnRange['max'] | null,

@@ -221,6 +221,30 @@ describe('instants that do not fit 64 bits since 1970', () => {
   })
   const seen = [9_223_500_000_000_000_000n, 2n ** 63n - 1n, -(2n ** 63n), 0n, null]
 
+  it('do not have their file left out where it is sorted by them', async () => {
+    const sorted = hypertable('far.sorted', {
+      columns: { time: t.timestamptz(), id: t.int4(), seen: t.timestamptz().nullable() },
+      time: 'time',
+      orderBy: ['seen'],
+      chunk: '1 day',
+    })
+    await fixture.addCanonical(sorted, [[start, 0, 9_223_500_000_000_000_000n]])
+    const node = parseQuery({}, { dataset: sorted, clock })
+    if (node.kind !== 'rows') throw new Error('not a rows query')
+    const ref = { column: 'seen', path: [] }
+    const page = await tier.rows(
+      {
+        ...node,
+        after: null,
+        limit: 10,
+        withKeys: true,
+        where: { kind: 'compare', ref, operator: 'gt', value: 9_223_200_000_000_000_000n },
+      },
+      { snapshot: fixture.snapshot(), signal: null },
+    )
+    expect(page.rows).toHaveLength(1)
+  })
+
   it('are compared, grouped and given as they are', async () => {
     const [file] = await fixture.addCanonical(
       far,
