@@ -10,9 +10,19 @@ import type { Block, ColumnFacts, DecodedColumn } from './row-decoder.ts'
 import type { EncodedColumn } from './row-encoder.ts'
 import { FixedColumn, type StagedColumn, TextColumn } from './stage.ts'
 
+/** DuckDB adds it to the columns of a file that is read with places, and refuses one that has it already. */
+const placeColumn = 'file_row_number'
+
 /** The columns of a declaration as rows carry them. @throws TidemarkError TM_LAKE when a file cannot hold them. */
 export function decodedColumns(definition: HypertableDefinition): DecodedColumn[] {
   const seen = new Map<string, string>()
+  const taken = Object.keys(definition.columns).find((name) => name.toLowerCase() === placeColumn)
+  if (taken !== undefined)
+    throw new TidemarkError('TM_LAKE', {
+      what: definition.name,
+      problem: `the name of the column "${taken}" is what DuckDB calls the place of a row in a file`,
+      todo: 'rename it, or leave freeze out of the declaration',
+    })
   return Object.entries(definition.columns).map(([name, { type }]) => {
     // readers of Parquet, DuckDB among them, take such names for one
     const other = seen.get(name.toLowerCase())

@@ -302,6 +302,13 @@ describe('writing', () => {
     ).rejects.toMatchObject({ code: 'TM_LAKE', message: expect.stringContaining('"host" and "Host"') })
   })
 
+  it('refuses a column with the name that DuckDB has for places, as long as nothing is in a file', async () => {
+    const taken = table({ File_Row_Number: t.int4() })
+    await expect(
+      files.write({ definition: taken, range, rows: copyStream(taken, []), signal: null }),
+    ).rejects.toMatchObject({ code: 'TM_LAKE', message: expect.stringContaining('"File_Row_Number"') })
+  })
+
   it('writes several files at once', async () => {
     const written = await Promise.all(Array.from({ length: 5 }, (_, i) => write(1000 + i)))
     expect(written.map(({ rowCount }) => rowCount)).toEqual([1000, 1001, 1002, 1003, 1004])
