@@ -275,6 +275,11 @@ begin
       schema = tg_table_schema,
       table = tg_table_name;
   end if;
+  if current_setting('transaction_isolation') in ('repeatable read', 'serializable') then
+    -- The snapshot may be older than a chunk that an import brought straight into the lake. Every move changes this row:
+    -- locking it fails with 40001 then, and the transaction has to begin anew.
+    perform from tidemark.hypertable as h where h.id = tg_argv[0]::int for share;
+  end if;
   return new;
 end;
 $function$;

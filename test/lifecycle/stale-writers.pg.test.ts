@@ -1,5 +1,9 @@
+import { writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import { afterEach, beforeEach, expect, it } from 'vitest'
+import { createTidemark } from '../../src/engine.ts'
 import type { Connection } from '../../src/postgres/index.ts'
+import { defineConfig } from '../../src/schema/index.ts'
 import { parseInstant } from '../../src/time/index.ts'
 import { raw } from '../../src/util/sql.ts'
 import { createFixture, day, type Fixture, readings } from './fixture.ts'
@@ -56,5 +60,22 @@ it('a writer with a snapshot from before a cold partition came back is told that
   expect(await attempt(`update readings set value = 5 ${inRange}`)).toBe('TM_COLD')
   expect(await attempt(`delete from readings ${inRange}`)).toBe('TM_COLD')
   expect(await attempt(`delete from readings where time >= '2026-01-03' and time < '2026-01-04'`)).toBe(3)
+  await writer.execute('rollback')
+})
+
+it('a writer with a snapshot from before an import into the lake has to begin anew', async () => {
+  const { test, dir, clock } = fixture
+  const config = defineConfig({ datasets: [readings], lake: { dir } })
+  await using tm = await createTidemark(config, { connectionString: test.connectionString, clock })
+  await takeSnapshot()
+  const file = join(dir, 'history.csv')
+  await writeFile(file, 'time,tenant,sensor,value\n2025-06-01T00:00:00Z,t1,s0,1\n')
+  await tm.import('readings', file, { cold: true })
+  const key = `values ('2025-06-01T00:00:00Z', 't1', 's0', 99)`
+  expect(await attempt(`insert into readings (time, tenant, sensor, value) ${key}`)).toMatch(
+    /40001|could not serialize/,
+  )
+  await writer.execute('rollback; begin')
+  expect(await attempt(`insert into readings (time, tenant, sensor, value) ${key}`)).toBe('TM_COLD')
   await writer.execute('rollback')
 })

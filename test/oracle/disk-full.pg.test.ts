@@ -17,7 +17,7 @@ it.skipIf('refusal' in mounted)(
         connectionString: base.connectionString,
         disk: mounted.disk,
         seed,
-        rounds: 8,
+        rounds: 4,
       })
       expect([...counts.keys()]).toContain('freeze: TM_LAKE')
     } finally {

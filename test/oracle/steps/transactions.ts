@@ -1,5 +1,6 @@
 import fc from 'fast-check'
 import type { Connection } from '../../../src/postgres/index.ts'
+import { sql } from '../../../src/util/sql.ts'
 import { Draft } from '../draft.ts'
 import { applyOp, opArbitrary, runOp, type SqlOp } from '../sql-ops.ts'
 import { defineStep, type StepKind } from '../step.ts'
@@ -49,7 +50,7 @@ async function runParts(
   parts: readonly Part[],
   isStale: () => boolean = () => false,
   /** Rows of the table may have moved since its snapshot: what it wants may be there, and yet not as it was. */
-  mayHaveMoved: () => boolean = () => false,
+  mayHaveMoved = false,
 ): Promise<boolean> {
   const { definition } = draft
   for (const { op, savepoint } of parts) {
@@ -62,11 +63,11 @@ async function runParts(
       await runOp(connection, definition, op)
     } catch (error) {
       const code = codeOf(error)
-      const isConflict = code === '40001' && (isStale() || mayHaveMoved())
+      const isConflict = code === '40001' && (isStale() || mayHaveMoved)
       const isAllowed =
         isBusy(code) ||
         ((isRefused(code) || isConflict) && expected !== 'ok') ||
-        (isConflict && mayHaveMoved()) ||
+        (isConflict && mayHaveMoved) ||
         (await world.isCold(definition.name, code))
       if (!isAllowed)
         throw new Error(`${op.op} on ${definition.name} gave ${code}, expected: ${expected}`, {
@@ -165,7 +166,7 @@ const staleWriterStep = defineStep({
       `begin isolation level repeatable read; set local lock_timeout = '200ms'; select pg_current_snapshot()`,
     )
     const seen = new Map<string, StoredRow[]>([[name, [...world.rows(name)]]])
-    const moves = world.movesOf(name)
+    const epoch = await epochOf(world, name)
     const definition = world.definition(name)
     world.add({
       kind: 'writer',
@@ -178,7 +179,7 @@ const staleWriterStep = defineStep({
         const draft = new Draft(definition, seen.get(name)!, now)
         const isStale = (): boolean => [...draft.removed].some((row) => !now.has(row))
         try {
-          const mayHaveMoved = (): boolean => world.movesOf(name) !== moves
+          const mayHaveMoved = (await epochOf(world, name)) !== epoch
           const isWhole = await runParts(world, lent.connection, draft, parts, isStale, mayHaveMoved)
           if (!isWhole || !isCommitted) {
             await lent.connection.execute('rollback')
@@ -195,6 +196,15 @@ const staleWriterStep = defineStep({
     return 'opened'
   },
 })
+
+/** Changes whenever chunks come, go or move. */
+async function epochOf(world: World, name: string): Promise<bigint> {
+  const { schema, table } = world.definition(name)
+  const { rows } = await world.real.db.query(sql`
+    select coalesce(max(epoch), 0)::int8 from tidemark.hypertable
+    where schema_name = ${schema}::text and table_name = ${table}::text`)
+  return rows[0]![0] as bigint
+}
 
 const closeStep = defineStep({
   name: 'an open transaction ends',
