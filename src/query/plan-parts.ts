@@ -64,7 +64,8 @@ function costOf(candidates: readonly Candidate[]): number {
 /**
  * Cuts `range` at every border of a coverage. Each stretch is answered by one source that holds all of it, or by every
  * source that holds a share of it together, whichever is cheapest; a share that cannot answer rules the shares out.
- * Neighbours of one source are joined. Of equal costs the one whose source comes first wins, so the order of the sources
+ * Neighbours of one source are joined, shares also over a gap in which nobody has rows: a table whose chunks lie scattered is
+ * one part, not one for each of them. Of equal costs the one whose source comes first wins, so the order of the sources
  * is the order of preference. Where no source covers there are no rows, and no part.
  *
  * @example
@@ -86,6 +87,8 @@ export function planParts(range: TimeRange, sources: readonly PartSource[]): Par
   const next = sources.map(() => 0)
   /** Where in `parts` the last one of each source is. */
   const last = sources.map(() => -1)
+  /** Where the stretch began, up to here, that no source covers. */
+  let gapFrom: Instant | null = null
   for (let i = 0; i + 1 < borders.length; i++) {
     const stretch = { from: borders[i] as Instant, to: borders[i + 1] as Instant }
     const choices: (readonly Candidate[])[] = []
@@ -112,14 +115,19 @@ export function planParts(range: TimeRange, sources: readonly PartSource[]): Par
     const able = canShare ? choices : choices.filter((choice) => choice !== shares)
     const first = able[0]
     if (first === undefined) {
-      if (reasons.length > 0) pushUnanswered(unanswered, { range: stretch, reasons })
+      if (reasons.length > 0) {
+        pushUnanswered(unanswered, { range: stretch, reasons })
+        gapFrom = null
+      } else gapFrom ??= stretch.from
       continue
     }
+    const since: Instant = gapFrom ?? stretch.from
+    gapFrom = null
     const best = able.reduce((a, b) => (costOf(b) < costOf(a) ? b : a), first)
     const why = whyOf(best, able.length)
     for (const candidate of best) {
       const before = parts[last[candidate.source] as number]
-      const joined = before && join(before, candidate, stretch, why)
+      const joined = before && join(before, candidate, stretch, why, since)
       if (joined) parts[last[candidate.source] as number] = joined
       else last[candidate.source] = parts.push(partOf(candidate, stretch, why)) - 1
     }
@@ -139,9 +147,17 @@ function partOf({ source, coverage, share }: Candidate, range: TimeRange, why: s
   return { source, range, holds, estimatedRows: rows, pieces, why }
 }
 
-/** Null when the stretch does not go on where the part ends, in the same way. */
-function join(part: PlannedPart, candidate: Candidate, stretch: TimeRange, why: string): PlannedPart | null {
-  if (part.range.to !== stretch.from || part.holds !== candidate.coverage.holds) return null
+/** Null when the stretch does not go on where the part ends, in the same way; between `since` and it nobody has rows. */
+function join(
+  part: PlannedPart,
+  candidate: Candidate,
+  stretch: TimeRange,
+  why: string,
+  since: Instant,
+): PlannedPart | null {
+  const { holds } = candidate.coverage
+  const goesOn = part.range.to === stretch.from || (holds === 'share' && part.range.to === since)
+  if (!goesOn || part.holds !== holds) return null
   const added = partOf(candidate, stretch, why)
   const isAnother = candidate.coverage.range.from === stretch.from
   return {

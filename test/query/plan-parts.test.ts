@@ -37,6 +37,18 @@ describe('planning parts', () => {
     expect(shape(all, [source()])).toEqual([])
   })
 
+  it('goes on with a share over a gap that nobody covers, and not over one that another does', () => {
+    const cold = source(share(0n, 10n, 5), share(20n, 30n, 7), share(40n, 50n))
+    expect(shape(all, [cold, source(share(32n, 38n))])).toEqual([
+      [0, 0n, 30n],
+      [1, 32n, 38n],
+      [0, 40n, 50n],
+    ])
+    expect(planParts(all, [cold]).parts).toMatchObject([
+      { range: { from: 0n, to: 50n }, estimatedRows: 112, pieces: 3 },
+    ])
+  })
+
   it('adds up estimates of what it joins', () => {
     const { parts } = planParts(all, [source(stretch(0n, 10n, 5, 2), stretch(10n, 20n, 7, 1))])
     expect(parts).toMatchObject([{ estimatedRows: 12, pieces: 3 }])
@@ -180,6 +192,12 @@ describe('planning parts', () => {
           const canAll = holders.some(({ holds, can }) => holds === 'all' && can)
           const read = parts.filter(covers)
           const isAnswered = inRange && (canShare || canAll)
+          if (inRange && holders.length === 0) {
+            // nobody has rows there: at most a share goes on over it
+            expect(read.every(({ holds }) => holds === 'share')).toBe(true)
+            expect(unanswered.filter(covers)).toEqual([])
+            continue
+          }
           expect(read.length > 0).toBe(isAnswered)
           expect(unanswered.filter(covers).length).toBe(inRange && holders.length > 0 && !isAnswered ? 1 : 0)
           if (!isAnswered) continue
