@@ -342,11 +342,15 @@ class Lane {
         ).map((row, i) => ({
           ...storedRow(definition, row),
           mark: `${mark}-${i}`,
-        }))
+        })) as (StoredRow & { readonly time: bigint })[]
         if (rows.length === 0) return null
         const file = join(this.#dir, `${mark}.csv`)
         writeFileSync(file, csvText(definition, rows))
-        const options = { format: 'csv', header: true, separator: ',', timeFormat: 'iso', batchRows: 7 }
+        const text = { format: 'csv', header: true, separator: ',', timeFormat: 'iso' }
+        // what was dropped may come back by an import into the lake, which consumers of the log do not follow
+        const dropped = (await world.chunkStates(table)).filter(({ state }) => state === 'dropped')
+        const mayBeCold = !rows.some(({ time }) => dropped.some(({ from, to }) => time >= from && time < to))
+        const options = { ...text, batchRows: 7, cold: mayBeCold && act.share < 0.5 }
         const order = { kind: 'import', table, file, options } as const
         this.#unfinished = { order, rows }
         return order
@@ -433,6 +437,9 @@ class Lane {
       .queryUnknown(name, { where: { mark: { like: `${mark}-%` } }, limit: 1000 })
     const marks = new Set(found.map((row) => row['mark'] as string))
     if (marks.size !== found.length) throw new Error(`an import into ${name} has doubled a row`)
+    const { cold } = this.#unfinished!.order.options as { readonly cold: boolean }
+    if (cold && marks.size !== 0 && marks.size !== rows.length)
+      throw new Error(`an import into the lake of ${name} has brought ${marks.size} of ${rows.length} rows`)
     const known = new Set([...this.#world.rows(name)].map((row) => row['mark']))
     for (const row of rows)
       if (known.has(row['mark']) && !marks.has(row['mark'] as string))

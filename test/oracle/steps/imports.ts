@@ -220,6 +220,108 @@ function expectedMarks(
   return new Set(winners.values())
 }
 
+/** Rows that never were in PostgreSQL: all of them come at the end, in one transaction. */
+const coldImportStep = defineStep({
+  name: 'a file is imported into the lake',
+  weight: 4,
+  args: fc.constantFrom('oracle.events', 'oracle.keyed', 'oracle.ledger', 'oracle.usage').chain((name) =>
+    fc.record({
+      name: fc.constant(name),
+      rows: fc.array(rowArbitrary(name), { minLength: 5, maxLength: 60, size: 'max' }),
+      format: fc.constantFrom('csv', 'ndjson'),
+      batchRows: fc.integer({ min: 5, max: 40 }),
+      badAt: fc.uniqueArray(fc.nat(50), { maxLength: 2 }),
+      hasTwice: fc.integer({ min: 0, max: 3 }).map((n) => n === 0),
+      cut: fc.constantFrom('no', 'no', 'kill', 'abort'),
+      afterMs: fc.integer({ min: 0, max: 150 }),
+      engine: fc.nat(1),
+    }),
+  ),
+  async run(world, args) {
+    const { name, format, batchRows, cut, engine } = args
+    const definition = world.engineDefinition(engine, name)
+    // what was dropped may come back by it, which the shadow of consumers does not follow
+    const dropped = (await world.chunkStates(name)).filter(({ state }) => state === 'dropped')
+    const given = args.rows
+      .map((row) => importable(definition, row))
+      .filter(
+        (row) =>
+          !dropped.some(({ from, to }) => (row['time'] as bigint) >= from && (row['time'] as bigint) < to),
+      )
+    const news = fresh(world, definition, given)
+    const isTwice = args.hasTwice && definition.primaryKey !== null && news.length < given.length
+    const rows: readonly StoredRow[] = (isTwice ? given : news).map((row, i) => ({
+      ...storedRow(definition, row),
+      mark: `${world.step}-${i}`,
+    }))
+    const bad = args.badAt.filter((at) => at < rows.length && !isTwice)
+    if (rows.length === 0) return 'none'
+    const dir = mkdtempSync(join(tmpdir(), 'tidemark-oracle-'))
+    try {
+      const file = join(dir, `rows.${format}`)
+      writeFileSync(file, format === 'csv' ? csvText(definition, rows, bad) : ndjson(rows, bad))
+      const text = { header: true, separator: ',' }
+      const options = {
+        format,
+        batchRows,
+        timeFormat: 'iso',
+        cold: true,
+        ...(format === 'csv' ? text : {}),
+      } as const
+      const expected = rows.filter((_, i) => !bad.includes(i))
+      for (let tries = 1; ; tries += 1) {
+        const isCut = tries === 1 && cut !== 'no'
+        world.real.lake.mayHaveStrays ||= isCut
+        const abort = new AbortController()
+        const signal = isCut && cut === 'abort' ? abort.signal : world.patience()
+        let begin!: () => void
+        const begins = new Promise<void>((resolve) => {
+          begin = resolve
+        })
+        const onPlan = (): void => {
+          begin()
+          setTimeout(() => abort.abort(), args.afterMs)
+        }
+        const call = () => world.engine(engine).import(name, file, { ...options, signal, onPlan } as never)
+        const plan = { begins, afterMs: args.afterMs, times: isCut && cut === 'kill' ? 3 : 0 }
+        const { ended } = await underFire(world, plan, call)
+        world.moved(name)
+        const answer = await world.engine(0).queryUnknown(name, {
+          where: { mark: { like: `${world.step}-%` } },
+          select: { n: { fn: 'count' } },
+        })
+        const found = answer.rows[0]!['n'] as number
+        if (found !== 0 && (found !== expected.length || isTwice))
+          throw new Error(
+            `an import into the lake of ${name} has brought ${found} of ${expected.length} rows`,
+          )
+        if (found > 0 || (ended.status === 'fulfilled' && expected.length === 0)) {
+          const draft = world.draft(name)
+          draft.add(expected)
+          world.commit(name, draft)
+          return `${format}, ${tries === 1 ? 'at once' : 'begun twice'}`
+        }
+        if (ended.status === 'fulfilled')
+          throw new Error(`an import into the lake of ${name} is done, and no row is there`)
+        const error = ended.reason as unknown
+        if (!isTidemarkError(error)) throw error
+        if (isTwice && error.code === 'TM_DUPLICATE_KEY') return 'a key twice'
+        const isExpected = isCut || (isBusy(error.code) && world.isContended)
+        if (!isExpected) {
+          const isOld =
+            Object.keys(world.definition(name).columns).length !== Object.keys(definition.columns).length
+          if (isOld && error.code === 'TM_MIGRATION') return 'old declaration refused'
+          throw error
+        }
+        if (tries > 2) return 'given up'
+      }
+    } finally {
+      rmSync(dir, { recursive: true })
+    }
+  },
+})
+
 export const importSteps: readonly StepKind<never>[] = [
   importStep,
+  coldImportStep,
 ] as readonly unknown[] as readonly StepKind<never>[]

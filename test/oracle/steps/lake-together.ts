@@ -1,15 +1,16 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import fc from 'fast-check'
+import type { Connection } from '../../../src/postgres/index.ts'
 import type { Answer } from '../../../src/query/index.ts'
 import type { HypertableDefinition } from '../../../src/schema/index.ts'
-import { isTidemarkError } from '../../../src/util/errors.ts'
 import { raw } from '../../../src/util/sql.ts'
+import type { Draft } from '../draft.ts'
 import { type KillPlan, underFire } from '../kill.ts'
 import { checkStore } from '../lake.ts'
 import { compare, queriesOf } from '../queries.ts'
 import { runOp } from '../sql-ops.ts'
 import { defineStep, type StepKind } from '../step.ts'
-import { firstDay, hypertableNames, rowsArbitrary } from '../tables.ts'
+import { firstDay, hypertableNames, type InputRow, rowsArbitrary } from '../tables.ts'
 import { storedRow } from '../values.ts'
 import { codeOf, endOf, isBusy, type World } from '../world.ts'
 import {
@@ -120,85 +121,146 @@ function isRows(input: Readonly<Record<string, unknown>>): boolean {
   return input['select'] === undefined && input['latestBy'] === undefined
 }
 
+/** What somebody writes while chunks move. */
+type Write =
+  | { readonly do: 'insert'; readonly rows: readonly InputRow[] }
+  | { readonly do: 'delete' | 'update'; readonly num: number }
+
+const planned = (name: string) =>
+  fc.record({
+    write: fc.oneof(
+      {
+        weight: 3,
+        arbitrary: fc.record({
+          do: fc.constant('insert' as const),
+          rows: rowsArbitrary(name, { maxLength: 8 }),
+        }),
+      },
+      {
+        weight: 2,
+        arbitrary: fc.record({
+          do: fc.constantFrom('delete' as const, 'update' as const, 'update' as const),
+          num: fc.integer({ min: -3, max: 9 }),
+        }),
+      },
+    ),
+    byEngine: fc.boolean(),
+    pause: fc.integer({ min: 0, max: 12 }),
+  })
+
 const writersStep = defineStep({
   name: 'writers while two move',
-  weight: 6,
+  weight: 7,
   args: fc.constantFrom('oracle.events', 'oracle.events', 'oracle.keyed', 'oracle.ledger').chain((name) =>
     fc.record({
       name: fc.constant(name),
       moves: fc.tuple(
-        fc.array(plannedMove(name), { minLength: 1, maxLength: 2 }),
+        fc.array(plannedMove(name), { minLength: 1, maxLength: 3 }),
         fc.array(plannedMove(name, 'reclaim', 'sweep'), { minLength: 0, maxLength: 2 }),
       ),
-      lists: fc.array(rowsArbitrary(name, { maxLength: 10 }), { minLength: 1, maxLength: 4 }),
-      pauses: fc.array(fc.integer({ min: 0, max: 20 }), { minLength: 4, maxLength: 4 }),
-      deleted: fc.integer({ min: -3, max: 9 }),
+      writes: fc.array(planned(name), { minLength: 2, maxLength: 12, size: 'max' }),
     }),
   ),
-  async run(world, { name, moves, lists, pauses, deleted }) {
+  async run(world, { name, moves, writes }) {
     const definition = world.definition(name)
     const draft = world.draft(name)
-    const ended: string[] = []
-    const write = async (): Promise<void> => {
-      for (const [i, given] of lists.entries()) {
-        await sleep(pauses[i]!)
-        if (i === 2 && !definition.appendOnly) await deleteSome()
-        const rows = world.complete(definition, given)
-        const save = draft.save()
-        const fits = draft.add(rows.map((row) => storedRow(definition, row)))
-        const byEngine = i % 2 === 0 && definition === world.engineDefinition(1, name)
-        try {
-          if (byEngine) await world.engine(1).insertUnknown(name, rows, { signal: world.patience() })
-          else
-            await world.real.db.transaction({ lockTimeoutMs: 2000 }, (connection) =>
-              runOp(connection, definition, { op: 'insert', rows }),
-            )
-          if (!fits) throw new Error(`rows of one key went into ${name} while two move`)
-          ended.push('in')
-        } catch (error) {
-          const code = codeOf(error)
-          if (fits) save()
-          const isAllowed =
-            isBusy(code) ||
-            code === 'TM_CHUNK_CAP' ||
-            (code === 'TM_DUPLICATE_KEY' && !fits) ||
-            (definition.primaryKey !== null && !byEngine && isColdCode(code))
-          if (!isAllowed) throw error
-          ended.push(code)
-        }
+    const canUseEngine = definition === world.engineDefinition(1, name)
+    let done = 0
+    let isOver = false
+    /** One after the other, so the shadow knows what each of them sees; again from the start while somebody still moves. */
+    const writeAll = async (): Promise<void> => {
+      for (let i = 0; i < writes.length || (!isOver && i < 60); i += 1) {
+        const { write, byEngine, pause } = writes[i % writes.length]!
+        await sleep(pause)
+        if (await writeOne(world, name, draft, write, byEngine && canUseEngine)) done += 1
       }
     }
-    /** As psql would: over hot rows it goes through, over cold ones it is refused. */
-    const deleteSome = async (): Promise<void> => {
-      try {
-        const count = await world.real.db.transaction({ lockTimeoutMs: 2000 }, async (connection) => {
-          const { rowCount } = await connection.query(
-            raw(`delete from ${definition.schema}.${definition.table} where num = ${deleted}`),
-          )
-          return rowCount
-        })
-        const gone = draft.visible().filter((row) => row['num'] === deleted)
-        if (count !== gone.length)
-          throw new Error(`a DELETE of ${name} while two move took ${count} of ${gone.length} rows`)
-        for (const row of gone) draft.remove(row)
-        ended.push('deleted')
-      } catch (error) {
-        if (!isTidemarkError(error) || !(isBusy(codeOf(error)) || isColdCode(codeOf(error)))) throw error
-        ended.push('refused')
-      }
-    }
-    const results = await Promise.allSettled([
-      write(),
-      ...moves.map(async (list, mover) => {
+    const moving = Promise.all(
+      moves.map(async (list, mover) => {
         for (const each of list) await move(world, mover, name, each)
       }),
-    ])
-    for (const result of results) if (result.status === 'rejected') throw result.reason
+    ).finally(() => {
+      isOver = true
+    })
+    for (const result of await Promise.allSettled([writeAll(), moving]))
+      if (result.status === 'rejected') throw result.reason
     world.commit(name, draft)
     await checkStore(world.real.lake, world.real.db)
-    return `${ended.filter((each) => each === 'in').length} of ${lists.length}`
+    return done === 0 ? 'none was done' : 'done'
   },
 })
+
+/** As an application or psql would; psql may be told that rows are cold, the engine must not. */
+async function writeOne(
+  world: World,
+  name: string,
+  draft: Draft,
+  write: Write,
+  byEngine: boolean,
+): Promise<boolean> {
+  const { definition } = draft
+  if (definition.appendOnly && write.do !== 'insert') return false
+  const undo = draft.save()
+  let fits = true
+  let expected = 0
+  let run: () => Promise<number>
+  if (write.do === 'insert') {
+    const rows = world.complete(definition, write.rows)
+    fits = draft.add(rows.map((row) => storedRow(definition, row)))
+    expected = rows.length
+    run = () =>
+      byEngine
+        ? world.engine(1).insertUnknown(name, rows, { signal: world.patience() })
+        : inTransaction(world, (connection) => runOp(connection, definition, { op: 'insert', rows }))
+  } else {
+    const mark = world.nextMark()
+    const selection = { where: { num: write.num } }
+    const before = draft.visible().filter((row) => row['num'] === write.num)
+    for (const row of before) draft.remove(row)
+    if (write.do === 'update') draft.add(before.map((row) => ({ ...row, mark })))
+    expected = before.length
+    const statement =
+      write.do === 'delete'
+        ? `delete from ${name} where num = ${write.num}`
+        : `update ${name} set mark = '${mark}' where num = ${write.num}`
+    const call = world.engine(1) as unknown as Record<
+      'update' | 'delete',
+      (table: object, change: object, options: object) => Promise<number>
+    >
+    run = () =>
+      byEngine
+        ? call[write.do as 'update'](
+            definition,
+            { ...selection, ...(write.do === 'update' ? { set: { mark } } : {}) },
+            { signal: world.patience() },
+          )
+        : inTransaction(world, async (connection) => (await connection.query(raw(statement))).rowCount)
+  }
+  let count: number
+  try {
+    count = await run()
+  } catch (error) {
+    undo()
+    const code = codeOf(error)
+    const isAllowed =
+      isBusy(code) ||
+      code === 'TM_CHUNK_CAP' ||
+      (code === 'TM_DUPLICATE_KEY' && !fits) ||
+      (!byEngine && isColdCode(code) && (write.do !== 'insert' || definition.primaryKey !== null))
+    if (!isAllowed) throw new Error(`${write.do} while two move gave ${code}`, { cause: error })
+    return false
+  }
+  if (!fits) throw new Error(`rows of one key went into ${name} while two move`)
+  if (count !== expected)
+    throw new Error(
+      `${write.do} of ${name} ${byEngine ? 'by the engine ' : ''}while two move took ${count} of ${expected} rows`,
+    )
+  return true
+}
+
+function inTransaction(world: World, use: (connection: Connection) => Promise<number>): Promise<number> {
+  return world.real.db.transaction({ lockTimeoutMs: 2000 }, use)
+}
 
 function isColdCode(code: string): boolean {
   return code === 'TM002' || code === 'TM_COLD'
