@@ -1,3 +1,6 @@
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { gzipSync } from 'node:zlib'
 import type { FastifyInstance } from 'fastify'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
@@ -24,9 +27,11 @@ const config = defineConfig({ datasets: [requests, models] })
 let test: TestDatabase
 let tm: Tidemark
 let app: FastifyInstance
+let root: string
 beforeAll(async () => {
   test = await createTestDatabase()
-  tm = await createTidemark(config, { connectionString: test.connectionString })
+  root = await mkdtemp(join(tmpdir(), 'tidemark-api-'))
+  tm = await createTidemark(config, { connectionString: test.connectionString, root })
   await tm.migrate()
   app = await createServer(tm, { bodyLimitBytes: 100_000 })
 })
@@ -34,6 +39,7 @@ afterAll(async () => {
   await app.close()
   await tm.close()
   await test.drop()
+  await rm(root, { recursive: true })
 })
 
 const rowsUrl = '/api/v1/datasets/metrics.requests/rows'
@@ -302,6 +308,7 @@ describe('the other routes', () => {
       '/api/v1/datasets/{dataset}/rows',
       '/api/v1/health',
       '/api/v1/query',
+      '/api/v1/status',
     ])
     const written = document.paths['/api/v1/datasets/{dataset}/rows'].post.responses['201']
     expect(JSON.stringify([written, document.components])).toMatch(/inserted.*ignored.*upserted/)
@@ -327,5 +334,28 @@ describe('a port that is taken', () => {
       await one.close()
       await other.close()
     }
+  })
+})
+
+describe('the lake over HTTP', () => {
+  it('status says what is in it, and the plan of an answer which files it opened', async () => {
+    const ask = () =>
+      postJson('/api/v1/query', {
+        dataset: 'metrics.requests',
+        by: ['model'],
+        select: { n: { fn: 'count' } },
+      })
+    const before = await ask()
+    const { chunks } = await tm.freeze('metrics.requests', { all: true })
+    const after = await ask()
+    expect(after.body.rows).toEqual(before.body.rows)
+    const cold = after.body.plan.parts.filter((part: { source: string }) => part.source === 'cold')
+    expect(cold).toMatchObject([{ files: expect.any(Number), bytes: expect.any(Number) }])
+    const status = await app.inject({ url: '/api/v1/status' })
+    expect(status.statusCode).toBe(200)
+    const { datasets, lake } = status.json()
+    expect(datasets[0].lake).toMatchObject({ coldChunks: chunks, files: chunks, before: { chunks } })
+    expect(datasets[1].lake).toBeNull()
+    expect(lake).toMatchObject({ files: chunks, trash: { files: 0 }, freeBytes: expect.any(Number) })
   })
 })

@@ -1,2 +1,2 @@
 export { Problem } from './problem.ts'
-export { Dataset, Health, QueryAnswer, QueryBody, WriteAnswer } from './schemas.ts'
+export { Dataset, Health, QueryAnswer, QueryBody, StatusAnswer, WriteAnswer } from './schemas.ts'

@@ -134,3 +134,59 @@ export const Health = Type.Object(
   },
   { $id: 'Health', title: 'Health' },
 )
+
+const Bytes = Type.Number({ minimum: 0 })
+
+/** The chunk and job lists are described where they are made (src/ops/status.ts). */
+export const StatusAnswer = Type.Object(
+  {
+    postgres: Type.Object({ version: Type.String(), target: Type.String(), databaseBytes: Bytes }),
+    datasets: Type.Array(
+      Type.Object({
+        name: Type.String(),
+        kind: Type.String(),
+        exists: Type.Boolean(),
+        estimatedRows: Type.Number({ description: 'In PostgreSQL (its statistics) and in the lake.' }),
+        bytes: Type.Object({ rows: Bytes, indexes: Bytes }, { description: 'In PostgreSQL.' }),
+        lake: Type.Union([
+          Type.Null(),
+          Type.Object({
+            hotChunks: Type.Integer(),
+            coldChunks: Type.Integer(),
+            rows: Type.Number(),
+            bytes: Bytes,
+            files: Type.Integer(),
+            deletedRows: Type.Number({ description: 'Rows of files that no longer count.' }),
+            lateRows: Type.Number({ description: 'Rows that came after the freeze, in PostgreSQL.' }),
+            before: Type.Union([
+              Type.Null(),
+              Type.Object(
+                { chunks: Type.Integer(), bytes: Bytes, bytesNow: Bytes, ratio: Type.Number() },
+                { description: 'What the cold chunks took in PostgreSQL with indexes, where it is known.' },
+              ),
+            ]),
+            moveErrors: Type.Array(
+              Type.Object({ chunk: Type.String(), failures: Type.Integer(), error: Type.String() }),
+            ),
+            nextFreeze: Type.Union([Type.String(), Type.Null()]),
+          }),
+        ]),
+        chunks: Type.Array(Type.Unknown()),
+        defaultPartitionHasRows: Type.Boolean(),
+      }),
+    ),
+    lake: Type.Object({
+      store: Type.String(),
+      files: Type.Integer(),
+      bytes: Bytes,
+      trash: Type.Object({ files: Type.Integer(), bytes: Bytes }),
+      freeBytes: Bytes,
+    }),
+    changeLog: Type.Object({ entries: Type.Number(), bytes: Bytes }),
+    deadLetters: Type.Array(
+      Type.Object({ dataset: Type.String(), reason: Type.String(), rows: Type.Number() }),
+    ),
+    jobs: Type.Array(Type.Unknown()),
+  },
+  { $id: 'Status', title: 'Status' },
+)

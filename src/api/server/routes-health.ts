@@ -1,6 +1,7 @@
 import type { FastifyInstance } from 'fastify'
 import type { Tidemark } from '../../engine.ts'
-import { Health } from '../contract/index.ts'
+import { toJsonText } from '../../util/json.ts'
+import { Health, Problem, StatusAnswer } from '../contract/index.ts'
 
 export function installHealthRoute(app: FastifyInstance, tm: Tidemark): void {
   const startedAt = performance.now()
@@ -23,5 +24,18 @@ export function installHealthRoute(app: FastifyInstance, tm: Tidemark): void {
         uptimeMs: Math.round(performance.now() - startedAt),
       })
     },
+  )
+  app.get(
+    '/api/v1/status',
+    {
+      schema: {
+        summary: 'Sizes, chunks, what is in the lake, jobs, dead letters',
+        description: 'Of the catalog and statistics; no table is scanned.',
+        tags: ['operations'],
+        response: { 200: StatusAnswer, '5xx': Problem },
+      },
+      serializerCompiler: () => (data) => (typeof data === 'string' ? data : toJsonText(data)),
+    },
+    async (_request, reply) => reply.type('application/json; charset=utf-8').send(await tm.status()),
   )
 }
