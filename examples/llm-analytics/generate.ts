@@ -8,20 +8,20 @@ import type { llmRequests } from './tidemark.config.ts'
 export function* generateRequests(options: {
   readonly requests: number
   readonly seed: number
-  /** Newest request; the oldest is a week before. */
+  /** Newest request; the oldest is 14 days before. */
   readonly to: Date
 }): Generator<InsertRow<typeof llmRequests>> {
   const random = mulberry32(options.seed)
   const normal = (): number => Math.sqrt(-2 * Math.log(1 - random())) * Math.cos(2 * Math.PI * random())
   const logNormal = (median: number, sigma: number): number =>
     Math.max(1, Math.round(median * Math.exp(sigma * normal())))
-  const week = 7 * 24 * 3_600_000
+  const span = 14 * 24 * 3_600_000
   for (let i = 0; i < options.requests; i++) {
     const provider = random() < 0.6 ? 'generated-a' : 'generated-b'
     const completion_tokens = logNormal(130, 1.1)
     const prompt_tokens = logNormal(900, 1.3)
     yield {
-      time: new Date(options.to.getTime() - week + (week * i) / options.requests),
+      time: new Date(options.to.getTime() - span + (span * i) / options.requests),
       provider,
       model: `${provider}-${random() < 0.7 ? 'small' : 'large'}`,
       user_id: `user-${Math.floor(random() ** 2 * 500)}`,

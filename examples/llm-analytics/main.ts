@@ -1,15 +1,18 @@
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { avg, count, createTidemark, percentile, sum, uniques } from 'tidemark'
+import { isDeepStrictEqual } from 'node:util'
+import { createTidemark } from 'tidemark'
 import { startEmbedded } from 'tidemark/embedded'
 import { drawAnswer, drawPlan } from 'tidemark/terminal'
+import { askHub, freezeHub } from './freeze.ts'
 import { loadHub } from './load.ts'
-import config, { costTracking, llmRequests, metadata } from './tidemark.config.ts'
+import config, { metadata } from './tidemark.config.ts'
 
 const here = dirname(fileURLToPath(import.meta.url))
 const url = process.env['DATABASE_URL']
 const embedded = url ? null : await startEmbedded({ dataDir: join(here, '.tidemark/postgres'), reuse: true })
-const tm = await createTidemark(config, { connectionString: url ?? embedded?.connectionString })
+const tm = await createTidemark(config, { connectionString: url ?? embedded?.connectionString, root: here })
+const rowsOf = ({ models, costs }: Awaited<ReturnType<typeof askHub>>) => [models.rows, costs.rows]
 const show = (title: string, lines: readonly string[]): void => console.log(`\n${title}\n${lines.join('\n')}`)
 
 try {
@@ -22,27 +25,17 @@ try {
     )
   }
 
-  const models = await tm.query(llmRequests, {
-    by: ['provider', 'model'],
-    select: {
-      requests: count(),
-      prompt: avg('prompt_tokens'),
-      p95: percentile('completion_tokens', 0.95),
-      users: uniques('user_id'),
-      cost: sum('cost_usd'),
-    },
-    order: ['-requests'],
-    limit: 12,
-  })
-  show('models by usage', [...drawAnswer(models, ['provider', 'model'], 100), ...drawPlan(models.plan)])
+  const before = await askHub(tm)
+  show('models by usage', [
+    ...drawAnswer(before.models, ['provider', 'model'], 100),
+    ...drawPlan(before.models.plan),
+  ])
+  show('cost a month, Berlin time', drawAnswer(before.costs, [], 100))
 
-  const costs = await tm.query(costTracking, {
-    bucket: '1 month',
-    zone: 'Europe/Berlin',
-    select: { cost: sum('cost_usd'), requests: count() },
-    fill: { constant: 0 },
-  })
-  show('cost a month, Berlin time', drawAnswer(costs, [], 100))
+  show('what is old goes to the lake', await freezeHub(tm))
+  const after = await askHub(tm)
+  if (!isDeepStrictEqual(rowsOf(after), rowsOf(before))) throw new Error('the answers differ')
+  show('the same answers, now out of', drawPlan(after.models.plan))
 
   const rows = await tm
     .kysely()

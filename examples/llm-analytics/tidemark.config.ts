@@ -143,6 +143,7 @@ export const recentRequests = view(
   },
 )
 
+/** A view is SQL, and SQL sees what is not frozen: so it asks for no more than `freeze.after` leaves in PostgreSQL. */
 export const topModelsByUsage = view(
   'analytics.top_models_by_usage',
   `
@@ -151,7 +152,7 @@ export const topModelsByUsage = view(
          sum(prompt_tokens::int8 + completion_tokens) as tokens,
          sum(cost_usd) as cost_usd
   from metrics.llm_requests
-  where time > now() - interval '30 days'
+  where time > now() - interval '7 days'
   group by model
   order by requests desc
   limit 100`,

@@ -1,4 +1,6 @@
+import { mkdtemp, rm } from 'node:fs/promises'
 import { createRequire } from 'node:module'
+import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { avg, count, createTidemark, max, min } from 'tidemark'
 import { expect, it } from 'vitest'
@@ -13,7 +15,8 @@ const file = join(
 
 it('the flights of the demo import from their file, and the answers are those of plain SQL', async () => {
   const test = await createTestDatabase({ empty: true })
-  const tm = await createTidemark(config, { connectionString: test.connectionString })
+  const root = await mkdtemp(join(tmpdir(), 'tidemark-flights-'))
+  const tm = await createTidemark(config, { connectionString: test.connectionString, root })
   try {
     await tm.migrate()
     const report = await tm.import(flights.name, file, { timeZone: 'UTC', limit: 30_000 })
@@ -36,11 +39,22 @@ it('the flights of the demo import from their file, and the answers are those of
     )
     expect(rows.map((r) => [r.origin, r.n, r.late])).toEqual(naive.rows.map((row) => row.slice(0, 3)))
     for (const [i, { mean }] of rows.entries()) expect(mean).toBeCloseTo(naive.rows[i]?.[3] as number, 9)
+    const frozen = await tm.freeze(flights.name, { all: true })
+    expect(frozen).toMatchObject({ rows: 30_000, failed: [] })
+    expect(frozen.bytes).toBeLessThan(frozen.bytesBefore / 4)
+    const again = await tm.query(flights, {
+      by: ['origin'],
+      select: { n: count(), late: count({ where: { delay: { gt: 60 } } }), mean: avg('distance') },
+      order: ['-n'],
+      limit: 5,
+    })
+    expect(again.rows).toEqual(rows.map(({ origin, n, late, mean }) => ({ origin, n, late, mean })))
+    expect(new Set(again.plan.parts.map(({ source }) => source))).toContain('cold')
     const newest = await tm.query(flights, { latestBy: ['origin'], columns: ['date', 'origin'] })
     expect(newest.rows.find((r) => r.origin === rows[0]?.origin)?.date).toBe(rows[0]?.last)
-    expect(newest.plan.parts.every((part) => part.source === 'hot')).toBe(true)
   } finally {
     await tm.close()
     await test.drop()
+    await rm(root, { recursive: true, force: true })
   }
 })

@@ -1,6 +1,10 @@
 import { existsSync } from 'node:fs'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { createTidemark, type Tidemark } from 'tidemark'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { askHub, freezeHub } from '../../examples/llm-analytics/freeze.ts'
 import { loadHub, realLogs } from '../../examples/llm-analytics/load.ts'
 import config, {
   costTracking,
@@ -17,14 +21,17 @@ import { sharedDataAbsent } from '../helpers/shared-data.ts'
 
 let test: TestDatabase
 let tm: Tidemark<typeof config>
+let root: string
 beforeEach(async () => {
   test = await createTestDatabase({ empty: true })
-  tm = await createTidemark(config, { connectionString: test.connectionString })
+  root = await mkdtemp(join(tmpdir(), 'tidemark-hub-'))
+  tm = await createTidemark(config, { connectionString: test.connectionString, root })
   await tm.migrate()
 })
 afterEach(async () => {
   await tm.close()
   await test.drop()
+  await rm(root, { recursive: true, force: true })
 })
 
 const one = async (text: string): Promise<unknown> => (await test.db.query(raw(text))).rows[0]?.[0]
@@ -87,6 +94,20 @@ describe('the LLM analytics hub', () => {
       naive.rows.map(([model, requests, tokens]) => [model, requests, BigInt(tokens as bigint)]),
     )
   })
+
+  it('freezes what is old, says what that saves, and answers the same', async () => {
+    await loadHub(tm, '/there/are/no/logs/')
+    const before = await askHub(tm)
+    const lines = await freezeHub(tm)
+    expect(lines[0]).toMatch(
+      /^metrics.llm_requests: 1\d,\d{3} rows of \d chunks, .* with indexes -> .*, [\d.]+ : 1$/,
+    )
+    const after = await askHub(tm)
+    expect(after.models.rows).toEqual(before.models.rows)
+    expect(after.costs.rows).toEqual(before.costs.rows)
+    expect(new Set(after.models.plan.parts.map(({ source }) => source))).toEqual(new Set(['cold', 'hot']))
+    expect((await tm.verify()).problems).toEqual([])
+  }, 60_000)
 
   it.skipIf(!existsSync(realLogs))(
     `holds every real request or its dead letter (else: ${sharedDataAbsent})`,
