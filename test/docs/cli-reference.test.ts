@@ -2,13 +2,19 @@ import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import type { Command } from 'commander'
 import { describe, expect, it } from 'vitest'
+import { compactCommand } from '../../src/cli/commands/compact.ts'
 import { devCommand } from '../../src/cli/commands/dev.ts'
 import { doctorCommand } from '../../src/cli/commands/doctor.ts'
+import { ejectCommand } from '../../src/cli/commands/eject.ts'
+import { freezeCommand } from '../../src/cli/commands/freeze.ts'
 import { importCommand } from '../../src/cli/commands/import.ts'
 import { initCommand } from '../../src/cli/commands/init.ts'
 import { migrateCommand } from '../../src/cli/commands/migrate.ts'
 import { queryCommand } from '../../src/cli/commands/query.ts'
 import { statusCommand } from '../../src/cli/commands/status.ts'
+import { sweepCommand } from '../../src/cli/commands/sweep.ts'
+import { thawCommand } from '../../src/cli/commands/thaw.ts'
+import { verifyCommand } from '../../src/cli/commands/verify.ts'
 import { workerCommand } from '../../src/cli/commands/worker.ts'
 
 const page = (name: string): string =>
@@ -21,6 +27,12 @@ const commands: readonly Command[] = [
   importCommand(),
   queryCommand(),
   statusCommand(),
+  freezeCommand(),
+  thawCommand(),
+  compactCommand(),
+  verifyCommand(),
+  sweepCommand(),
+  ejectCommand(),
   workerCommand(),
   doctorCommand(),
 ]
