@@ -1,6 +1,7 @@
 export { statsToJson } from './catalog.ts'
 export type * from './contract.ts'
 export { createDuckDB, type DuckDB, type DuckDBOptions } from './duckdb.ts'
+export { equalBytes, sha256 } from './file-digest.ts'
 export { datasetPrefix, isFilePath } from './file-paths.ts'
 export { createLakeFiles } from './files.ts'
 export { JsonbProblem, toJsonbText } from './jsonb-text.ts'

@@ -1,12 +1,12 @@
 import { guardNames, hasGuard, hasTableGuard, uniqueColumns } from '../hot/index.ts'
-import { isFilePath } from '../lake/index.ts'
+import { equalBytes, isFilePath, sha256 } from '../lake/index.ts'
 import { isTidemarkError, TidemarkError } from '../util/errors.ts'
 import { sql } from '../util/sql.ts'
 import { type ChunkFile, listChunks, listFiles, partitionOf, pathsOf, readDeletions } from './chunk-record.ts'
 import type { LifecycleContext, MoveOptions, Subject } from './context.ts'
 
 export interface VerifyProblem {
-  /** `damaged`, `missing`: rows are lost unless a copy is there. `catalog`, `guard`: see the message. `stray`: takes space. */
+  /** `damaged`, `missing`: of a file, its rows are lost unless a copy is there; of a summary, nothing is. `catalog`, `guard`: see the message. `stray`: takes space. */
   readonly kind: 'missing' | 'damaged' | 'catalog' | 'guard' | 'stray'
   readonly path: string | null
   readonly problem: string
@@ -99,6 +99,16 @@ async function fileProblems(
     } catch (error) {
       if (!isTidemarkError(error) || error.code !== 'TM_LAKE') throw error
       problems.push({ kind: 'damaged', path: file.path, problem: error.message })
+    }
+    const { summary } = file
+    if (summary !== null) {
+      const local = await store.localFile(summary.path, options.signal ?? null)
+      if (!equalBytes(await sha256(local, options.signal ?? null), summary.checksum))
+        problems.push({
+          kind: 'damaged',
+          path: summary.path,
+          problem: 'its checksum is not the one that was noted; compact the chunk, which writes it anew',
+        })
     }
   }
   return problems

@@ -1,4 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process'
+import { readFile, rm, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
@@ -8,7 +10,7 @@ import { createLifecycle, type Lifecycle } from '../../src/lifecycle/index.ts'
 import { hypertable, t } from '../../src/schema/index.ts'
 import { sql } from '../../src/util/sql.ts'
 import { createTestHypertable } from '../hot/create-test-hypertable.ts'
-import { createFixture, day, type Fixture, samples, states } from './fixture.ts'
+import { createFixture, day, type Fixture, firstDay, samples, states } from './fixture.ts'
 
 /** As the product has them: Parquet, by DuckDB. */
 let fixture: Fixture
@@ -75,6 +77,31 @@ it('every value comes back as it was, through the lake and a compaction', async 
   expect(await lifecycle.thaw(everything)).toMatchObject({ rows: 2002 })
   await test.db.execute(`delete from everything where time = '1970-01-01 20:00'`)
   expect(await hash()).toEqual(before)
+})
+
+it('a damaged summary is found, and a compaction writes it anew', async () => {
+  fixture = await createFixture(samples)
+  const { test, dir } = fixture
+  const rows = Array.from({ length: 20_000 }, (_, i) => ({
+    time: firstDay + BigInt(i) * 4_000_000n,
+    tenant: 't1',
+    sensor: `s${i % 2}`,
+    value: Math.sin(i),
+  }))
+  await fixture.writer.insert(samples, rows)
+  const lifecycle = realLifecycle()
+  await lifecycle.freeze(samples)
+  const { rows: summaries } = await test.db.query(sql`select summary_path from tidemark.lake_file`)
+  const local = join(dir, summaries[0]![0] as string)
+  const bytes = await readFile(local)
+  bytes[bytes.length >> 1]! ^= 1
+  await rm(local)
+  await writeFile(local, bytes)
+  expect((await lifecycle.verify([samples])).problems).toMatchObject([
+    { kind: 'damaged', path: summaries[0]![0] },
+  ])
+  await lifecycle.compact(samples)
+  expect((await lifecycle.verify([samples])).problems.filter(({ kind }) => kind !== 'stray')).toEqual([])
 })
 
 it('a worker that is killed at any moment leaves every row once', { timeout: 90_000 }, async () => {
