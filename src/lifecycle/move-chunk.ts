@@ -27,6 +27,7 @@ import {
 import { dropFiles, insertFile, noteWritten } from './lake-rows.ts'
 import { withLease } from './leases.ts'
 import { assertAttached, assertMovable } from './obstacles.ts'
+import { markLake } from './ownership.ts'
 
 /** Which files of the chunk the new one takes the place of: none of them (freeze, fold), or all. */
 export type Replacing = 'none' | 'all'
@@ -81,6 +82,8 @@ export async function moveChunk(
       subject,
       await readChunk(context.db, subject.hypertable, chunkId, { lock: false }),
     )
+    // Before there is a file: to the sweep of another database it would be nobody's.
+    await markLake(context.db, context.store)
     await installTableGuard(context, subject, signal)
     const move = new Move(context, subject, chunkId, owner, replacing, signal, options.onProgress ?? null)
     for (let exports = 1; ; exports += 1) {

@@ -5,13 +5,8 @@ import { TidemarkError } from '../util/errors.ts'
 import { sql } from '../util/sql.ts'
 import type { LifecycleContext } from './context.ts'
 
-/**
- * Which databases remove files from a lake. A copy of a database (restored from a dump, or to a point in time) names
- * the same files and does not know the later ones: swept by it, they would be lost to the other. So each database that
- * sweeps leaves a mark, by system identifier, timeline and database; where there is the mark of another one nothing is
- * removed, until somebody says that the other is gone (`adopt`). After a failover, too: the timeline is a new one.
- */
-export async function claimLake(db: Database, store: ObjectStore, adopt: boolean): Promise<string | null> {
+/** Leaves the mark of this database, where it is not there yet; its path. */
+export async function markLake(db: Database, store: ObjectStore): Promise<string> {
   const { rows } = await db.query(sql`
     select i.system_identifier || '-' || i.timeline || '-' || i.database_oid from tidemark.change_identity() as i`)
   const own = `${prefix}${rows[0]![0] as string}`
@@ -23,6 +18,18 @@ export async function claimLake(db: Database, store: ObjectStore, adopt: boolean
       if ((await store.stat(own)) === null) throw error
     })
   }
+  return own
+}
+
+/**
+ * Which databases remove files from a lake. A copy of a database (restored from a dump, or to a point in time) names
+ * the same files and does not know the later ones: swept by it, they would be lost to the other. So each database that
+ * moves chunks into the lake or sweeps it leaves a mark, by system identifier, timeline and database; where there is the
+ * mark of another one nothing is removed, until somebody says that the other is gone (`adopt`). After a failover, too: the
+ * timeline is a new one.
+ */
+export async function claimLake(db: Database, store: ObjectStore, adopt: boolean): Promise<string | null> {
+  const own = await markLake(db, store)
   const others: string[] = []
   for await (const { path } of store.list(prefix)) if (path !== own) others.push(path)
   if (others.length === 0) return null
@@ -31,7 +38,7 @@ export async function claimLake(db: Database, store: ObjectStore, adopt: boolean
     return null
   }
   return (
-    `another database has swept ${store.description} (${others.map((path) => path.slice(prefix.length)).join(', ')}): ` +
+    `another database uses ${store.description} (${others.map((path) => path.slice(prefix.length)).join(', ')}): ` +
     'sweep with adopt when it is gone for good, or give each database a lake of its own'
   )
 }

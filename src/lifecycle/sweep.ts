@@ -84,13 +84,27 @@ async function isUnused({ db, store }: LifecycleContext): Promise<boolean> {
   return true
 }
 
-/** False when somebody else has the row: another sweep, or the transaction that names the file. */
+/**
+ * False when somebody else has the row: another sweep, or the transaction that names the file. A file that may come to be
+ * named (`cancelled`) is first made one that may not, for good: should this process die between file and row, a writer who
+ * slept until then finds no note.
+ */
 async function removeFile({ db, store }: LifecycleContext, path: string): Promise<boolean> {
+  await db.query(sql`
+    update tidemark.lake_trash
+    set reason = 'stray'
+    where path = (
+      select t.path
+      from tidemark.lake_trash as t
+      where t.path = ${path}::text and t.reason = 'cancelled'
+      for update skip locked
+    )`)
   return db.transaction({ mode: 'read committed' }, async (connection) => {
     const { rows } = await connection.query(sql`
       select t.path
       from tidemark.lake_trash as t
       where t.path = ${path}::text
+        and t.reason <> 'cancelled'
         -- a path is written once; should it be named all the same, it stays
         and not exists (select from tidemark.lake_file as f where f.path = t.path or f.summary_path = t.path)
         and not exists (select from tidemark.import_file as f where ${isImported(sql`t.path`)})

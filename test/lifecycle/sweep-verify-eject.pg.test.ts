@@ -100,6 +100,69 @@ it('a file that was swept while its writer slept never comes into the catalog', 
   expect(await seen(fixture, test.db, samples)).toEqual(['H s0', 'H s1', 'H s2', 'H x0'])
 })
 
+it('a file whose sweep died before it came to the row never comes into the catalog either', async () => {
+  const { test, files, another, store } = fixture
+  const dying = another({
+    settings: soon,
+    store: {
+      ...store,
+      async remove(path) {
+        await store.remove(path)
+        throw new Error('killed')
+      },
+    },
+  })
+  let isWritten = false
+  let died = ''
+  const sleepy = another({
+    files: {
+      ...files,
+      async write(request) {
+        const file = await files.write(request)
+        isWritten = true
+        return file
+      },
+    },
+    db: {
+      ...bindAll(test.db),
+      async query(statement, options) {
+        const answer = await test.db.query(statement, options)
+        const text = statement.parts.map((part) => (part.kind === 'text' ? part.text : '')).join('')
+        if (isWritten && died === '' && text.includes('insert into tidemark.lake_trash'))
+          died = await dying.sweep().then(String, (error: Error) => error.message)
+        return answer
+      },
+    },
+  })
+  await expect(sleepy.freeze(samples)).rejects.toMatchObject({
+    code: 'TM_LAKE',
+    message: expect.stringContaining('swept'),
+  })
+  expect(died).toBe('killed')
+  expect(await states(test.db)).toEqual(['hot 0'])
+  expect(await seen(fixture, test.db, samples)).toEqual(['H s0', 'H s1', 'H s2'])
+})
+
+it("two databases that share a lake do not take each other's files for nobody's", async () => {
+  const other = await createFixture(samples)
+  try {
+    await other.writer.insert(samples, day('2026-01-01'))
+    // it never sweeps
+    const neighbour = other.another({ store: fixture.store, files: fixture.files })
+    await neighbour.freeze(samples)
+    await fixture.lifecycle.freeze(samples)
+    const mine = fixture.another({ settings: soon })
+    expect(await mine.sweep()).toMatchObject({
+      removed: 0,
+      held: expect.stringContaining('another database'),
+    })
+    const { problems } = await neighbour.verify([samples])
+    expect(problems.filter(({ kind }) => kind !== 'stray')).toEqual([])
+  } finally {
+    await other.drop()
+  }
+})
+
 function bindAll(db: Fixture['test']['db']): Fixture['test']['db'] {
   return {
     query: (statement, options) => db.query(statement, options),
