@@ -1,4 +1,4 @@
-import { type CanonicalValue, createCoercer, ValueProblem } from '../schema/index.ts'
+import { type CanonicalValue, createCoercer, type StoredDefinition, ValueProblem } from '../schema/index.ts'
 import { infinityInstant, minusInfinityInstant, type TimeRange } from '../time/index.ts'
 import { TidemarkError } from '../util/errors.ts'
 import { identifier, join, raw, type Sql, sql } from '../util/sql.ts'
@@ -45,11 +45,20 @@ export function deleteSql(table: WritableTable, input: DeleteInput): Sql {
   return sql`delete from ${relationOf(table)}${rowsOf(table, input)}`
 }
 
+/** That a row of the table is meant; `true` where every row is. */
+export function matchingSql(definition: StoredDefinition, input: DeleteInput): Sql {
+  const conditions = conditionsOf(definition, input)
+  return conditions.length === 0 ? raw('true') : join(conditions, ' and ')
+}
+
 function rowsOf(table: WritableTable, input: DeleteInput): Sql {
-  const { definition } = table
+  return whereSql(conditionsOf(table.definition, input))
+}
+
+function conditionsOf(definition: StoredDefinition, input: DeleteInput): Sql[] {
   const conditions: Sql[] = []
   if (definition.kind === 'hypertable')
     conditions.push(...rangeConditions(identifier(definition.time), input.range, allInstants))
   if (input.where !== null) conditions.push(filterToSql(input.where, definition))
-  return whereSql(conditions)
+  return conditions
 }

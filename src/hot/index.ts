@@ -1,4 +1,5 @@
 export type { BatchInsert, BatchOptions, BatchWriter, OpenBatch, WrittenCounts } from './batch-contract.ts'
+export { matchingSql } from './change-rows.ts'
 export type { Chunk, ChunkMap, ChunkState } from './chunk-map.ts'
 export { chunkAt, chunkSchema, loadChunkMap } from './chunk-map.ts'
 export { ChunkRouter } from './chunk-router.ts'

@@ -3,6 +3,8 @@ export type { ChunkRecord } from './chunk-record.ts'
 export { type AdoptOptions, type ColdLoads, createColdLoads } from './cold-loads.ts'
 export type { MoveOptions, MoveProgress, Subject } from './context.ts'
 export type { EjectReport } from './eject.ts'
+export type { ErasedFile, ErasureInput, ErasureOptions, ErasurePlan, ErasureReport } from './erase.ts'
+export type { ErasureLeftovers } from './erasure-leftovers.ts'
 export type { ExpireReport, MayExpire } from './expire.ts'
 export type {
   ChunkSelection,

@@ -2,7 +2,7 @@ import { timestamptzText } from '../changelog/index.ts'
 import type { ChunkManager, ColdRows } from '../hot/index.ts'
 import type { LakeFiles, ObjectStore } from '../lake/index.ts'
 import type { Database } from '../postgres/index.ts'
-import type { HypertableDefinition } from '../schema/index.ts'
+import type { HypertableDefinition, StoredDefinition } from '../schema/index.ts'
 import { type Clock, type Instant, subtractInterval, systemClock } from '../time/index.ts'
 import { isTidemarkError, TidemarkError } from '../util/errors.ts'
 import { identifier, sql } from '../util/sql.ts'
@@ -10,6 +10,14 @@ import { type ChunkRecord, listChunks, listFiles, partitionOf } from './chunk-re
 import { createColdRows } from './cold-rows.ts'
 import { type LifecycleContext, type MoveOptions, type Subject, subjectOf } from './context.ts'
 import { type EjectReport, ejectTable } from './eject.ts'
+import {
+  type ErasureInput,
+  type ErasureOptions,
+  type ErasurePlan,
+  type ErasureReport,
+  eraseRows,
+  planErasure,
+} from './erase.ts'
 import { type ExpireReport, expireChunks, type MayExpire } from './expire.ts'
 import { type MoveOutcome, moveChunk } from './move-chunk.ts'
 import { type LifecycleSettings, settleSettings } from './options.ts'
@@ -102,6 +110,9 @@ export interface Lifecycle {
   verify(definitions: readonly HypertableDefinition[], options?: VerifyOptions): Promise<VerifyReport>
   /** Makes a plain partitioned table of a hypertable, with all its rows. */
   eject(definition: HypertableDefinition, options?: MoveOptions): Promise<EjectReport>
+  /** Removes rows for good, wherever they are; docs/guide/erasing.md. Goes on with one of the same condition that was stopped. */
+  erase(definition: StoredDefinition, input: ErasureInput, options?: ErasureOptions): Promise<ErasureReport>
+  planErasure(definition: StoredDefinition, input: ErasureInput, options?: MoveOptions): Promise<ErasurePlan>
   status(definition: HypertableDefinition): Promise<ChunkLife[]>
   /** What `freeze` would move, and what is in its way. */
   survey(definition: HypertableDefinition, selection?: ChunkSelection): Promise<SurveyedChunk[]>
@@ -244,6 +255,10 @@ export function createLifecycle(options: LifecycleOptions): Lifecycle {
 
     eject: async (definition, options = {}) =>
       inTurn(async () => ejectTable(context, await subjectOf(context, definition), options)),
+
+    erase: (definition, input, options = {}) => eraseRows(context, definition, input, options, inTurn),
+
+    planErasure: (definition, input, options = {}) => planErasure(context, definition, input, options),
 
     status: async (definition) => readChunkLives(context.db, await subjectOf(context, definition)),
 

@@ -38,6 +38,8 @@ export interface LifecycleSettings {
   readonly keepStrayMs: number
   /** ms after the last file of an import into the lake (cold) from which on it is given up, when it is not done. */
   readonly keepStagedMs: number
+  /** ms after which a file that no catalog names counts as left behind, where rows of its table were erased. */
+  readonly eraseGraceMs: number
   /** Share of `maxChunks` that empty partitions of cold chunks may take; the oldest are dropped beyond. */
   readonly emptyShare: number
 }
@@ -61,6 +63,7 @@ export const lifecycleDefaults: LifecycleSettings = Object.freeze({
   keepDroppedMs: 7 * 86_400_000,
   keepStrayMs: 86_400_000,
   keepStagedMs: 7 * 86_400_000,
+  eraseGraceMs: 5 * 60_000,
   emptyShare: 0.5,
 } satisfies LifecycleSettings)
 

@@ -1,6 +1,7 @@
 import { isFilePath, type ObjectStore } from '../lake/index.ts'
 import { type Sql, sql } from '../util/sql.ts'
 import type { LifecycleContext, MoveOptions } from './context.ts'
+import { closeErasures, markErased } from './erasures.ts'
 import { claimLake } from './ownership.ts'
 
 export interface SweepReport {
@@ -22,7 +23,7 @@ export interface SweepOptions extends MoveOptions {
 /**
  * Removes files that nobody can need. A file is in the trash from the transaction that dropped it out of the catalog; it
  * is removed when (a) every snapshot is younger than that transaction, and (b) it is older than `keepDroppedMs`, so that
- * point-in-time recovery and standbys find it. Files that no catalog names (their writer died) come into the trash
+ * point-in-time recovery and standbys find it; what an erasure left behind does not wait for that. Files that no catalog names (their writer died) come into the trash
  * when they are older than `keepStrayMs`.
  *
  * Each removal holds the lock of the file's row in the trash, and the row goes after the file: killed in between, the
@@ -32,13 +33,17 @@ export interface SweepOptions extends MoveOptions {
 export async function sweepLake(context: LifecycleContext, options: SweepOptions): Promise<SweepReport> {
   const { db, store, settings } = context
   const signal = options.signal ?? null
-  if (await isUnused(context)) return { removed: 0, bytes: 0, kept: 0, strays: 0, held: null }
+  if (await isUnused(context)) {
+    await closeErasures(context)
+    return { removed: 0, bytes: 0, kept: 0, strays: 0, held: null }
+  }
   const claimed = await claimLake(db, store, options.adopt ?? false)
   if (claimed !== null) {
     const { rows } = await db.query(sql`select count(*) from tidemark.lake_trash`)
     return { removed: 0, bytes: 0, kept: Number(rows[0]![0]), strays: 0, held: claimed }
   }
   await giveUpImports(context)
+  await markErased(context)
   const strays = await noteStrays(context, signal)
   const { rows: horizons } = await db.query(sql`
     select h.horizon::text, h.holder, h.hidden from tidemark.snapshot_horizon() as h`)
@@ -51,6 +56,7 @@ export async function sweepLake(context: LifecycleContext, options: SweepOptions
     from tidemark.lake_trash as t
     where t.dropped_at < clock_timestamp() - interval '1 millisecond' * case
       when t.reason in ('cancelled', 'stray') then ${settings.keepStrayMs}::float8
+      when t.reason = 'erased' then 0
       else ${settings.keepDroppedMs}::float8
     end
     order by t.dropped_at`)
@@ -67,6 +73,7 @@ export async function sweepLake(context: LifecycleContext, options: SweepOptions
     removed += 1
     bytes += Number(size)
   }
+  await closeErasures(context)
   await removeTemporaries(store, settings.keepStrayMs, signal)
   const { rows: left } = await db.query(sql`select count(*) from tidemark.lake_trash`)
   const held = isHidden
