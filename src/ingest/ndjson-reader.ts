@@ -24,12 +24,13 @@ export function toJsonText(value: unknown): string {
 }
 
 /**
- * JSON.parse, but a number of 16 digits and more stays what was written. Only lines that hold such a number pay:
- * their literals are put into quotes first and revived.
+ * JSON.parse, but a number of 16 digits and more, or with an exponent of three, stays what was written (1e400 would be
+ * infinite, which JSON prints as null). Only lines that hold such a number pay: their literals are put into quotes first
+ * and revived.
  */
 export function parseExactJson(text: string): unknown {
-  if (!/\d[\d.]{15}/.test(text)) return JSON.parse(text)
-  const marked = text.replace(/"(?:[^"\\]|\\.)*"|-?\d[\d.eE+-]{15,}/g, (token) => {
+  if (!/\d[\d.]{15}|\d[eE][+-]?\d{3}/.test(text)) return JSON.parse(text)
+  const marked = text.replace(/"(?:[^"\\]|\\.)*"|-?\d(?:[\d.]*[eE][+-]?\d{3,}|[\d.eE+-]{15,})/g, (token) => {
     if (token.charCodeAt(0) === 34) return token
     // what is no number must stay an error; what a number keeps as it is stays one
     return String(Number(token)) === token || !/^-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?$/.test(token)

@@ -82,9 +82,14 @@ export async function assertLoadable(db: Queryable, subject: Subject): Promise<v
     union all
     select 'publication', format('the publication %I', p.pubname)
     from pg_publication as p
-    join pg_publication_tables as t on t.pubname = p.pubname
-    where p.pubinsert
-      and (t.schemaname, t.tablename) = (${definition.schema}::text, ${definition.table}::text)
+    cross join relation as r
+    where p.pubinsert and (
+      p.puballtables
+      or exists (select from pg_publication_rel as t where t.prpubid = p.oid and t.prrelid = r.oid)
+      or exists (
+        select from pg_publication_namespace as s where s.pnpubid = p.oid and s.pnnspid = r.relnamespace
+      )
+    )
     union all
     select 'right', 'the right to insert, or the policies of its rows,'
     from relation as r

@@ -37,6 +37,7 @@ it('the closing line of an import that goes on has the speed of this run', () =>
     notes: {},
     bytes: 1_000,
     elapsedMs: 2_000,
+    cold: null,
   } as unknown as ImportReport
   expect(drawImportReport(report)[0]).toContain('10,000 rows/s')
 })

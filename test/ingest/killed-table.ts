@@ -1,4 +1,4 @@
-import { hypertable, t } from '../../src/schema/index.ts'
+import { defineConfig, hypertable, t } from '../../src/schema/index.ts'
 
 /** Without a key: nothing but the import itself keeps a row from coming in twice. */
 export const killed = hypertable('import.killed', {
@@ -6,3 +6,5 @@ export const killed = hypertable('import.killed', {
   time: 'time',
   chunk: '1 day',
 })
+
+export const killedConfig = defineConfig({ datasets: [killed], lake: { dir: 'lake', threads: 1 } })
