@@ -1,5 +1,6 @@
 import type { ColumnType, HypertableDefinition } from '../schema/index.ts'
 import type { Instant, TimeRange } from '../time/index.ts'
+import { TidemarkError } from '../util/errors.ts'
 import { type Sql, sql } from '../util/sql.ts'
 import type { ColumnRange, FileLayout, LakeFile, LakeSummary, SummaryLayout } from './contract.ts'
 import type { LakeSnapshot } from './lake-snapshot.ts'
@@ -61,6 +62,7 @@ export function createLakeCatalogs(): LakeCatalogs {
         if (isSame) return held.catalog
       }
       const { rows } = await snapshot.query(catalogSql(dataset), signal)
+      if (rows[0]?.at(-1) === true) throw limitedByPolicies(dataset)
       const version = await snapshot.catalogVersion(dataset)
       const catalog = toCatalog(rows as readonly unknown[] as readonly CatalogRow[], dataset)
       if (version !== null) catalogs.set(dataset.name, { version, catalog })
@@ -101,7 +103,8 @@ function catalogSql(dataset: HypertableDefinition): Sql {
       f.id, f.chunk_id, c.range_from, c.range_to, f.path, f.row_count, f.bytes, f.min_time, f.max_time,
       f.checksum, f.content_hash, f.layout::text, f.stats,
       f.summary_path, f.summary_bytes, f.summary_checksum, f.summary_layout,
-      coalesce((select sum(cardinality(d.positions)) from tidemark.lake_deletion d where d.file_id = f.id), 0)::int8
+      coalesce((select sum(cardinality(d.positions)) from tidemark.lake_deletion d where d.file_id = f.id), 0)::int8,
+      row_security_active(format('%I.%I', h.schema_name, h.table_name))
     from tidemark.hypertable h
     join tidemark.lake_file f on f.hypertable_id = h.id
     join tidemark.chunk c on c.id = f.chunk_id
@@ -128,7 +131,18 @@ type CatalogRow = readonly [
   summaryChecksum: Uint8Array | null,
   summaryLayout: SummaryLayout | null,
   deletedRows: bigint,
+  isRowSecurityActive: boolean,
 ]
+
+/** Policies are PostgreSQL's; files have none, and would give everybody's rows. */
+function limitedByPolicies(dataset: HypertableDefinition): TidemarkError<'TM_LAKE'> {
+  return new TidemarkError('TM_LAKE', {
+    what: dataset.name,
+    problem:
+      'row security limits what this role may see of the table, and rows in the lake are not behind it',
+    todo: 'query as a role that row security does not limit (BYPASSRLS), or thaw the table',
+  })
+}
 
 function toCatalog(rows: readonly CatalogRow[], dataset: HypertableDefinition): LakeCatalog {
   // mostly all files have one layout: one object for equal ones
