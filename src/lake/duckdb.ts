@@ -68,7 +68,11 @@ export function createDuckDB(options: DuckDBOptions = {}): DuckDB {
   ): Promise<T> {
     if (closed) throw new TidemarkError('TM_CONFIG', { path: 'duckdb', problem: 'it is closed' })
     if (signal?.aborted) throw reasonOf(signal)
-    starting ??= start()
+    starting ??= start().catch((error: unknown) => {
+      // a disk that is full now, or a folder that is not there yet: it is tried again
+      starting = null
+      throw error
+    })
     const connection = idle.pop() ?? (await (await starting).connect())
     const stop = (): void => connection.interrupt()
     signal?.addEventListener('abort', stop, { once: true })
@@ -109,7 +113,8 @@ export function createDuckDB(options: DuckDBOptions = {}): DuckDB {
       closed = true
       await Promise.allSettled(lent)
       for (const connection of idle.splice(0)) connection.closeSync()
-      if (starting) (await starting).closeSync()
+      const started = await starting
+      started?.closeSync()
     },
   }
 }
