@@ -1,5 +1,5 @@
 import { avg, count, percentile, sum, type Tidemark, uniques } from 'tidemark'
-import { formatBytes, formatNumber } from 'tidemark/terminal'
+import { createProgressBar, formatBytes, formatNumber } from 'tidemark/terminal'
 import type config from './tidemark.config.ts'
 import { costTracking, llmRequests } from './tidemark.config.ts'
 
@@ -29,16 +29,25 @@ export async function askHub(tm: Hub) {
 }
 
 /** Does at once what the worker does by and by for every table: what `freeze.after` says. Tells what it saved. */
-export async function freezeHub(tm: Hub): Promise<string[]> {
-  const tables = [llmRequests, costTracking]
-  for (const { name } of tables) await tm.freeze(name)
-  const { datasets } = await tm.status()
-  return tables.flatMap(({ name }) => {
-    const lake = datasets.find((dataset) => dataset.name === name)?.lake
-    if (!lake?.before) return [`${name}: nothing of it is old enough`]
-    const { bytes, bytesNow, ratio } = lake.before
-    return [
-      `${name}: ${formatNumber(lake.rows)} rows of ${lake.coldChunks} chunks, ${formatBytes(bytes)} with indexes -> ${formatBytes(bytesNow)}, ${ratio} : 1`,
-    ]
-  })
+export async function freezeHub(tm: Hub): Promise<string> {
+  const { name } = llmRequests
+  const progress = createProgressBar(process.stderr, 'freezing')
+  await tm
+    .freeze(
+      name,
+      {},
+      {
+        onProgress: ({ chunksDone, chunksTotal }) =>
+          progress.update({
+            share: chunksTotal > 0 ? chunksDone / chunksTotal : null,
+            text: `${chunksDone} of ${chunksTotal} chunks`,
+            etaMs: null,
+          }),
+      },
+    )
+    .finally(() => progress.end())
+  const lake = (await tm.status()).datasets.find((dataset) => dataset.name === name)?.lake
+  if (!lake?.before) return `${name}: nothing of it is old enough`
+  const { bytes, bytesNow, ratio } = lake.before
+  return `${name}: ${formatNumber(lake.rows)} rows of ${lake.coldChunks} chunks, ${formatBytes(bytes)} with indexes -> ${formatBytes(bytesNow)}, ${ratio} : 1`
 }

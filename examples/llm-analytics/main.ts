@@ -32,7 +32,7 @@ try {
   ])
   show('cost a month, Berlin time', drawAnswer(before.costs, [], 100))
 
-  show('what is old goes to the lake', await freezeHub(tm))
+  show('what is old goes to the lake', [await freezeHub(tm)])
   const after = await askHub(tm)
   if (!isDeepStrictEqual(rowsOf(after), rowsOf(before))) throw new Error('the answers differ')
   show('the same answers, now out of', drawPlan(after.models.plan))
