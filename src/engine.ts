@@ -38,6 +38,8 @@ import {
   createLifecycle,
   dueChunks,
   type EjectReport,
+  type ErasurePlan,
+  type ErasureReport,
   type ExpireReport,
   type Lifecycle,
   type LifecycleOptions,
@@ -137,6 +139,18 @@ export interface Selection<D> {
   readonly to?: RangePoint
   /** Needed when there is neither `where` nor a range: then every row is meant. */
   readonly all?: true
+}
+
+/** Whose rows an erasure is for; as in a query. */
+export interface ErasureSelection<D> {
+  readonly where: WhereInput<D>
+  readonly from?: RangePoint
+  readonly to?: RangePoint
+}
+
+export interface EraseCallOptions extends CallOptions {
+  /** ms to wait at the end until the old files are removed; default 0: the worker's sweep does it. */
+  readonly waitMs?: number
 }
 
 export interface ImportCallOptions extends ImportOptions, CallOptions {
@@ -440,6 +454,40 @@ export class Tidemark<Config extends TidemarkConfig = TidemarkConfig> {
     const definition = this.dataset(table.name)
     const { deleted } = await this.#writer.delete(definition, this.#select(definition, selection), options)
     return deleted
+  }
+
+  /**
+   * Removes rows for good, wherever they are: in PostgreSQL, in files of the lake (also older versions of them), and then the
+   * old files, as soon as nobody's snapshot can need them. Append-only tables, too. A call that was stopped is gone on with by the
+   * next one with the same condition (give times as such then, not as '-7 days'). What it does not reach: docs/guide/erasing.md.
+   *
+   * @example
+   * const { rowsHot, rowsCold, erasedAt } = await tm.erase(requests, { where: { user_id: 42 } }, { waitMs: 60_000 })
+   *
+   * @throws TidemarkError TM_QUERY without a condition; TM_BUSY when such rows keep coming, or a chunk is moved all the time;
+   * TM_LAKE, TM_CANCELLED: what was done by then stays so.
+   */
+  erase<D extends Config['datasets'][number]>(
+    table: D,
+    selection: ErasureSelection<D>,
+    options: EraseCallOptions = {},
+  ): Promise<ErasureReport> {
+    return this.eraseUnknown(table.name, selection as ErasureSelection<never>, options)
+  }
+
+  async eraseUnknown(
+    name: string,
+    selection: unknown,
+    options: EraseCallOptions = {},
+  ): Promise<ErasureReport> {
+    const definition = this.dataset(name)
+    return this.#lifecycle.erase(definition, this.#selectErased(definition, selection), options)
+  }
+
+  /** What `erase` would do, and what it would not reach. Reads every chunk that may hold such a row, changes nothing. */
+  async planErasure(name: string, selection: unknown, options: CallOptions = {}): Promise<ErasurePlan> {
+    const definition = this.dataset(name)
+    return this.#lifecycle.planErasure(definition, this.#selectErased(definition, selection), options)
   }
 
   /**
@@ -796,6 +844,18 @@ export class Tidemark<Config extends TidemarkConfig = TidemarkConfig> {
       ...(onPlan ? { onPlan } : {}),
       ...(onProgress ? { onProgress } : {}),
     }
+  }
+
+  #selectErased(
+    definition: StoredDefinition,
+    selection: unknown,
+  ): { where: FilterNode; range: TimeRange | null } {
+    const { where, range } = this.#select(definition, { ...(selection as Selection<never>), all: true })
+    if (where !== null) return { where, range }
+    throw new TidemarkError('TM_QUERY', {
+      path: 'where',
+      problem: 'is missing; an erasure needs a condition (expire drops whole chunks)',
+    })
   }
 
   #select(

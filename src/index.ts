@@ -13,7 +13,15 @@ export type {
   VerifyCallOptions,
 } from './engine.ts'
 export { createTidemark, Tidemark } from './engine.ts'
-export type { ChunkChoice, EjectReport, ExpireReport, SweepReport, VerifyReport } from './lifecycle/index.ts'
+export type {
+  ChunkChoice,
+  EjectReport,
+  ErasurePlan,
+  ErasureReport,
+  ExpireReport,
+  SweepReport,
+  VerifyReport,
+} from './lifecycle/index.ts'
 export type { Answer, AnswerPlan, PlanPart, QueryInput, QueryRow } from './query/index.ts'
 export {
   avg,

@@ -24,7 +24,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   lake: ['aggregate', 'postgres', 'query', 'schema', 'time', 'util'],
   ingest: ['hot', 'lake', 'postgres', 'schema', 'time', 'util'],
   // moves rows between the two, so it knows both
-  lifecycle: ['changelog', 'hot', 'lake', 'migrate', 'postgres', 'schema', 'time', 'util'],
+  lifecycle: ['changelog', 'hot', 'lake', 'migrate', 'postgres', 'query', 'schema', 'time', 'util'],
   worker: ['changelog', 'hot', 'lifecycle', 'migrate', 'postgres', 'schema', 'time', 'util'],
   // the engine is the only file that knows every tier
   'engine.ts': [

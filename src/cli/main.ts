@@ -5,6 +5,7 @@ import { compactCommand } from './commands/compact.ts'
 import { devCommand } from './commands/dev.ts'
 import { doctorCommand } from './commands/doctor.ts'
 import { ejectCommand } from './commands/eject.ts'
+import { eraseCommand } from './commands/erase.ts'
 import { freezeCommand } from './commands/freeze.ts'
 import { importCommand } from './commands/import.ts'
 import { initCommand } from './commands/init.ts'
@@ -58,6 +59,7 @@ for (const command of [
   thawCommand,
   compactCommand,
   verifyCommand,
+  eraseCommand,
   sweepCommand,
   ejectCommand,
   workerCommand,

@@ -6,6 +6,7 @@ import { compactCommand } from '../../src/cli/commands/compact.ts'
 import { devCommand } from '../../src/cli/commands/dev.ts'
 import { doctorCommand } from '../../src/cli/commands/doctor.ts'
 import { ejectCommand } from '../../src/cli/commands/eject.ts'
+import { eraseCommand } from '../../src/cli/commands/erase.ts'
 import { freezeCommand } from '../../src/cli/commands/freeze.ts'
 import { importCommand } from '../../src/cli/commands/import.ts'
 import { initCommand } from '../../src/cli/commands/init.ts'
@@ -31,6 +32,7 @@ const commands: readonly Command[] = [
   thawCommand(),
   compactCommand(),
   verifyCommand(),
+  eraseCommand(),
   sweepCommand(),
   ejectCommand(),
   workerCommand(),

@@ -1,7 +1,6 @@
-import { createInterface } from 'node:readline/promises'
 import { Command } from 'commander'
 import pc from 'picocolors'
-import { TidemarkError } from '../../util/errors.ts'
+import { confirm } from '../confirm.ts'
 import { withContext } from '../context.ts'
 import { formatBytes, formatNumber } from '../draw.ts'
 import { countOf, describeMove } from '../draw-moves.ts'
@@ -26,7 +25,8 @@ export function ejectCommand(): Command {
             lake && lake.coldChunks > 0
               ? `${countOf(lake.coldChunks, 'chunk')} with ${formatNumber(lake.rows)} rows (${formatBytes(lake.bytes)} in the lake) come back into PostgreSQL, `
               : ''
-          await confirm(`${definition.name}: ${size}and it is a hypertable no longer.`, signal)
+          const question = `${definition.name}: ${size}and it is a hypertable no longer.`
+          await confirm('tidemark eject', 'ejecting', question, signal)
         }
         const progress = createProgressBar(process.stderr, 'ejecting')
         const report = await tm
@@ -45,21 +45,4 @@ export function ejectCommand(): Command {
         ])
       })
     })
-}
-
-/** @throws TidemarkError TM_CONFIG when nobody is there to ask, TM_CANCELLED when the answer is no. */
-async function confirm(question: string, signal: AbortSignal): Promise<void> {
-  if (!process.stdin.isTTY) {
-    throw new TidemarkError('TM_CONFIG', {
-      path: 'tidemark eject',
-      problem: 'there is no terminal to ask at; --yes says that it is meant',
-    })
-  }
-  const terminal = createInterface({ input: process.stdin, output: process.stderr })
-  try {
-    const answer = await terminal.question(`${question} Go on? [y/N] `, { signal })
-    if (!/^y(es)?$/i.test(answer.trim())) throw new TidemarkError('TM_CANCELLED', { what: 'ejecting' })
-  } finally {
-    terminal.close()
-  }
 }

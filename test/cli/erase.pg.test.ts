@@ -1,0 +1,106 @@
+import { spawn } from 'node:child_process'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { afterAll, beforeAll, expect, it } from 'vitest'
+import { count, createTidemark, defineConfig, hypertable, type Tidemark, t } from '../../src/index.ts'
+import { createTestDatabase, type TestDatabase } from '../helpers/database.ts'
+
+const main = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url))
+const loader = import.meta.resolve('jiti/register')
+const schema = JSON.stringify(fileURLToPath(new URL('../../src/schema/index.ts', import.meta.url)))
+
+const visits = hypertable('web.visits', {
+  columns: { time: t.timestamptz(), user_id: t.int8(), page: t.text() },
+  time: 'time',
+  primaryKey: ['user_id', 'time'],
+  chunk: '1 day',
+  appendOnly: true,
+})
+const config = defineConfig({ datasets: [visits] })
+
+let test: TestDatabase
+let folder: string
+let tm: Tidemark<typeof config>
+beforeAll(async () => {
+  test = await createTestDatabase({ empty: true })
+  folder = await mkdtemp(join(tmpdir(), 'tidemark-erase-'))
+  await writeFile(
+    join(folder, 'tidemark.config.ts'),
+    `import { defineConfig, hypertable, t } from ${schema}
+export default defineConfig({ datasets: [hypertable('web.visits', {
+  columns: { time: t.timestamptz(), user_id: t.int8(), page: t.text() },
+  time: 'time', primaryKey: ['user_id', 'time'], chunk: '1 day', appendOnly: true,
+})] })`,
+  )
+  tm = await createTidemark(config, { connectionString: test.connectionString, root: folder })
+})
+afterAll(async () => {
+  await tm.close()
+  await rm(folder, { recursive: true, force: true })
+  await test.drop()
+})
+
+async function run(...args: string[]): Promise<{ code: number | null; out: string; err: string }> {
+  const child = spawn(process.execPath, ['--import', loader, main, ...args], {
+    cwd: folder,
+    env: { PATH: process.env['PATH'], NO_COLOR: '1', DATABASE_URL: test.connectionString },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  })
+  let out = ''
+  let err = ''
+  child.stdout.on('data', (data) => {
+    out += data
+  })
+  child.stderr.on('data', (data) => {
+    err += data
+  })
+  const code = await new Promise<number | null>((done) => child.once('close', done))
+  return { code, out, err }
+}
+
+const total = async () => (await tm.query(visits, { select: { n: count() } })).rows[0]!.n
+
+it('writes and erasures of the engine reach what is in the lake', async () => {
+  await tm.migrate()
+  const rows = [1, 2].flatMap((day) =>
+    Array.from({ length: 10 }, (_, i) => ({
+      time: `2026-01-0${day}T0${i}:00:00Z`,
+      user_id: i % 4,
+      page: '/',
+    })),
+  )
+  await tm.insert(visits, rows)
+  await tm.freeze('web.visits', { to: '2026-01-02' })
+  await expect(tm.insert(visits, rows.slice(0, 1))).rejects.toMatchObject({ code: 'TM_DUPLICATE_KEY' })
+  expect(await tm.insert(visits, rows, { onConflict: 'ignore' })).toBe(0)
+  expect(await tm.planErasure('web.visits', { where: { user_id: 1 } })).toMatchObject({
+    rowsHot: 3,
+    rowsCold: 3,
+  })
+  expect(await tm.erase(visits, { where: { user_id: 1 } }, { waitMs: 20_000 })).toMatchObject({
+    rowsHot: 3,
+    rowsCold: 3,
+    waitsFor: null,
+  })
+  expect(await total()).toBe(14)
+  await expect(tm.erase(visits, { where: {} })).rejects.toMatchObject({ code: 'TM_QUERY' })
+})
+
+it('the command says what it would do, asks, and does it', async () => {
+  const dry = await run('erase', 'web.visits', '--where', 'user_id=2', '--dry-run')
+  expect(dry).toMatchObject({
+    code: 0,
+    out: expect.stringContaining('4 rows (2 in the lake) would be erased'),
+  })
+  expect(await run('erase', 'web.visits', '--where', 'user_id=2')).toMatchObject({
+    code: 2,
+    err: expect.stringContaining('--yes'),
+  })
+  expect(await run('erase', 'web.visits', '--yes')).toMatchObject({ code: 2 })
+  expect(await total()).toBe(14)
+  const done = await run('erase', 'web.visits', '--where', 'user_id=2', '--yes', '--wait', '20', '--json')
+  expect(JSON.parse(done.out)).toMatchObject({ rowsHot: 2, rowsCold: 2, erasedAt: expect.anything() })
+  expect(await total()).toBe(10)
+})
