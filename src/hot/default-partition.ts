@@ -211,6 +211,13 @@ export async function drainDefaultOnce(
 
     const room = map.maxChunks - attachedCount(map)
     const ranges = await planDrain(connection, definition, source, map, options.times ?? [], room)
+    const sent = await resentBy(connection, definition, partition, source, ranges)
+    if (sent !== null) {
+      const reason =
+        `the publication "${sent}" would send rows that stay in ${name} a second time: raise maxChunks, expire ` +
+        'what is past its retention, or take the table out of it for the time of a drain'
+      return { kind: 'blocked', reason, isLasting: true }
+    }
     await beginLoggedWrite(connection, hypertable)
     await connection.query(sql`select tidemark.begin_cold_write(${hypertable.id}::int)`)
     // A move is no change: append-only tables let it pass, too.
@@ -294,6 +301,31 @@ async function planDrain(
     before = add(at).from
   }
   return [...wanted]
+}
+
+/**
+ * The publication that would send rows which stay: they are written anew into the default partition, which is published
+ * as the table is. (Those that move go into tables that are attached afterwards.) Null where nothing stays.
+ */
+async function resentBy(
+  connection: Connection,
+  definition: HypertableDefinition,
+  partition: { readonly schema: string; readonly table: string },
+  source: Sql,
+  ranges: readonly TimeRange[],
+): Promise<string | null> {
+  const { rows } = await connection.query(sql`
+    select p.pubname
+    from pg_publication as p
+    join pg_publication_tables as t on t.pubname = p.pubname
+    where p.pubinsert
+      and (t.schemaname, t.tablename) in (
+        (${definition.schema}::text, ${definition.table}::text), (${partition.schema}::text, ${partition.table}::text)
+      )
+      and exists (select from only ${source} where ${notInAny(definition, ranges)})
+    order by 1
+    limit 1`)
+  return (rows[0]?.[0] as string | undefined) ?? null
 }
 
 function inRange(definition: HypertableDefinition, range: TimeRange): Sql {

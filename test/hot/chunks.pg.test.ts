@@ -161,6 +161,21 @@ describe('chunks on demand', () => {
     expect((await test.db.query(sql`select count(*) from readings`)).rows).toEqual([[3n]])
   })
 
+  it('drains nothing where a publication would send the rows that stay a second time', async () => {
+    await test.db.execute(`
+      update tidemark.hypertable set max_chunks = 2;
+      create publication p for table readings with (publish = 'insert, update', publish_via_partition_root = true)`)
+    for (const time of ['2026-01-01T01:00:00Z', '2026-01-05T02:00:00Z', '2026-01-09T00:00:00Z'])
+      await insert(test.db, time)
+    const chunks = testChunks(test.db)
+    expect(await chunks.drainDefault(readings)).toMatchObject({
+      kind: 'blocked',
+      reason: expect.stringContaining('publication "p"'),
+    })
+    await test.db.execute('update tidemark.hypertable set max_chunks = 3')
+    expect(await chunks.drainDefault(readings)).toEqual({ kind: 'drained', rows: 3n, chunks: 3 })
+  })
+
   it('drains before it attaches a chunk over rows of the default partition', async () => {
     await insert(test.db, '2026-01-01T01:00:00Z')
     const map = await testChunks(test.db).ensureChunks(readings, [at('2026-01-01T05:00:00Z')])

@@ -21,6 +21,7 @@ import {
   lakeConfig,
   oracleDuckDB,
 } from './lake.ts'
+import { publishedName, type Subscriber } from './subscriber.ts'
 import {
   addedColumns,
   hypertableNames,
@@ -70,11 +71,15 @@ export class World {
   readonly clock = fixedClock(oracleNow)
   /** Declarations as the database has them; an engine may still have older ones. */
   readonly definitions = new Map<string, StoredDefinition>(oracleTables.map((d) => [d.name, d]))
+  /** Somebody's copy of one of the tables, when there is one. */
+  subscriber: Subscriber | null = null
   /** Of the step that runs now. */
   step = 0
   queries = 0
   /** A server of one's own (DATABASE_URL) may allow no prepared transactions. */
   canPrepare = true
+  /** Nor logical replication. */
+  isLogical = true
   /** Of calls, so that their rows can be found again. */
   #mark = 0
 
@@ -124,11 +129,18 @@ export class World {
     for (const row of draft.removed)
       if (!rows.delete(row)) throw new Error(`a row of ${name} was changed twice: the oracle lost its way`)
     for (const row of draft.added) rows.add(row)
+    if (name === publishedName) this.subscriber?.expect(draft.added)
+  }
+
+  /** Whether rows of the table that come back into PostgreSQL would be sent to somebody a second time. */
+  isPublished(name: string): boolean {
+    return this.subscriber !== null && name === publishedName
   }
 
   /** Whether a step may have to wait for somebody: then "busy" and "cancelled" are answers, and mean "nothing happened". */
   get isContended(): boolean {
-    return this.participants.length > 0
+    // rows that stay in the default partition keep a published table from being drained
+    return this.participants.length > 0 || this.subscriber !== null
   }
 
   /** Calls that may meet locks on rows end after a while. */
@@ -273,8 +285,11 @@ export async function createWorld(connectionString: string, lakeRoot?: string): 
   })
   for (const i of [0, 1]) engines[i] = await world.createEngine(oracleTables)
   await engines[0].migrate()
-  const { rows } = await db.query(sql`select current_setting('max_prepared_transactions') <> '0'`)
+  const { rows } = await db.query(
+    sql`select current_setting('max_prepared_transactions') <> '0', current_setting('wal_level') = 'logical'`,
+  )
   world.canPrepare = rows[0]![0] as boolean
+  world.isLogical = rows[0]![1] as boolean
   // two of each: the log is kept for the slower one
   for (const which of ['one', 'two'])
     for (const name of hypertableNames) {
@@ -288,6 +303,7 @@ export async function createWorld(connectionString: string, lakeRoot?: string): 
 
 export async function closeWorld(world: World): Promise<void> {
   for (const participant of [...world.participants]) await world.close(participant).catch(() => {})
+  await world.subscriber?.drop()
   await Promise.all(world.real.engines.map((engine) => engine.close()))
   await closeLake(world.real.lake)
   await world.real.db.close()

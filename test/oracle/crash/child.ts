@@ -48,6 +48,10 @@ async function obey(order: Order): Promise<unknown> {
       >
       return call[order.kind](definition, order.selection)
     }
+    case 'erase': {
+      const { rowsHot, rowsCold } = await tm.eraseUnknown(order.table, order.selection)
+      return rowsHot + rowsCold
+    }
     case 'import':
       return (await tm.import(order.table, order.file, order.options)).rows
     case 'sweep':

@@ -73,6 +73,7 @@ const kinds = [
   'reclaim',
   'sweep',
   'expire',
+  'erase',
 ] as const
 
 const act = (table: (typeof tables)[number]): fc.Arbitrary<Act> =>
@@ -84,7 +85,14 @@ const act = (table: (typeof tables)[number]): fc.Arbitrary<Act> =>
       { weight: 4, arbitrary: fc.constantFrom('reclaim' as const, 'import' as const, 'upsert' as const) },
       {
         weight: 3,
-        arbitrary: fc.constantFrom('sweep' as const, 'update' as const, 'delete' as const, 'expire' as const),
+        arbitrary: fc.constantFrom(
+          'sweep' as const,
+          'update' as const,
+          'delete' as const,
+          'expire' as const,
+          'erase' as const,
+          'erase' as const,
+        ),
       },
     ),
     table: fc.constant(table),
@@ -331,6 +339,8 @@ class Lane {
       case 'update':
         if (definition.appendOnly) return null
         return { kind: 'update', table, selection: { where: { num: act.n }, set: { mark } } }
+      case 'erase':
+        return { kind: 'erase', table, selection: { where: { num: act.n } } }
       case 'delete':
         if (definition.appendOnly) return null
         return { kind: 'delete', table, selection: { where: { num: act.n } } }
@@ -342,7 +352,7 @@ class Lane {
         ).map((row, i) => ({
           ...storedRow(definition, row),
           mark: `${mark}-${i}`,
-        })) as (StoredRow & { readonly time: bigint })[]
+        })) as readonly StoredRow[] as readonly (StoredRow & { readonly time: bigint })[]
         if (rows.length === 0) return null
         const file = join(this.#dir, `${mark}.csv`)
         writeFileSync(file, csvText(definition, rows))
@@ -411,6 +421,12 @@ class Lane {
         if (left === 0) for (const row of before) draft.remove(row)
         break
       }
+      case 'erase': {
+        // chunk by chunk: what is half done is gone on with by the same call
+        if (!isDone) await this.#eraseAgain(order)
+        for (const row of world.rows(table)) if (row['num'] === act.n) draft.remove(row)
+        break
+      }
       case 'import':
         await this.#followImport(definition, answer, draft)
         break
@@ -475,6 +491,24 @@ class Lane {
         'TM_CANCELLED',
       ].includes(code)
     )
+  }
+
+  async #eraseAgain({
+    table,
+    selection,
+  }: Order & { readonly kind: 'update' | 'delete' | 'erase' }): Promise<void> {
+    for (let tries = 0; ; tries += 1) {
+      // leases of the dead
+      await this.#world.real.db.execute(
+        raw(`update tidemark.chunk set lease_until = now() - interval '1 s' where lease_until is not null`),
+      )
+      try {
+        await this.#world.engine(0).eraseUnknown(table, selection)
+        return
+      } catch (error) {
+        if (tries > 4) throw error
+      }
+    }
   }
 
   #assertWhole(order: Order, found: number, all: number, isDone: boolean): void {

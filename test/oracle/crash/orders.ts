@@ -4,7 +4,7 @@ import type { InputRow } from '../tables.ts'
 /** What a child is told to do. */
 export type Order = { readonly table: string } & (
   | { readonly kind: 'insert' | 'upsert'; readonly rows: readonly InputRow[] }
-  | { readonly kind: 'update' | 'delete'; readonly selection: object }
+  | { readonly kind: 'update' | 'delete' | 'erase'; readonly selection: object }
   | { readonly kind: 'import'; readonly file: string; readonly options: object }
   | { readonly kind: 'freeze' | 'thaw' | 'compact'; readonly selection: ChunkSelection }
   | { readonly kind: 'reclaim' | 'sweep' }

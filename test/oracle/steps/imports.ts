@@ -306,6 +306,7 @@ const coldImportStep = defineStep({
         const error = ended.reason as unknown
         if (!isTidemarkError(error)) throw error
         if (isTwice && error.code === 'TM_DUPLICATE_KEY') return 'a key twice'
+        if (error.code === 'TM_MIGRATION' && world.isPublished(name)) return 'refused: published'
         const isExpected = isCut || (isBusy(error.code) && world.isContended)
         if (!isExpected) {
           const isOld =

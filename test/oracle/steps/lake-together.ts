@@ -10,13 +10,14 @@ import { checkStore } from '../lake.ts'
 import { compare, queriesOf } from '../queries.ts'
 import { runOp } from '../sql-ops.ts'
 import { defineStep, type StepKind } from '../step.ts'
-import { firstDay, hypertableNames, type InputRow, rowsArbitrary } from '../tables.ts'
+import { firstDay, hypertableNames, type InputRow, rowsArbitrary, tableNames } from '../tables.ts'
 import { storedRow } from '../values.ts'
 import { codeOf, endOf, isBusy, type World } from '../world.ts'
 import {
   type Choice,
   choice,
   followExpiry,
+  isOutdated,
   type MoveKind,
   moveKinds,
   outcomeOf,
@@ -59,6 +60,7 @@ async function move(
     const code = codeOf(error)
     // a file that another mover dropped, or that a sweep without mercy took before it was named
     if (isBusy(code) || code === 'TM_LAKE') return false
+    if (kind === 'thaw' && code === 'TM_MIGRATION' && world.isPublished(name)) return false
     throw error
   } finally {
     world.moved(name)
@@ -159,20 +161,25 @@ const writersStep = defineStep({
         fc.array(plannedMove(name, 'reclaim', 'sweep'), { minLength: 0, maxLength: 2 }),
       ),
       writes: fc.array(planned(name), { minLength: 2, maxLength: 12, size: 'max' }),
+      // everything is in the lake already, and is written anew while the engine takes rows back
+      isCold: fc.boolean(),
     }),
   ),
-  async run(world, { name, moves, writes }) {
+  async run(world, { name, moves: given, writes, isCold }) {
     const definition = world.definition(name)
+    const compact = { kind: 'compact', choice: { kind: 'all', pick: 0, at: 0n } } as const
+    const moves = isCold ? [given[0].map(() => compact), given[1]] : given
+    if (isCold) await move(world, 0, name, { ...compact, kind: 'freeze' })
     const draft = world.draft(name)
     const canUseEngine = definition === world.engineDefinition(1, name)
     let done = 0
     let isOver = false
     /** One after the other, so the shadow knows what each of them sees; again from the start while somebody still moves. */
     const writeAll = async (): Promise<void> => {
-      for (let i = 0; i < writes.length || (!isOver && i < 60); i += 1) {
+      for (let i = 0; i < writes.length || (!isOver && i < 24); i += 1) {
         const { write, byEngine, pause } = writes[i % writes.length]!
         await sleep(pause)
-        if (await writeOne(world, name, draft, write, byEngine && canUseEngine)) done += 1
+        if (await writeOne(world, name, draft, write, (byEngine || isCold) && canUseEngine)) done += 1
       }
     }
     const moving = Promise.all(
@@ -186,7 +193,7 @@ const writersStep = defineStep({
       if (result.status === 'rejected') throw result.reason
     world.commit(name, draft)
     await checkStore(world.real.lake, world.real.db)
-    return done === 0 ? 'none was done' : 'done'
+    return `${isCold ? 'cold, ' : ''}${done === 0 ? 'none was done' : 'done'}`
   },
 })
 
@@ -340,12 +347,63 @@ const killedStep = defineStep({
     if (ended.status === 'rejected') {
       const code = codeOf(ended.reason)
       const isKilled = ['TM_CONNECT', 'TM_COMMIT_UNKNOWN', '57P01'].includes(code)
-      if (!isKilled && !isBusy(code))
+      const isPublished = kind === 'thaw' && code === 'TM_MIGRATION' && world.isPublished(name)
+      if (!isKilled && !isBusy(code) && !isPublished)
         throw new Error(`a ${kind} whose backend was ended gave ${code}`, { cause: ended.reason })
     }
     await checkStore(lake, db)
     await verifyLake(world, lifecycle, false)
     return `${kind} ${killed > 0 ? 'hit' : 'missed'}`
+  },
+})
+
+const eraseStep = defineStep({
+  name: 'rows are erased',
+  weight: 4,
+  args: fc.constantFrom(...tableNames).chain((name) =>
+    fc.record({
+      name: fc.constant(name),
+      num: fc.integer({ min: -3, max: 9 }),
+      engine: fc.nat(1),
+      plan: fc.option(killPlan, { freq: 2, nil: null }),
+    }),
+  ),
+  async run(world, { name, num, engine, plan }) {
+    const { lake, db } = world.real
+    const selection = { where: { num } }
+    const matching = () => [...world.rows(name)].filter((row) => row['num'] === num)
+    const erase = () => world.engine(engine).eraseUnknown(name, selection)
+    let wasStopped = false
+    for (let tries = 1; ; tries += 1) {
+      const expected = matching().length
+      const isKilled = tries === 1 && plan !== null
+      lake.mayHaveStrays ||= isKilled
+      const { ended } = await underFire(world, isKilled ? plan : { afterMs: 0, times: 0 }, erase)
+      world.moved(name)
+      if (ended.status === 'fulfilled') {
+        const { rowsHot, rowsCold } = ended.value
+        if (!wasStopped && rowsHot + rowsCold !== expected)
+          throw new Error(`${rowsHot} and ${rowsCold} rows of ${name} were erased, not ${expected}`)
+        break
+      }
+      const code = codeOf(ended.reason)
+      const isOld = isOutdated(world, world.engineDefinition(engine, name))
+      if (isOld && code === 'TM_MIGRATION') await world.restart(engine)
+      else if (!isKilled && !isBusy(code))
+        throw new Error(`erasing rows of ${name} gave ${code}`, { cause: ended.reason })
+      if (tries > 4)
+        throw new Error(`erasing rows of ${name} does not come to its end: ${code}`, { cause: ended.reason })
+      wasStopped = true
+      // a part may be gone; whoever may have been in the way ends, and the same call goes on with it
+      await world.closeAll()
+      if (isKilled)
+        await db.execute(
+          raw(`update tidemark.chunk set lease_until = now() - interval '1 s' where lease_until is not null`),
+        )
+    }
+    for (const row of matching()) world.rows(name).delete(row)
+    await checkStore(lake, db)
+    return wasStopped ? 'gone on with' : 'done'
   },
 })
 
@@ -400,5 +458,6 @@ export const lakeTogetherSteps: readonly StepKind<never>[] = [
   writersStep,
   pagesStep,
   killedStep,
+  eraseStep,
   referenceStep,
 ] as readonly unknown[] as readonly StepKind<never>[]

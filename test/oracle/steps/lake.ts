@@ -4,6 +4,7 @@ import type { HypertableDefinition, StoredDefinition } from '../../../src/schema
 import { parseInterval } from '../../../src/time/index.ts'
 import { type ChunkState, checkStore } from '../lake.ts'
 import { defineStep, type StepKind } from '../step.ts'
+import { Subscriber } from '../subscriber.ts'
 import { firstDay, hypertableNames, rowArbitrary, timeArbitrary } from '../tables.ts'
 import { storedRow } from '../values.ts'
 import { type Ended, endOf, isBusy, type World } from '../world.ts'
@@ -94,6 +95,13 @@ const moveSteps = moveKinds.map((kind) =>
         if (isMoved)
           throw new Error(`${kind} by an old declaration moved rows of ${name}: columns would be lost`)
         if (end.ok || end.code === 'TM_MIGRATION' || isBusy(end.code)) return 'old declaration refused'
+      }
+      if (kind === 'thaw' && world.isPublished(name)) {
+        const reasons = end.ok ? end.value.failed.map(({ reason }) => reason) : [end.code]
+        if (end.ok && end.value.chunks > 0) throw new Error(`a thaw of ${name} sends its rows a second time`)
+        if (!reasons.every((reason) => /publication|TM_MIGRATION|TM_BUSY/.test(reason)))
+          throw new Error(`a thaw of the published ${name} gave ${reasons.join('; ')}`)
+        return reasons.length > 0 ? 'refused: published' : 'nothing'
       }
       return outcomeOf(world, end, `${kind} of ${name}`)
     },
@@ -237,6 +245,7 @@ export async function verifyLake(world: World, lifecycle: Lifecycle, content: bo
 /** At the end of an episode, when nobody is open any more: everything of use is there, and nothing else. */
 export async function finishLake(world: World): Promise<void> {
   const { lake, db } = world.real
+  await world.subscriber?.compare()
   await verifyLake(world, lake.movers[0].lifecycle, true)
   const { held } = await lake.movers[0].lifecycle.sweep()
   lake.mayHaveStrays = false
@@ -283,6 +292,22 @@ const lateStep = defineStep({
   },
 })
 
+const subscribeStep = defineStep({
+  name: 'a subscriber begins, or is compared',
+  weight: 2,
+  args: fc.integer({ min: 0, max: 2 }).map((n) => n === 0),
+  async run(world, begins) {
+    if (world.subscriber) {
+      await world.subscriber.compare()
+      return 'compared'
+    }
+    // a slot waits for all who are open
+    if (!begins || world.isContended || !world.isLogical) return 'none'
+    world.subscriber = await Subscriber.create(world)
+    return 'began'
+  },
+})
+
 export const lakeSteps: readonly StepKind<never>[] = [
   ...moveSteps,
   policyStep,
@@ -291,4 +316,5 @@ export const lakeSteps: readonly StepKind<never>[] = [
   sweepStep,
   verifyStep,
   lateStep,
+  subscribeStep,
 ] as readonly unknown[] as readonly StepKind<never>[]
