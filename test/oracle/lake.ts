@@ -178,13 +178,13 @@ export async function checkStore(lake: Lake, db: Queryable): Promise<string> {
   for (const [path] of named)
     if (!stored.has(path as string))
       throw new Error(`the catalog names ${path as string}, which is not in the lake`)
-  const { rows: trash } = await db.query(
-    raw(`select path from tidemark.lake_trash
-      -- of imports that are not done
-      union all select path from tidemark.import_file
+  const { rows: trash } = await db.query(raw('select path from tidemark.lake_trash'))
+  // of imports that are not done
+  const { rows: staged } = await db.query(
+    raw(`select path from tidemark.import_file
       union all select file -> 'summary' ->> 'path' from tidemark.import_file`),
   )
-  const known = new Set([...named, ...trash].map(([path]) => path))
+  const known = new Set([...named, ...trash, ...staged].map(([path]) => path))
   const strays = [...stored].filter((path) => !known.has(path))
   if (strays.length > 0 && !lake.mayHaveStrays)
     throw new Error(`nobody was killed, and yet no catalog names ${strays.join(', ')}`)
