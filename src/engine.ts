@@ -802,12 +802,6 @@ export class Tidemark<Config extends TidemarkConfig = TidemarkConfig> {
     options: ChunkCallOptions,
     run: (move: MoveWatch) => Promise<MovedChunks>,
   ): Promise<MoveReport> {
-    if (this.config.database.maxConnections < 2) {
-      throw new TidemarkError('TM_CONFIG', {
-        path: 'database.maxConnections',
-        problem: 'must be 2 or more to move chunks: one connection holds the snapshot, another one moves',
-      })
-    }
     const startedMs = performance.now()
     const move = this.#watched(definition, chunksTotal, options)
     const moved = await run(move)

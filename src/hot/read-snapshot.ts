@@ -194,10 +194,16 @@ class LentSnapshot implements PostgresSnapshot {
   }
 }
 
-/** Index: hypertable (schema_name, table_name). The id tells a table from another of its name that came after it. */
+/**
+ * Index: hypertable (schema_name, table_name). The id tells a table from another of its name that came after it; the start of the
+ * server a history that a crash or failover took back; row security whether what was cached may be seen by this role.
+ */
 function versionOf(dataset: HypertableDefinition): Sql {
   return sql`
-    select h.id::text || ':' || h.epoch::text
+    select concat_ws(
+      ':', h.id, h.epoch, row_security_active(format('%I.%I', h.schema_name, h.table_name)),
+      extract(epoch from pg_postmaster_start_time())
+    )
     from tidemark.hypertable h
     where h.schema_name = ${dataset.schema}::text and h.table_name = ${dataset.table}::text`
 }

@@ -15,6 +15,7 @@ import { insertNamedFile, noteWritten, takeNotes } from './lake-rows.ts'
 import type { LifecycleOptions } from './lifecycle.ts'
 import { installTableGuard } from './move-chunk.ts'
 import { settleSettings } from './options.ts'
+import { markLake } from './ownership.ts'
 
 export interface AdoptOptions {
   /** Runs last in the transaction that makes the files count; again when the transaction is tried again. */
@@ -59,7 +60,11 @@ export function createColdLoads(options: LifecycleOptions & { readonly checks: L
     settings: settleSettings(options.settings ?? {}),
   }
   return {
-    assertLoadable: async (definition) => assertLoadable(context.db, await subjectOf(context, definition)),
+    async assertLoadable(definition) {
+      await assertLoadable(context.db, await subjectOf(context, definition))
+      // before the first file: a sweep of another database in the same folder must not take it for a stray
+      await markLake(context.db, context.store)
+    },
 
     async note(definition, files) {
       const subject = await subjectOf(context, definition)
@@ -275,7 +280,7 @@ class Adoption {
     if (shared === null) return
     throw new TidemarkError('TM_DUPLICATE_KEY', {
       table: definition.name,
-detail: `Key ${shared} is there twice, and nothing of the file is in; import it without cold to say which row counts`,
+      detail: `Key ${shared} is there twice, and nothing of the file is in; import it without cold to say which row counts`,
     })
   }
 

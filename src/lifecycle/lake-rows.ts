@@ -117,5 +117,8 @@ export async function dropFiles(
   await db.query(sql`
     insert into tidemark.lake_trash (path, dataset, bytes, reason)
     select p.path, ${subject.definition.name}::text, p.bytes, ${reason}::text
-    from unnest(${paths.map((p) => p.path)}::text[], ${paths.map((p) => p.bytes)}::int8[]) as p (path, bytes)`)
+    from unnest(${paths.map((p) => p.path)}::text[], ${paths.map((p) => p.bytes)}::int8[]) as p (path, bytes)
+    -- a note that its writer never took away
+    on conflict (path) do update
+    set reason = excluded.reason, dropped_xid = excluded.dropped_xid, dropped_at = excluded.dropped_at`)
 }

@@ -33,7 +33,7 @@ export interface ConfigOptions<
     readonly url?: string
     /** Data of the embedded server, relative to the configuration. Default '.tidemark/postgres'. */
     readonly dir?: string
-    /** Connections of one process at most. Default 10. */
+    /** Connections of one process, 2 to 1000: one holds a snapshot while another moves its rows. Default 10. */
     readonly maxConnections?: number
   }
   readonly lake?: {
@@ -169,7 +169,7 @@ export function defineConfig<
     database: Object.freeze({
       url: database.url('url'),
       dir: database.text('dir', d.database.dir),
-      maxConnections: database.whole('maxConnections', d.database.maxConnections, 1, 1000),
+      maxConnections: database.whole('maxConnections', d.database.maxConnections, 2, 1000),
     }),
     lake: Object.freeze({
       dir: lake.text('dir', d.lake.dir),

@@ -46,6 +46,11 @@ it('a role that a policy limits is refused what lies in the lake, and gets no ro
       message: expect.stringContaining('row security'),
     })
     expect(await ask(test.db)).toBe(5)
+    // what was cached while nothing limited the role
+    await test.db.execute('alter table samples disable row level security')
+    expect(await ask(limited)).toBe(5)
+    await test.db.execute('alter table samples enable row level security')
+    await expect(ask(limited)).rejects.toMatchObject({ code: 'TM_LAKE' })
   } finally {
     await limited.close()
     await test.db.execute(`drop owned by ${role}; drop role ${role}`)

@@ -130,6 +130,19 @@ describe('the digest of a row', () => {
     expect(new Set(digests).size).toBe(5)
   })
 
+  it('is one for equal arrays, also where a slice took the nulls away', async () => {
+    await test.db.execute(`
+      create table arrays (n int4, a text[]);
+      insert into arrays values (0, array['a']), (1, (array['a', null])[1:1]), (2, '{}'), (3, null), (4, '{NULL}')`)
+    const { rows } = await test.db.query(sql`
+      select encode(${rowDigestSql([{ name: 'a', type: 'text[]' }])}, 'hex'), encode(array_send(a), 'hex')
+      from arrays order by n`)
+    const digests = rows.map(([digest]) => digest)
+    expect(rows[1]![1]).not.toBe(rows[0]![1])
+    expect(digests[1]).toBe(digests[0])
+    expect(new Set(digests).size).toBe(4)
+  })
+
   it('never changes from release to release', async () => {
     const { rows } = await test.db.query(sql`
       select encode(${rowDigestSql([

@@ -513,6 +513,7 @@ describe('a configuration', () => {
       { server: { port: 70_000 } },
       /^config\.server\.port: 70000 is not a whole number from 0 to 65535/,
     ],
+    ['one connection', { database: { maxConnections: 1 } }, /^config\.database\.maxConnections: 1 is not/],
     ['a limit of zero', { limits: { maxRows: 0 } }, /^config\.limits\.maxRows: 0 is not/],
     [
       'a timeout',
