@@ -62,10 +62,13 @@ interface Staged {
 export class ColdWriter {
   readonly #db: Database
   readonly #cold: ColdRows
+  readonly #onNothingCold: () => void
 
-  constructor(db: Database, cold: ColdRows) {
+  /** @param onNothingCold What the process remembers of the chunks is old: none of those that were touched is cold. */
+  constructor(db: Database, cold: ColdRows, onNothingCold: () => void) {
     this.#db = db
     this.#cold = cold
+    this.#onNothingCold = onNothingCold
   }
 
   write(
@@ -162,6 +165,7 @@ export class ColdWriter {
   ): Promise<{ open: OpenColdRows; map: ChunkMap }> {
     const ids = await touched(before)
     const open = await this.#cold.open(connection, definition, ids, signal)
+    if (open.chunks.length === 0) this.#onNothingCold()
     // A chunk that was made since is not locked.
     const map = await loadChunkMap(connection, definition)
     if ((await touched(map)).some((id) => !ids.includes(id))) throw new StaleRouting()

@@ -49,8 +49,7 @@ export function nameTable(error: unknown, definition: StoredDefinition): unknown
   }
   if (isRefusedByGuard(error)) {
     const what = 'a write'
-    const todo =
-      'freeze and write through one engine (createTidemark), or thaw the chunk first (tidemark thaw)'
+    const todo = 'write through the API (createTidemark), or thaw the chunk first (tidemark thaw)'
     return new TidemarkError('TM_COLD', { table, what, todo }, { cause })
   }
   if (sqlstateOf(error) === 'TM001') return new TidemarkError('TM_APPEND_ONLY', { table }, { cause })

@@ -59,7 +59,10 @@ class PostgresWriter implements HotWriter {
     this.#cold =
       options.cold === undefined
         ? null
-        : { rows: options.cold, writer: new ColdWriter(options.db, options.cold) }
+        : {
+            rows: options.cold,
+            writer: new ColdWriter(options.db, options.cold, () => options.chunks.forget()),
+          }
     this.#copier = new ChunkCopier({
       db: options.db,
       chunks: options.chunks,

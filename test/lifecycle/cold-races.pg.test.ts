@@ -1,11 +1,12 @@
 import { afterEach, beforeEach, expect, it } from 'vitest'
-import { withReadSnapshot } from '../../src/hot/index.ts'
+import { createHotWriter, withReadSnapshot } from '../../src/hot/index.ts'
 import { createColdTier } from '../../src/lake/index.ts'
 import { parseQuery, queryLimits, type RowsRequest, type WhereInput } from '../../src/query/index.ts'
 import { type HypertableDefinition, hypertable, t } from '../../src/schema/index.ts'
 import { fixedClock, parseInstant } from '../../src/time/index.ts'
 import { isTidemarkError } from '../../src/util/errors.ts'
 import { sql } from '../../src/util/sql.ts'
+import { testChunks } from '../hot/create-test-hypertable.ts'
 import { type ColdEngine, createColdEngine, type Process } from './cold-engine.ts'
 import { count, day, readings, samples, states } from './fixture.ts'
 
@@ -96,6 +97,47 @@ it('a process that does not know yet that a chunk was frozen is told by the guar
     await e!.delete(readings, { where: where(readings, { sensor: 's2' } as never), range: null }),
   ).toEqual({ deleted: 2 })
   expect(await shown()).toEqual(['s0 0', 's0 9', 's1 8', 's1 8'])
+})
+
+it('a process that does not know yet that a chunk was thawed learns it from its first write', async () => {
+  await engine.writer.insert(readings, day('2026-01-01'))
+  await engine.lifecycle.freeze(readings)
+  let opened = 0
+  const { writer } = engine.another({}, (rows) => ({
+    ...rows,
+    open(...args) {
+      opened += 1
+      return rows.open(...args)
+    },
+  }))
+  await writer.insert(readings, day('2026-01-01'), { onConflict: 'ignore' })
+  await engine.lifecycle.thaw(readings)
+  for (let i = 0; i < 3; i += 1) await writer.upsert(readings, day('2026-01-01'))
+  await writer.delete(readings, { where: where(readings, { sensor: 's1' } as never), range: null })
+  expect(opened).toBe(2)
+  expect(await shown()).toEqual(['s0 0', 's2 2'])
+})
+
+it('a table without cold chunks costs no statement more', async () => {
+  const { test, writer } = engine
+  await writer.insert(readings, day('2026-01-01'))
+  const asked: string[] = []
+  const db = {
+    ...test.db,
+    query: (...args: Parameters<typeof test.db.query>) => {
+      asked.push('query')
+      return test.db.query(...args)
+    },
+    transaction: () => Promise.reject(new Error('a transaction was begun')),
+  } as unknown as typeof test.db
+  const chunks = testChunks(test.db)
+  await chunks.map(readings)
+  const hot = createHotWriter({ db, chunks, cold: engine.lifecycle.coldRows })
+  await hot.upsert(readings, day('2026-01-01'))
+  await hot.insert(readings, day('2026-01-01'), { onConflict: 'ignore' })
+  await hot.update(readings, { set: { value: 1 }, where: null, range: null })
+  await hot.delete(readings, { where: null, range: null })
+  expect(asked.length).toBe(4)
 })
 
 it('a reader with an older snapshot sees the rows as they were, a newer one as they are', async () => {
