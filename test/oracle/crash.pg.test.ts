@@ -21,7 +21,7 @@ it.skipIf(lane === 'pg-url')(
       await db.execute('create database crash template template0').finally(() => db.close())
       const url = new URL(server.connectionString)
       url.pathname = '/crash'
-      await runCrashLane({ server, connectionString: url.href, seed, kills: 12, forMs: 30_000 })
+      await runCrashLane({ server, connectionString: url.href, seed, kills: 8, forMs: 20_000 })
     } finally {
       await server.stop()
     }
