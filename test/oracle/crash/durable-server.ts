@@ -42,6 +42,15 @@ export async function startDurableServer(bin: string): Promise<DurableServer> {
   const options = Object.entries({ ...settings, port: String(port) }).flatMap(([k, v]) => ['-c', `${k}=${v}`])
   const logFile = join(dir, 'server.log')
   const log = openSync(logFile, 'a')
+  // When this process dies, however it does, the pipe closes: whichever server is there then is stopped.
+  const script =
+    'while read -r _; do :; done; kill -QUIT "$(head -n 1 "$1/data/postmaster.pid")"; sleep 1; rm -rf "$1"'
+  const watchdog = spawn('/bin/sh', ['-c', script, 'sh', dir], {
+    ...as,
+    stdio: ['pipe', 'ignore', 'ignore'],
+    detached: true,
+  })
+  watchdog.unref()
   let current = await start()
 
   /** The process, once it is ready; null when it gave up (somebody still holds the memory). */
@@ -82,6 +91,7 @@ export async function startDurableServer(bin: string): Promise<DurableServer> {
       current = await start()
     },
     async stop() {
+      watchdog.kill('SIGKILL')
       current.server.kill('SIGQUIT')
       await current.over
       rmSync(dir, { recursive: true, force: true })
