@@ -80,7 +80,9 @@ export interface CopyEncoder {
 const header = Uint8Array.of(80, 71, 67, 79, 80, 89, 10, 255, 13, 10, 0, 0, 0, 0, 0, 0, 0, 0, 0)
 
 const epochMicros = 946684800000000n
-const epochMicrosNumber = 946684800000000
+/** The same in words. */
+const epochHigh = 220417
+const epochLow = 993517568
 const epochDays = 10957
 const infinityMicros = 9223372036854775807n
 const minusInfinityMicros = -9223372036854775808n
@@ -161,6 +163,14 @@ function writeSafeInteger(view: DataView, at: number, value: number): void {
   view.setUint32(at + 4, value - high * 4294967296)
 }
 
+/** Microseconds since 1970 as those since 2000; their difference may be no safe integer (before 1714). */
+function writeInstant(view: DataView, at: number, micros: number): void {
+  const high = Math.floor(micros / 4294967296)
+  const low = micros - high * 4294967296 - epochLow
+  view.setInt32(at, high - epochHigh - (low < 0 ? 1 : 0))
+  view.setInt32(at + 4, low)
+}
+
 /** The length word of a value of that many bytes; gives where the value goes. */
 function place(out: Output, bytes: number): number {
   const { at } = out
@@ -171,7 +181,7 @@ function place(out: Output, bytes: number): number {
 
 const writeTimestamp: Writer = (out, value) => {
   const at = place(out, 8)
-  if (typeof value === 'number') writeSafeInteger(out.view, at, value - epochMicrosNumber)
+  if (typeof value === 'number') writeInstant(out.view, at, value)
   else if (value === infinityMicros || value === minusInfinityMicros) out.view.setBigInt64(at, value)
   else out.view.setBigInt64(at, BigInt.asIntN(64, (value as bigint) - epochMicros))
 }
@@ -498,7 +508,7 @@ class BinaryCopyEncoder implements CopyEncoder {
             break
           case 2:
             view.setInt32(at, 8)
-            writeSafeInteger(view, at + 4, value - epochMicrosNumber)
+            writeInstant(view, at + 4, value)
             at += 12
             break
           case 3:

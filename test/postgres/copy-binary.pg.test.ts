@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { createCopyEncoder } from '../../src/postgres/index.ts'
+import { createCopyEncoder, RowSlots, slotHow } from '../../src/postgres/index.ts'
 import { identifier, join, raw, sql } from '../../src/util/sql.ts'
 import { createTestDatabase, type TestDatabase } from '../helpers/database.ts'
 import { toCopy, copyTypes as types, copyValues as values } from './copy-values.ts'
@@ -85,6 +85,25 @@ describe('COPY BINARY', () => {
       [-1n, -9007199254740991n],
       [1767225600123456n, 9007199254740991n],
     ])
+  })
+
+  it('gives an instant the same bytes as a number and as a bigint, to the ends of safe integers', () => {
+    const safe = fc.integer({ min: Number.MIN_SAFE_INTEGER, max: Number.MAX_SAFE_INTEGER })
+    const early = fc.constantFrom(Number.MIN_SAFE_INTEGER, -8060514454740993, -8060514454740995, -1, 0)
+    fc.assert(
+      fc.property(fc.oneof(safe, early), (micros) => {
+        const [asNumber, asSlot, asBigint] = [1, 2, 3].map(() => createCopyEncoder(['timestamptz']))
+        const slots = new RowSlots(1)
+        slots.how[0] = slotHow.number
+        slots.numbers[0] = micros
+        asNumber!.addRow([micros])
+        asSlot!.addSlots(slots)
+        asBigint!.addRow([BigInt(micros)])
+        const bytes = Buffer.concat(asBigint!.finish())
+        expect(Buffer.concat(asNumber!.finish())).toEqual(bytes)
+        expect(Buffer.concat(asSlot!.finish())).toEqual(bytes)
+      }),
+    )
   })
 
   it('sends no rows as an empty stream', async () => {
