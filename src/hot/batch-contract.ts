@@ -23,6 +23,14 @@ export interface BatchOptions {
   readonly batchRows?: number
 }
 
+/** Values of one column of some rows, none of them null. */
+export interface ColumnValues {
+  /** As in slots (`RowSlots.numbers`); null: they are texts. */
+  readonly numbers: Float64Array | null
+  /** Without NUL. */
+  readonly texts: readonly string[] | null
+}
+
 /** A transaction's rows, encoded as they come. */
 export interface OpenBatch {
   readonly rows: number
@@ -38,6 +46,11 @@ export interface OpenBatch {
    * number. Only with onConflict 'error': elsewhere keys are compared.
    */
   addSlots(row: RowSlots): boolean
+  /**
+   * As `addSlots` for rows that follow each other, column by column in declared order. False: they have to come one by one,
+   * and none was taken.
+   */
+  addColumns?(rows: number, columns: readonly ColumnValues[]): boolean
   /** To be awaited before more rows come, where memory has to be given back first; null: there is room. */
   relieve?(): Promise<void> | null
   /** As `insertBatch`. */

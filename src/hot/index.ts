@@ -1,4 +1,11 @@
-export type { BatchInsert, BatchOptions, BatchWriter, OpenBatch, WrittenCounts } from './batch-contract.ts'
+export type {
+  BatchInsert,
+  BatchOptions,
+  BatchWriter,
+  ColumnValues,
+  OpenBatch,
+  WrittenCounts,
+} from './batch-contract.ts'
 export { matchingSql } from './change-rows.ts'
 export type { Chunk, ChunkMap, ChunkState } from './chunk-map.ts'
 export { chunkAt, chunkSchema, loadChunkMap } from './chunk-map.ts'

@@ -2,6 +2,7 @@ import {
   type BatchInsert,
   type BatchWriter,
   ChunkRouter,
+  type ColumnValues,
   loadChunkMap,
   type OpenBatch,
   type WrittenCounts,
@@ -162,6 +163,22 @@ class ColdBatch implements OpenBatch {
     if (range !== this.#last && !this.#enter(range)) return false
     this.#segment.addSlots(range, row)
     this.#run += 1
+    return true
+  }
+
+  addColumns(rows: number, columns: readonly ColumnValues[]): boolean {
+    const times = columns[this.#timeIndex]!.numbers!
+    let min = Number.POSITIVE_INFINITY
+    let max = Number.NEGATIVE_INFINITY
+    for (const time of times) {
+      if (time < min) min = time
+      if (time > max) max = time
+    }
+    const range = this.#router.rangeOfMicros(min)
+    if (this.#router.rangeOfMicros(max) !== range) return false
+    if (range !== this.#last && !this.#enter(range)) return false
+    if (!this.#segment.addColumns(range, rows, columns)) return false
+    this.#run += rows
     return true
   }
 

@@ -70,6 +70,11 @@ export class BatchRows {
     this.#add(line, from, to)
   }
 
+  /** Rows of which nothing is kept. */
+  skip(rows: number): void {
+    this.#length += rows
+  }
+
   #add(line: number, from: number, to: number): void {
     const at = this.#length * 3
     if (at === this.#places.length) {

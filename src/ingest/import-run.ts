@@ -157,8 +157,10 @@ export class ImportRun {
     const lane = inAnyOrder ? ParquetLane.create(this.#plan, this.#request.definition, this.#used) : null
     try {
       const names = this.#used.map((index) => this.#plan.fields[index]!)
-      for await (const { rowCount, columns } of file.read(names, this.#stop.signal)) {
-        for (let row = 0; row < rowCount; row++) {
+      for await (const batch of file.read(names, this.#stop.signal)) {
+        const { rowCount, columns } = batch
+        const isRead = lane !== null && batches.parquetRows(lane, batch)
+        for (let row = 0; row < rowCount && !isRead; row++) {
           if (lane !== null && batches.parquetRow(lane, columns, row)) continue
           batches.record(this.#parquetFields(columns, row), batches.records + 1, '', 0, 0)
         }

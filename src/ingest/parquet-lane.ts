@@ -1,4 +1,4 @@
-import { type RowLane, rowLane } from '../hot/index.ts'
+import { type ColumnValues, type RowLane, rowLane } from '../hot/index.ts'
 import type { ParquetBatch, ParquetKind } from '../lake/index.ts'
 import { type RowSlots, slotHow } from '../postgres/index.ts'
 import type { ColumnType, StoredDefinition } from '../schema/index.ts'
@@ -27,10 +27,12 @@ export class ParquetLane {
   readonly #places: readonly number[]
   /** The greatest number of a column's type, of either sign; NaN: any number will do. */
   readonly #most: Float64Array
+  readonly #areTexts: readonly boolean[]
 
   private constructor(lane: RowLane, places: readonly number[], types: readonly ColumnType[]) {
     this.#lane = lane
     this.#places = places
+    this.#areTexts = types.map((type) => type === 'text')
     this.#most = Float64Array.from(types, (type) => mostOf[type] ?? Number.NaN)
   }
 
@@ -53,6 +55,31 @@ export class ParquetLane {
     }
     const types = plan.columns.map(({ column }) => definition.columns[column]!.type)
     return new ParquetLane(lane, places, types)
+  }
+
+  /** All rows of a batch as columns of the table; null where one of them may have to go another way. */
+  readAll({ rowCount, columns }: ParquetBatch): readonly ColumnValues[] | null {
+    const all: ColumnValues[] = []
+    for (const [i, place] of this.#places.entries()) {
+      const column = columns[place]!
+      const { numbers } = column
+      if (numbers !== null) {
+        const most = this.#most[i]!
+        if (!Number.isNaN(most) && numbers.some((number) => Math.abs(number) > most)) return null
+        all.push({ numbers, texts: null })
+        continue
+      }
+      if (!this.#areTexts[i]) return null
+      const texts: string[] = new Array(rowCount)
+      for (let row = 0; row < rowCount; row += 1) {
+        const text = column.get(row)
+        // an empty text may mean null
+        if (typeof text !== 'string' || text === '' || text.includes('\0')) return null
+        texts[row] = text
+      }
+      all.push({ numbers: null, texts })
+    }
+    return all
   }
 
   /** Fills the slots; false when the row has to go the long way. */

@@ -109,6 +109,24 @@ export class RecordBatches implements RecordSink {
     return true
   }
 
+  /** The shortest way: a whole batch of Parquet at once; false when its rows have to come one by one. */
+  parquetRows(lane: ParquetLane, source: ParquetBatch): boolean {
+    const batch = this.#open()
+    const { limit } = this.#options.plan
+    const end = this.#records + source.rowCount
+    if (batch === null || batch.isCommitted || end > batch.end || (limit !== null && end > limit))
+      return false
+    if (this.#options.keepsRows || batch.open?.addColumns === undefined) return false
+    const columns = lane.readAll(source)
+    if (columns === null || !batch.open.addColumns(source.rowCount, columns)) return false
+    batch.rows.skip(source.rowCount)
+    this.#records += source.rowCount
+    batch.records += source.rowCount
+    this.#recordsThisRun += source.rowCount
+    if (this.#records >= batch.end || this.#isFull(batch)) this.#close(batch)
+    return true
+  }
+
   /** The short way of a row of Parquet; false when it has to go the long way. */
   parquetRow(lane: ParquetLane, columns: ParquetBatch['columns'], row: number): boolean {
     const batch = this.#open()

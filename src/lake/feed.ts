@@ -7,6 +7,8 @@ import { vectorOf } from './vectors.ts'
 export interface FeedBlock {
   readonly rows: number
   readonly columns: readonly StagedColumn[]
+  /** Called when they have been taken. */
+  readonly release?: (() => void) | undefined
 }
 
 export interface FeedColumn {
@@ -84,6 +86,7 @@ export function createFeeds(): Feeds {
             block?.columns.forEach((column, i) => {
               column.copyTo(vectorOf(chunk, i), block.rows)
             })
+            block?.release?.()
           })
         },
       }),

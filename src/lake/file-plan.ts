@@ -77,7 +77,7 @@ export class FeedPlan {
         return shredColumn(column as TextColumn, block.rows, this.#paths[i]!, this.#shredders[i]!)
       return [column]
     })
-    return { rows: block.rows, columns }
+    return { rows: block.rows, columns, release: block.release }
   }
 }
 

@@ -31,6 +31,8 @@ export interface Block {
   /** By column: rows whose array has a shape of its own (`ColumnLayout`). */
   readonly shapes: readonly (ReadonlyMap<number, string> | null)[]
   readonly bytes: number
+  /** Called when DuckDB has taken them: columns may be used again. */
+  readonly release?: () => void
 }
 
 /** What was seen of a column's values: decides its layout. */

@@ -6,6 +6,7 @@ import type { FileLayout } from './contract.ts'
 import type { Feeds } from './feed.ts'
 import { decodedColumns, FeedPlan, layoutOfFile } from './file-plan.ts'
 import { type Block, type DecodedColumn, RowDecoder } from './row-decoder.ts'
+import { type ColumnPool, SlotStage } from './slot-stage.ts'
 
 /** Of rows on their way: two batches are held at the most, one that fills and one that DuckDB takes. */
 const batchBytes = 64 * 1024 * 1024
@@ -29,10 +30,17 @@ export class RowSpool {
     this.#columns = decodedColumns(definition)
     this.#connect = connect
     this.#feeds = feeds
-    this.decoder = new RowDecoder(this.#columns, (block) => {
-      this.#pending.push(block)
-      this.#pendingBytes += block.bytes
-    })
+    this.decoder = new RowDecoder(this.#columns, (block) => this.#hold(block))
+  }
+
+  #hold(block: Block): void {
+    this.#pending.push(block)
+    this.#pendingBytes += block.bytes
+  }
+
+  /** The short way for rows in slots, beside the decoder, with the same facts; null when there is none. */
+  slotStage(pool: ColumnPool): SlotStage | null {
+    return SlotStage.create(this.#columns, this.decoder.facts, pool, (block) => this.#hold(block))
   }
 
   /** To be awaited before more rows come: what is held is as much as it may be, and begins to go to the table. */

@@ -11,10 +11,17 @@ import { borrow } from './duckdb.ts'
 import { createFeeds, type Feeds } from './feed.ts'
 import { RowTally } from './row-decoder.ts'
 import { RowSpool } from './row-spool.ts'
+import { ColumnPool, type SlotStage } from './slot-stage.ts'
 
 export interface SegmentRequest {
   readonly definition: HypertableDefinition
   readonly signal: AbortSignal | null
+}
+
+/** Values of one column of some rows. */
+export interface SegmentColumn {
+  readonly numbers: Float64Array | null
+  readonly texts: readonly string[] | null
 }
 
 /** A file with the rows of one chunk. */
@@ -38,8 +45,13 @@ export interface LakeSegment {
    * row's time; always the same object for the same chunk.
    */
   addRow(range: TimeRange, values: readonly CanonicalValue[]): void
-  /** The same from slots, which may be filled anew afterwards. */
+  /** The same from slots, which may be filled anew afterwards: numbers, and texts as spans or values. */
   addSlots(range: TimeRange, slots: RowSlots): void
+  /**
+   * Rows of one chunk column by column, none of them null: numbers as in slots, or texts. False: the table has a type that
+   * has to come otherwise, and none was taken.
+   */
+  addColumns(range: TimeRange, rows: number, columns: readonly SegmentColumn[]): boolean
   /** To be awaited before more rows come; null: there is room. */
   relieve(): Promise<void> | null
   /**
@@ -63,8 +75,18 @@ export interface LakeSegments {
  */
 export function createLakeSegments(options: LakeFilesOptions): LakeSegments {
   const feeds = createFeeds()
-  return { open: (request) => new Segment(options, feeds, request) }
+  const pools = new WeakMap<HypertableDefinition, ColumnPool>()
+  return {
+    open(request) {
+      const pool = pools.get(request.definition) ?? new ColumnPool(pooledBlocks)
+      pools.set(request.definition, pool)
+      return new Segment(options, feeds, pool, request)
+    },
+  }
 }
+
+/** Some 50 MB of blocks with a dozen columns. */
+const pooledBlocks = 256
 
 /** Rows that are encoded before they are taken apart: enough to make the calls cheap, few enough to stay in the cache. */
 const batchRows = 512
@@ -78,6 +100,7 @@ class Segment implements LakeSegment {
   readonly #signal: AbortSignal | null
   readonly #spool: RowSpool
   readonly #encoder: ReturnType<typeof createCopyEncoder>
+  readonly #stage: SlotStage | null
   readonly #tallies = new Map<TimeRange, RowTally>()
   /** Of the rows that are encoded. */
   readonly #targets: RowTally[] = new Array(batchRows)
@@ -87,11 +110,17 @@ class Segment implements LakeSegment {
   #bytes = 0
   #lent: Promise<{ connection: DuckDBConnection; giveBack: () => void }> | null = null
 
-  constructor(options: LakeFilesOptions, feeds: Feeds, { definition, signal }: SegmentRequest) {
+  constructor(
+    options: LakeFilesOptions,
+    feeds: Feeds,
+    pool: ColumnPool,
+    { definition, signal }: SegmentRequest,
+  ) {
     this.#options = options
     this.#definition = definition
     this.#signal = signal
     this.#spool = new RowSpool(definition, () => this.#connect(), feeds)
+    this.#stage = this.#spool.slotStage(pool)
     this.#encoder = createCopyEncoder(Object.values(definition.columns).map(({ type }) => type))
   }
 
@@ -100,7 +129,7 @@ class Segment implements LakeSegment {
   }
 
   get bytes(): number {
-    return this.#bytes
+    return this.#bytes + (this.#stage?.bytes ?? 0)
   }
 
   get chunks(): number {
@@ -113,8 +142,22 @@ class Segment implements LakeSegment {
   }
 
   addSlots(range: TimeRange, slots: RowSlots): void {
+    if (this.#stage !== null) {
+      if (range !== this.#lastRange) this.#enter(range)
+      this.#stage.add(slots, this.#lastTally)
+      this.#rowCount += 1
+      return
+    }
     this.#encoder.addSlots(slots)
     this.#added(range)
+  }
+
+  addColumns(range: TimeRange, rows: number, columns: readonly SegmentColumn[]): boolean {
+    if (this.#stage === null) return false
+    if (range !== this.#lastRange) this.#enter(range)
+    this.#stage.addColumns(rows, columns, this.#lastTally)
+    this.#rowCount += rows
+    return true
   }
 
   #added(range: TimeRange): void {
@@ -169,6 +212,7 @@ class Segment implements LakeSegment {
   async write(onProgress?: (progress: WriteProgress) => void): Promise<readonly SegmentFile[]> {
     if (this.#encoder.rows > 0) this.#decode()
     this.#spool.decoder.finish()
+    this.#stage?.finish()
     const report = throttled(onProgress)
     const chunks = [...this.#tallies].sort(([a], [b]) => (a.from < b.from ? -1 : 1))
     const written: SegmentFile[] = []

@@ -33,6 +33,14 @@ export class Validity {
     this.#bits = bits
   }
 
+  get hasNull(): boolean {
+    return this.#bits !== null
+  }
+
+  reset(): void {
+    this.#bits = null
+  }
+
   isNull(row: number): boolean {
     return this.#bits !== null && ((this.#bits[row >>> 5]! >>> (row & 31)) & 1) === 0
   }
@@ -62,11 +70,19 @@ export class FixedColumn implements StagedColumn {
     this.view = new DataView(buffer)
   }
 
+  /** For other rows. */
+  reset(): void {
+    this.validity.reset()
+  }
+
   copyTo(vector: RawVector, rows: number): void {
     bindings().copy_data_to_vector(vector, 0, this.bytes.buffer, 0, rows * this.width)
     this.validity.copyTo(vector, rows)
   }
 }
+
+/** Of a column that is used again. */
+const keptHeapBytes = 256 * 1024
 
 /** Texts: short ones in their slot, longer ones in a heap of the column's own until DuckDB takes them. */
 export class TextColumn implements StagedColumn {
@@ -115,8 +131,79 @@ export class TextColumn implements StagedColumn {
   }
 
   setText(row: number, text: string): void {
+    if (text.length <= inlineBytes && row < this.#capacity) {
+      const target = this.#slotBytes
+      const at = row * slotBytes + 4
+      let i = 0
+      for (; i < text.length; i += 1) {
+        const code = text.charCodeAt(i)
+        if (code > 127) break
+        target[at + i] = code
+      }
+      if (i === text.length) {
+        this.#slots[row * 4] = i
+        return
+      }
+    }
     const bytes = Buffer.from(text)
     this.set(row, bytes, 0, bytes.length)
+  }
+
+  /** The value of `row`: characters `[from, to)` of `source`, all of them ASCII. */
+  setAscii(row: number, source: string, from: number, to: number): void {
+    const length = to - from
+    if (length > inlineBytes || row >= this.#capacity) {
+      this.setText(row, source.slice(from, to))
+      return
+    }
+    this.#slots[row * 4] = length
+    const target = this.#slotBytes
+    let at = row * slotBytes + 4
+    for (let i = from; i < to; i += 1) target[at++] = source.charCodeAt(i)
+  }
+
+  /** Adds the bytes of each value. */
+  addLengths(sizes: Int32Array, rows: number): void {
+    const slots = this.#slots
+    const { validity } = this
+    const mayBeNull = validity.hasNull
+    for (let row = 0; row < rows; row += 1)
+      if (!mayBeNull || !validity.isNull(row)) sizes[row]! += slots[row * 4]!
+  }
+
+  /** As fields of COPY BINARY, each at its place in `ats`, which moves behind it. */
+  writeTo(out: Buffer, view: DataView, rows: number, ats: Int32Array): void {
+    const slots = this.#slots
+    const bytes = this.#slotBytes
+    const { validity } = this
+    const mayBeNull = validity.hasNull
+    for (let row = 0; row < rows; row += 1) {
+      let at = ats[row]!
+      if (mayBeNull && validity.isNull(row)) {
+        view.setInt32(at, -1)
+        ats[row] = at + 4
+        continue
+      }
+      const length = slots[row * 4]!
+      view.setInt32(at, length)
+      at += 4
+      if (length <= inlineBytes) {
+        const from = row * slotBytes + 4
+        for (let i = 0; i < length; i += 1) out[at + i] = bytes[from + i]!
+      } else {
+        const from = slots[row * 4 + 3]!
+        this.#heap.copy(out, at, from, from + length)
+      }
+      ats[row] = at + length
+    }
+  }
+
+  /** For other rows; a large heap is given up. */
+  reset(): void {
+    this.validity.reset()
+    this.#heapEnd = 0
+    this.#long = []
+    if (this.#heap.length > keptHeapBytes) this.#heap = Buffer.allocUnsafeSlow(0)
   }
 
   /** Not for a row that is null. */
