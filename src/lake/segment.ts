@@ -90,6 +90,7 @@ const pooledBlocks = 256
 
 /** Rows that are encoded before they are taken apart: enough to make the calls cheap, few enough to stay in the cache. */
 const batchRows = 512
+const batchBytes = 1024 * 1024
 
 /** From here on rows are sorted once by time, instead of being looked through for each chunk. */
 const fewChunks = 8
@@ -165,7 +166,7 @@ class Segment implements LakeSegment {
     const encoder = this.#encoder
     this.#targets[encoder.rows - 1] = this.#lastTally
     this.#rowCount += 1
-    if (encoder.rows === batchRows) this.#decode()
+    if (encoder.rows === batchRows || encoder.bytes > batchBytes) this.#decode()
   }
 
   #enter(range: TimeRange): void {
@@ -181,26 +182,22 @@ class Segment implements LakeSegment {
   #decode(): void {
     const encoder = this.#encoder
     const { decoder } = this.#spool
-    let left = encoder.rows
-    let row = 0
+    const rows = encoder.rows
+    const pieces = encoder.finish()
+    // a row may lie in two of them
+    const bytes = pieces.length === 1 ? pieces[0]! : Buffer.concat(pieces)
+    const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
     let at = copyHeader.length
-    for (const bytes of encoder.finish()) {
-      const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
-      // a row never lies in two buffers
-      while (left > 0 && at < bytes.length) {
-        let end = at + 2
-        for (let fields = view.getInt16(at); fields > 0; fields -= 1) {
-          const size = view.getInt32(end)
-          end += size > 0 ? 4 + size : 4
-        }
-        decoder.tally = this.#targets[row]!
-        decoder.add(bytes, view, at, end)
-        this.#bytes += end - at
-        row += 1
-        left -= 1
-        at = end
+    for (let row = 0; row < rows; row += 1) {
+      let end = at + 2
+      for (let fields = view.getInt16(at); fields > 0; fields -= 1) {
+        const size = view.getInt32(end)
+        end += size > 0 ? 4 + size : 4
       }
-      at = 0
+      decoder.tally = this.#targets[row]!
+      decoder.add(bytes, view, at, end)
+      this.#bytes += end - at
+      at = end
     }
     encoder.reset()
   }

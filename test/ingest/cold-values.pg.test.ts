@@ -1,6 +1,7 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { DuckDBInstance } from '@duckdb/node-api'
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { createTidemark, type Tidemark } from '../../src/engine.ts'
 import { defineConfig, hypertable, t } from '../../src/schema/index.ts'
@@ -33,7 +34,25 @@ const computed = hypertable('values.computed', {
   time: 'time',
   chunk: '1 day',
 })
-const config = defineConfig({ datasets: [hot, cold, computed], lake: { dir: 'lake', threads: 1 } })
+const lanes = {
+  columns: {
+    time: t.timestamptz(),
+    host: t.text().nullable(),
+    value: t.float8().nullable(),
+    single: t.float4().nullable(),
+    number: t.int8(),
+    small: t.int2().nullable(),
+  },
+  time: 'time',
+  chunk: '1 day',
+  orderBy: ['host', 'time'],
+} as const
+const hotLanes = hypertable('values.hot_lanes', lanes)
+const coldLanes = hypertable('values.cold_lanes', lanes)
+const config = defineConfig({
+  datasets: [hot, cold, computed, hotLanes, coldLanes],
+  lake: { dir: 'lake', threads: 1 },
+})
 
 let test: TestDatabase
 let root: string
@@ -167,4 +186,46 @@ it('a default that PostgreSQL evaluates is refused where no field gives the colu
   const given = writeFile('given.csv', `time,n,id\n2026-01-01T00:00:00Z,1,${id}\n2026-01-01T00:00:00Z,2,\n`)
   const report = await tm.import('values.computed', given, { cold: true })
   expect(report).toMatchObject({ rows: 1, dead: 1, deadByReason: { null: 1 } })
+})
+
+/** Rows that take the short ways, and among them some that have to go the long one. */
+const laneRows = Array.from({ length: 9000 }, (_, i) => ({
+  time: new Date(Date.UTC(2026, 0, 1) + i * 20_000).toISOString(),
+  host: i % 53 === 0 ? (i % 2 === 0 ? '' : 'ein Gerät mit einem langen Namen') : `host_${i % 10}`,
+  value: i % 7 === 0 ? '-0' : i % 101 === 0 ? '' : String(i / 8),
+  single: i % 97 === 0 ? '1e39' : String((i % 50) / 4),
+  number: i % 89 === 0 ? '9007199254740993' : String(i),
+  small: i % 83 === 0 ? '40000' : String(i % 100),
+}))
+
+async function assertSame(file: string, rows: number): Promise<void> {
+  const reports = [
+    await tm.import('values.hot_lanes', file),
+    await tm.import('values.cold_lanes', file, { cold: true, batchRows: 1000 }),
+  ]
+  for (const report of reports) expect(report).toMatchObject({ records: 9000, rows, dead: 9000 - rows })
+  expect((await tm.verify()).problems).toEqual([])
+  await tm.thaw('values.cold_lanes', { all: true })
+  expect(await content('cold_lanes')).toEqual(await content('hot_lanes'))
+  await test.db.execute('delete from values.hot_lanes; delete from values.cold_lanes')
+}
+
+it('the short ways of CSV and Parquet give the same rows', async () => {
+  const lines = laneRows.map((row) => Object.values(row).join(','))
+  const csv = writeFile('lanes.csv', `time,host,value,single,number,small\n${lines.join('\n')}\n`)
+  const rows = laneRows.filter(({ single, small }) => single !== '1e39' && small !== '40000').length
+  await assertSame(csv, rows)
+  const parquet = csv.replace(/csv$/, 'parquet')
+  const instance = await DuckDBInstance.create(':memory:')
+  const connection = await instance.connect()
+  await connection.run("set TimeZone = 'UTC'")
+  await connection.run(`
+    copy (
+      select time::timestamptz as time, case when number = '500' then 'a' || chr(0) else host end as host,
+        value::double as value, single::double as single, number::bigint as number, small::int as small
+      from read_csv('${csv}', header = true, all_varchar = true)
+    ) to '${parquet}' (format parquet)`)
+  connection.closeSync()
+  instance.closeSync()
+  await assertSame(parquet, rows - 1)
 })

@@ -75,7 +75,7 @@ const micros = fc.bigInt(-9_007_199_254_740_991n, 9_007_199_254_740_991n)
 const text = fc.oneof(
   fc.string({ unit: 'grapheme-ascii', maxLength: 20 }),
   fc.string({ unit: 'grapheme', maxLength: 30 }),
-  fc.constantFrom('', 'x'.repeat(12), 'x'.repeat(13), 'é'.repeat(200)),
+  fc.constantFrom('', 'x'.repeat(12), 'x'.repeat(13), 'é'.repeat(200), 'é'.repeat(40_000)),
 )
 const row: fc.Arbitrary<Row> = fc.tuple(
   maybe(micros),
