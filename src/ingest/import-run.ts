@@ -70,8 +70,7 @@ export class ImportRun {
       claim,
       rules: options,
       // of rows with one key the first (ignore) or the last (update) of the file wins: batches have to keep their order
-      // of files of the lake one is written while the rows of the next are read
-      connections: inAnyOrder && cold === null ? options.connections : 1,
+      connections: inAnyOrder ? options.connections : 1,
       deadLimit,
       makeRow: (...place) => this.#makeRow(...place),
       signal: this.#stop.signal,
