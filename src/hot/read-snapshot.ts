@@ -49,6 +49,9 @@ export interface ReadSnapshotOptions {
  * @example
  * await withReadSnapshot(db, { timeoutMs: 30_000 }, (snapshot) => tier.scan(request, { snapshot, signal: null }))
  *
+ * `use` is called again, with another snapshot that is taken at once, when a presumed catalog was wrong and the transaction had
+ * failed by then.
+ *
  * @throws TidemarkError TM_TIMEOUT after `timeoutMs`, TM_CANCELLED by the signal; both have stopped the server's work.
  */
 export async function withReadSnapshot<T>(
@@ -69,15 +72,25 @@ export async function withReadSnapshot<T>(
   }, timeoutMs)
   const signal = options.signal ? AbortSignal.any([options.signal, deadline.signal]) : deadline.signal
   const known = options.dataset?.kind === 'hypertable' ? options.dataset : null
-  try {
-    return await db.reading(
+  let lent: LentSnapshot | null = null
+  const lend = (taken: ReadSnapshotOptions['taken']): Promise<T> =>
+    db.reading(
       { opening: openingSql(known, options.tenant ?? null), statementTimeoutMs: timeoutMs, signal },
       async (reading) => {
         const snapshot = new LentSnapshot(db, reading, options, known, signal)
-        if (options.taken !== 'with the first statement') await snapshot.confirm()
+        lent = snapshot
+        if (taken !== 'with the first statement') await snapshot.confirm()
         return use(snapshot)
       },
     )
+  try {
+    try {
+      return await lend(options.taken)
+    } catch (error) {
+      // An old catalog named a file that is gone, and what ran beside it was cancelled: this transaction cannot read again.
+      if ((lent as LentSnapshot | null)?.isMisled !== true || signal.aborted) throw error
+      return await lend('at once')
+    }
   } finally {
     clearTimeout(timer)
   }
@@ -109,6 +122,7 @@ class LentSnapshot implements PostgresSnapshot {
   /** A version that was taken for that of `#dataset` before it was known. */
   #presumed: string | null = null
   #hasFailed = false
+  #isMisled = false
 
   constructor(
     database: Database,
@@ -137,11 +151,22 @@ class LentSnapshot implements PostgresSnapshot {
   }
 
   readonly confirm = async (): Promise<boolean> => {
-    const { version } = await this.#open()
     const presumed = this.#presumed
     this.#presumed = null
+    const { version } = await this.#open().catch((error: unknown) => {
+      // the first statement has failed, so nobody knows
+      this.#isMisled = presumed !== null
+      throw error
+    })
+    const isRight = presumed === null || presumed === version
     // in a failed transaction nothing can be read again
-    return this.#hasFailed || presumed === null || presumed === version
+    if (this.#hasFailed && !isRight) this.#isMisled = true
+    return this.#hasFailed || isRight
+  }
+
+  /** Whether it was read with a catalog that may not be the snapshot's, and cannot be read again. */
+  get isMisled(): boolean {
+    return this.#isMisled
   }
 
   readonly query = (statement: Sql, signal: AbortSignal | null): Promise<QueryAnswer> =>

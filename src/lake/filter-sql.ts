@@ -155,7 +155,28 @@ interface DecimalComparison {
   readonly literal: Sql
 }
 
-const plainDecimal = /^(-?)(\d+)(?:\.(\d+))?$/
+const decimalForm = /^([+-]?)(\d*)(?:\.(\d*))?(?:[eE]([+-]?\d+))?$/
+/** Beyond so many places every number lies outside of a DECIMAL, or between two of its values. */
+const mostPlaces = 100
+
+/** Sign, digits before and after the point; null: NaN or an infinity, or as good as one. */
+function decimalDigits(value: string): { sign: string; whole: string; fraction: string } | null {
+  const match = decimalForm.exec(value)
+  if (!match || (match[2] === '' && (match[3] ?? '') === '')) return null
+  const sign = match[1] === '-' ? '-' : ''
+  const digits = `${match[2]}${match[3] ?? ''}`
+  const isZero = !/[1-9]/.test(digits)
+  const point = match[2]!.length + Number(match[4] ?? 0)
+  if (isZero) return { sign: '', whole: '0', fraction: '' }
+  const significant = digits.replace(/^0+/, '').length
+  // of the first digit that is not 0
+  const magnitude = point - (digits.length - significant)
+  if (magnitude > mostPlaces) return null
+  if (magnitude < -mostPlaces) return { sign, whole: '0', fraction: `${'0'.repeat(mostPlaces)}1` }
+  const padded = point < 0 ? digits.padStart(digits.length - point, '0') : digits.padEnd(point, '0')
+  const at = Math.max(0, point)
+  return { sign, whole: padded.slice(0, at) || '0', fraction: padded.slice(at) }
+}
 
 /**
  * A comparison of DECIMAL(p, s) with any number, said with a constant of the same type: one between two of its values is
@@ -168,16 +189,16 @@ function compareDecimal(
 ): DecimalComparison | boolean {
   const above = operator === 'lt' || operator === 'lte' || operator === 'ne'
   const below = operator === 'gt' || operator === 'gte' || operator === 'ne'
-  const match = plainDecimal.exec(value)
+  const digits = decimalDigits(value)
   // NaN and Infinity are above every number that a DECIMAL has
-  if (!match) return value === '-Infinity' ? below : above
-  const fraction = match[3] ?? ''
+  if (!digits) return value.startsWith('-') ? below : above
+  const { sign, whole, fraction } = digits
   const kept = fraction.slice(0, scale).padEnd(scale, '0')
-  const units = BigInt(`${match[1]}${match[2]}${kept}`)
+  const units = BigInt(`${sign}${whole}${kept}`)
   const isBetween = /[1-9]/.test(fraction.slice(scale))
   const most = 10n ** BigInt(precision) - 1n
   // the greatest value that is not above the number
-  const floor = isBetween && match[1] === '-' ? units - 1n : units
+  const floor = isBetween && sign === '-' ? units - 1n : units
   if (floor > most) return above
   if (floor < -most) return below
   const literal = raw(`('${decimalText(floor, scale)}'::decimal(${precision}, ${scale}))`)

@@ -1,4 +1,4 @@
-import { writeFile } from 'node:fs/promises'
+import { rm, writeFile } from 'node:fs/promises'
 import type { ObjectStore } from '../lake/index.ts'
 import type { Database } from '../postgres/index.ts'
 import { TidemarkError } from '../util/errors.ts'
@@ -12,7 +12,20 @@ export async function markLake(db: Database, store: ObjectStore): Promise<string
   const own = `${prefix}${rows[0]![0] as string}`
   if ((await store.stat(own)) === null) {
     const local = await store.temporaryFile()
-    await writeFile(local, `${JSON.stringify({ claimedAt: new Date().toISOString() })}\n`)
+    await writeFile(local, `${JSON.stringify({ claimedAt: new Date().toISOString() })}\n`).catch(
+      async (cause: Error) => {
+        await rm(local, { force: true })
+        throw new TidemarkError(
+          'TM_LAKE',
+          {
+            what: store.description,
+            problem: `cannot be written: ${cause.message}`,
+            todo: 'make room there, then try again; rows stayed where they were',
+          },
+          { cause },
+        )
+      },
+    )
     await store.put(local, own, null).catch(async (error: unknown) => {
       // Another worker of this database was quicker.
       if ((await store.stat(own)) === null) throw error

@@ -9,6 +9,7 @@ import {
 } from '../../src/query/index.ts'
 import { hypertable, t } from '../../src/schema/index.ts'
 import { systemClock } from '../../src/time/index.ts'
+import { sql } from '../../src/util/sql.ts'
 import { createTestDatabase, type TestDatabase } from '../helpers/database.ts'
 import { chunksFrom, createForReading, day, start } from './reading-fixture.ts'
 
@@ -70,6 +71,29 @@ describe('a snapshot that is taken with the first statement', () => {
       insert into presumed.cpu values ('${from}', 'new');
       update tidemark.hypertable set epoch = epoch + 1 where table_name = 'cpu';
       commit`)
+
+  test('is taken anew when the catalog was wrong and the transaction had failed by then', async () => {
+    const options = { timeoutMs: 30_000, dataset: cpu, taken: 'with the first statement' } as const
+    const misled = async (version: string | null, isFirst: boolean) => {
+      let calls = 0
+      const answer = withReadSnapshot(base.db, options, async (snapshot) => {
+        calls += 1
+        if (calls > 1) return snapshot.query(sql`select 7`, null)
+        expect(snapshot.isCatalog(cpu, version ?? 'of another time')).toBe(true)
+        if (!isFirst) await snapshot.query(sql`select 7`, null)
+        await expect(snapshot.query(sql`select 1 / 0`, null)).rejects.toMatchObject({ code: 'TM_DATABASE' })
+        await snapshot.confirm().catch(() => true)
+        throw new Error('a file is gone')
+      })
+      return { answer: await answer.then(({ rows }) => rows, String), calls }
+    }
+    expect(await misled(null, false)).toEqual({ answer: [[7]], calls: 2 })
+    expect(await misled(null, true)).toEqual({ answer: [[7]], calls: 2 })
+    const right = await withReadSnapshot(base.db, { timeoutMs: 30_000 }, (snapshot) =>
+      snapshot.catalogVersion(cpu),
+    )
+    expect(await misled(right, false)).toEqual({ answer: 'Error: a file is gone', calls: 1 })
+  })
 
   test('plans with the catalog of the snapshot, also when a chunk came after the plan', async () => {
     const { tier, said, state } = watched()

@@ -76,7 +76,26 @@ const pools = {
 } as const
 /** Values of filters beyond those of rows. */
 const asked: Partial<Record<keyof typeof pools, readonly unknown[]>> = {
-  fee: ['0.105', '-0.105', '10000', '-10000', '9999.995', 'NaN', 'Infinity', '-Infinity', '1', '1e3', '0.1'],
+  fee: [
+    '0.105',
+    '-0.105',
+    '10000',
+    '-10000',
+    '9999.995',
+    'NaN',
+    'Infinity',
+    '-Infinity',
+    '1',
+    '1e3',
+    '-1.5E+2',
+    '1e-3',
+    '.5',
+    '1e400',
+    '-1e400',
+    '1e-400',
+    '-0e5',
+    '0.1',
+  ],
   name: ['aa', '\u{10FFFF}\u{10FFFF}', 'ας', 'i'],
 }
 

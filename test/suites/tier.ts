@@ -778,23 +778,25 @@ export function tierSuite(name: string, setup: TierSetup, options: TierSuiteOpti
         })
       })
 
-    describe.skipIf(options.plainTables === false)('a table without time', () => {
-      const b = bench(plainTable, plainRows)
+    // a place for history only holds no table without time: there is nothing to promise
+    if (options.plainTables !== false)
+      describe('a table without time', () => {
+        const b = bench(plainTable, plainRows)
 
-      it('aggregates and gives rows by key', async () => {
-        await expectRight(b.get(), [
-          {},
-          { direction: 'desc', columns: ['name', 'id'], limit: 3 },
-          { select: { n: count, heavy: { fn: 'max', column: 'weight' } } },
-          { by: ['name'], select: { n: count }, order: ['-name'] },
-          { where: { weight: { gt: 0 } } },
-        ])
-        const first = await b.get().ask({ columns: ['id'], limit: 2 })
-        const second = await b.get().ask({ columns: ['id'], limit: 2, cursor: first.cursor })
-        expect([...first.rows, ...second.rows].map((row) => row['id'])).toEqual([1, 2, 3, 10])
-        expect(second.cursor).toBeNull()
+        it('aggregates and gives rows by key', async () => {
+          await expectRight(b.get(), [
+            {},
+            { direction: 'desc', columns: ['name', 'id'], limit: 3 },
+            { select: { n: count, heavy: { fn: 'max', column: 'weight' } } },
+            { by: ['name'], select: { n: count }, order: ['-name'] },
+            { where: { weight: { gt: 0 } } },
+          ])
+          const first = await b.get().ask({ columns: ['id'], limit: 2 })
+          const second = await b.get().ask({ columns: ['id'], limit: 2, cursor: first.cursor })
+          expect([...first.rows, ...second.rows].map((row) => row['id'])).toEqual([1, 2, 3, 10])
+          expect(second.cursor).toBeNull()
+        })
       })
-    })
 
     describe('no rows at all', () => {
       const b = bench(everyType, [])
