@@ -102,7 +102,14 @@ export function createFeeds(): Feeds {
       const feed: Feed = { columns, next, problem: undefined }
       feeds.set(id, feed)
       try {
-        return await use(`${name}(${id}::bigint)`)
+        try {
+          return await use(`${name}(${id}::bigint)`)
+        } catch (error) {
+          // The function falls back with the transaction in which it came, when that one is interrupted; nothing was read.
+          if (!(error instanceof Error) || !error.message.includes(`${name} does not exist`)) throw error
+          register(connection)
+          return await use(`${name}(${id}::bigint)`)
+        }
       } catch (error) {
         throw feed.problem ?? error
       } finally {
