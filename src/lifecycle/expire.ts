@@ -1,13 +1,27 @@
 import { randomUUID } from 'node:crypto'
 import { timestamptzText } from '../changelog/index.ts'
 import { findDefaultPartition, guardDefaultSql, uniqueColumns } from '../hot/index.ts'
+import type { Connection, Queryable } from '../postgres/index.ts'
 import { type Instant, subtractInterval } from '../time/index.ts'
-import { identifier, sql } from '../util/sql.ts'
+import { identifier, type Sql, sql } from '../util/sql.ts'
 import { type ChunkRecord, listChunks, listFiles, partitionOf, readChunk } from './chunk-record.ts'
 import type { LifecycleContext, MoveOptions, Subject } from './context.ts'
-import { beginMove, endMove, flip, lockAgainstWriters, probeLock, userTriggers } from './flip.ts'
+import {
+  beginMove,
+  endMove,
+  flip,
+  lockAgainstWriters,
+  probeLock,
+  type UserTriggers,
+  userTriggers,
+} from './flip.ts'
 import { dropFiles } from './lake-rows.ts'
 import { withLease } from './leases.ts'
+
+interface Partition {
+  readonly schema: string
+  readonly table: string
+}
 
 /** Whether a chunk may go: continuous aggregates and copies that stand on it say no until they are past it. */
 export type MayExpire = (subject: Subject, chunk: ChunkRecord) => Promise<true | { readonly reason: string }>
@@ -81,21 +95,10 @@ function dropChunk(
     const chunk = await readChunk(connection, subject.hypertable, chunkId, { lock: true })
     const partition = partitionOf(chunk)
     await beginMove(connection, subject)
-    let rows = 0
-    if (partition !== null) {
-      const triggers = await userTriggers(connection, partition, 'delete')
-      if (triggers === null) await probeLock(connection, partition)
-      else {
-        await lockAgainstWriters(connection, partition)
-        await connection.execute(triggers.off)
-      }
-      const answer = await connection.query(
-        sql`delete from only ${identifier(partition.schema, partition.table)}`,
-      )
-      rows = answer.rowCount
-      if (triggers !== null) await connection.execute(triggers.on)
-      await lockAgainstWriters(connection, partition)
-    }
+    const rows =
+      partition === null
+        ? await deleteInDefault(connection, subject, chunk)
+        : await deletePartitionRows(connection, partition)
     const files = await listFiles(connection, subject.hypertable, chunkId)
     await dropFiles(connection, subject, files, 'expired')
     await connection.query(sql`
@@ -113,6 +116,46 @@ function dropChunk(
   })
 }
 
+/** All rows of a partition; nobody writes to it from here to the end of the transaction. */
+async function deletePartitionRows(connection: Connection, partition: Partition): Promise<number> {
+  const triggers = await userTriggers(connection, partition, 'delete')
+  if (triggers === null) await probeLock(connection, partition)
+  const rows = await deleteRows(connection, partition, triggers, sql`true`)
+  await lockAgainstWriters(connection, partition)
+  return rows
+}
+
+/** Rows of a chunk without a partition. One that is written at this moment stays for the next run. */
+async function deleteInDefault(
+  connection: Connection,
+  { definition }: Subject,
+  chunk: ChunkRecord,
+): Promise<number> {
+  const partition = await findDefaultPartition(connection, definition)
+  const inRange = isInRange(definition, chunk)
+  if (!(await hasRows(connection, partition, inRange))) return 0
+  const triggers = await userTriggers(connection, partition, 'delete')
+  return deleteRows(connection, partition, triggers, inRange)
+}
+
+/** Deletes rows without telling triggers of the user's, which would take the move for a change. */
+async function deleteRows(
+  connection: Connection,
+  partition: Partition,
+  triggers: UserTriggers | null,
+  condition: Sql,
+): Promise<number> {
+  if (triggers !== null) {
+    await lockAgainstWriters(connection, partition)
+    await connection.execute(triggers.off)
+  }
+  const { rowCount } = await connection.query(
+    sql`delete from only ${identifier(partition.schema, partition.table)} as p where ${condition}`,
+  )
+  if (triggers !== null) await connection.execute(triggers.on)
+  return rowCount
+}
+
 /** Rows of a dropped chunk that came after it. No change of where chunks are: the change log and the epoch stay. */
 async function expireLateRows(
   context: LifecycleContext,
@@ -122,26 +165,37 @@ async function expireLateRows(
 ): Promise<number> {
   const { definition } = subject
   const home = partitionOf(chunk) ?? (await findDefaultPartition(context.db, definition))
-  const time = identifier(definition.time)
-  const [from, to] = [timestamptzText(chunk.range.from), timestamptzText(chunk.range.to)]
-  const inRange = sql`p.${time} >= ${from}::timestamptz and p.${time} < ${to}::timestamptz`
-  const relation = identifier(home.schema, home.table)
-  const { rows } = await context.db.query(
-    sql`select exists (select from only ${relation} as p where ${inRange})`,
-  )
-  if (rows[0]![0] === false) return 0
+  const inRange = isInRange(definition, chunk)
+  if (!(await hasRows(context.db, home, inRange))) return 0
   return flip(context, { what: `expiring late rows of ${definition.name}`, signal }, async (connection) => {
     await beginMove(connection, subject)
-    const { rowCount } = await connection.query(sql`delete from only ${relation} as p where ${inRange}`)
+    const triggers = await userTriggers(connection, home, 'delete')
+    const rows = await deleteRows(connection, home, triggers, inRange)
     await connection.query(sql`
       update tidemark.chunk
       set moved_xid = pg_current_xact_id()
       where id = ${chunk.id}::int8 and relation_name is not null`)
     await connection.query(
-      sql`select tidemark.forget_audit(${subject.hypertable.id}::int, ${from}::timestamptz, ${to}::timestamptz)`,
+      sql`select tidemark.forget_audit(
+        ${subject.hypertable.id}::int,
+        ${timestamptzText(chunk.range.from)}::timestamptz,
+        ${timestamptzText(chunk.range.to)}::timestamptz
+      )`,
     )
-    return rowCount
+    return rows
   })
+}
+
+function isInRange({ time }: { readonly time: string }, { range }: ChunkRecord): Sql {
+  const column = identifier(time)
+  return sql`p.${column} >= ${timestamptzText(range.from)}::timestamptz and p.${column} < ${timestamptzText(range.to)}::timestamptz`
+}
+
+async function hasRows(db: Queryable, partition: Partition, condition: Sql): Promise<boolean> {
+  const { rows } = await db.query(
+    sql`select exists (select from only ${identifier(partition.schema, partition.table)} as p where ${condition})`,
+  )
+  return rows[0]![0] as boolean
 }
 
 /** For the default partition of a keyed table, before a cold chunk has no partition. Idempotent. */

@@ -65,6 +65,27 @@ it('a late row of an expired chunk is seen until the next run, wherever it lies'
   expect(await seen(fixture, test.db, samples)).toEqual(['H y0'])
 })
 
+it('a cold chunk without a partition takes its rows in the default partition with it', async () => {
+  const { test, lifecycle, another, chunks, clock } = fixture
+  await lifecycle.freeze(samples, { olderThan: parseInstant('2026-01-02T00:00:00Z') })
+  const eager = another({ settings: { emptyShare: 0 } })
+  await expect
+    .poll(() => eager.reclaim(samples).then(() => states(test.db)), { timeout: 20_000, interval: 300 })
+    .toEqual(['cold 1 -', 'hot 0', 'hot 0'])
+  await test.db.execute(`
+    create table told (row_count int);
+    create function tell() returns trigger language plpgsql as $$
+      begin insert into told values (1); return null; end $$;
+    create trigger tell after delete on samples for each row execute function tell();
+    insert into samples values ('2026-01-01 05:00', 't1', 'plain', 1)`)
+  clock.set(parseInstant('2026-02-01T00:00:00Z'))
+  expect(await lifecycle.expire(samples)).toMatchObject({ chunks: 1, files: 1, rows: 1 })
+  await test.db.execute(`insert into samples values ('2026-01-01 05:00', 't1', 'late', 1)`)
+  expect(await lifecycle.expire(samples)).toMatchObject({ chunks: 0, rows: 1 })
+  expect((await test.db.query(sql`select count(*) from told`)).rows).toEqual([[0n]])
+  expect(await chunks.drainDefault(samples)).toMatchObject({ kind: 'drained', rows: 0n })
+})
+
 it('rows of new chunks are drained around those that are past the retention', async () => {
   const { test, lifecycle, chunks } = fixture
   await lifecycle.expire(samples)
