@@ -4,6 +4,24 @@ import { rm } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import type { Kysely } from 'kysely'
 import {
+  type CallOptions,
+  type ChunkCallOptions,
+  ChunkMoves,
+  type EraseCallOptions,
+  type ErasureSelection,
+  explainUnmigrated,
+  type FreezePlan,
+  type FreezeReport,
+  type ImportCallOptions,
+  type InsertOptions,
+  type MoveReport,
+  type Ping,
+  type QueryOptions,
+  type Selection,
+  type TidemarkOptions,
+  type VerifyCallOptions,
+} from './engine/index.ts'
+import {
   type ChunkManager,
   createChunkManager,
   createHotTier,
@@ -11,16 +29,7 @@ import {
   type HotWriter,
   withReadSnapshot,
 } from './hot/index.ts'
-import {
-  type ColdLake,
-  type ImportOptions,
-  type ImportPlan,
-  type ImportProgress,
-  type ImportReport,
-  importFile,
-  importFiles,
-  parseCsvRows,
-} from './ingest/index.ts'
+import { type ColdLake, type ImportReport, importFile, importFiles, parseCsvRows } from './ingest/index.ts'
 import {
   createColdTier,
   createDuckDB,
@@ -32,20 +41,15 @@ import {
 } from './lake/index.ts'
 import {
   type ChunkChoice,
-  type ChunkSelection,
   chooseChunks,
   createColdLoads,
   createLifecycle,
-  dueChunks,
   type EjectReport,
   type ErasurePlan,
   type ErasureReport,
   type ExpireReport,
   type Lifecycle,
   type LifecycleOptions,
-  type MovedChunks,
-  type MoveProgress,
-  type SurveyedChunk,
   type SweepReport,
   type VerifyReport,
 } from './lifecycle/index.ts'
@@ -69,7 +73,6 @@ import {
   type QueryRow,
   queryLimits,
   type Tier,
-  type WhereInput,
 } from './query/index.ts'
 import type {
   HypertableDefinition,
@@ -79,14 +82,7 @@ import type {
   TidemarkConfig,
   UpdateRow,
 } from './schema/index.ts'
-import {
-  type Clock,
-  formatInstant,
-  parseInstant,
-  type RangePoint,
-  systemClock,
-  type TimeRange,
-} from './time/index.ts'
+import { type Clock, formatInstant, parseInstant, systemClock, type TimeRange } from './time/index.ts'
 import { isTidemarkError, TidemarkError } from './util/errors.ts'
 import { sql } from './util/sql.ts'
 import {
@@ -103,111 +99,6 @@ import {
   Worker,
   type WorkerOptions,
 } from './worker/index.ts'
-
-export interface TidemarkOptions {
-  /** `postgres://user:password@host:5432/database`, PostgreSQL 15 to 18. Default: `database.url` of the configuration. */
-  readonly connectionString?: string | undefined
-  /** What relative paths of the configuration (`lake.dir`) are relative to. Default: the folder of the process. */
-  readonly root?: string
-  /** What "now" is; tests give their own. */
-  readonly clock?: Clock
-}
-
-export interface CallOptions {
-  /** Aborting it stops the work in PostgreSQL too. */
-  readonly signal?: AbortSignal | null
-}
-
-export interface QueryOptions extends CallOptions {
-  /** Default: `limits.queryTimeout` of the configuration, which is also the most. */
-  readonly timeoutMs?: number
-}
-
-export interface InsertOptions extends CallOptions {
-  /** What to do with a row whose key exists. Default 'error': nothing of the call is written. */
-  readonly onConflict?: 'error' | 'ignore'
-  /** Rows of a transaction when an iterable is given; default 50,000 (10,000 with onConflict 'ignore'). */
-  readonly batchRows?: number
-  /** Transactions at once when an iterable is given; default 1. More load faster where the server has idle cores. */
-  readonly connections?: number
-}
-
-/** Which rows an update or delete is for; as in a query. */
-export interface Selection<D> {
-  readonly where?: WhereInput<D>
-  readonly from?: RangePoint
-  readonly to?: RangePoint
-  /** Needed when there is neither `where` nor a range: then every row is meant. */
-  readonly all?: true
-}
-
-/** Whose rows an erasure is for; as in a query. */
-export interface ErasureSelection<D> {
-  readonly where: WhereInput<D>
-  readonly from?: RangePoint
-  readonly to?: RangePoint
-}
-
-export interface EraseCallOptions extends CallOptions {
-  /** ms to wait at the end until the old files are removed; default 0: the worker's sweep does it. */
-  readonly waitMs?: number
-}
-
-export interface ImportCallOptions extends ImportOptions, CallOptions {
-  /** Called once with what was guessed, before the first row is written. */
-  readonly onPlan?: (plan: ImportPlan, file: string) => void
-  readonly onProgress?: (progress: ImportProgress) => void
-}
-
-export interface ChunkCallOptions extends CallOptions {
-  readonly onProgress?: (progress: ChunkProgress) => void
-}
-
-export interface ChunkProgress extends MoveProgress {
-  readonly dataset: string
-  readonly chunksDone: number
-  readonly chunksTotal: number
-}
-
-/** What moving chunks has come to. */
-export interface MoveReport extends MovedChunks {
-  readonly dataset: string
-  readonly elapsedMs: number
-}
-
-export interface FreezeReport extends MoveReport {
-  /** Bytes that PostgreSQL gave back to the disk. What somebody may still see, the worker gives back later. */
-  readonly reclaimedBytes: number
-  /** Chunks whose space is not given back yet, and why. */
-  readonly held: readonly { readonly chunk: bigint; readonly reason: string }[]
-}
-
-export interface FreezePlan {
-  readonly dataset: string
-  readonly chunks: readonly SurveyedChunk[]
-  /** Of the chunks that can be moved; rows are PostgreSQL's estimate, bytes are with indexes. */
-  readonly rows: number
-  readonly bytes: number
-  /** What that would take in the lake, going by the chunks of this table that are there; null: there are none. */
-  readonly expectedBytes: number | null
-}
-
-export interface VerifyCallOptions extends CallOptions {
-  /** Read every file (checksum, count, content hash); otherwise only whether it is there. Default true. */
-  readonly content?: boolean
-  readonly onProgress?: (progress: { readonly rows: number; readonly bytes: number }) => void
-}
-
-export interface Ping {
-  readonly reachable: boolean
-  readonly version: string | null
-  readonly ms: number | null
-}
-
-interface MoveWatch {
-  readonly signal: AbortSignal | null
-  readonly onProgress: (progress: MoveProgress) => void
-}
 
 type Rows<R> = Iterable<R> | AsyncIterable<R>
 type UnknownRow = Readonly<Record<string, unknown>>
@@ -256,6 +147,7 @@ export class Tidemark<Config extends TidemarkConfig = TidemarkConfig> {
   readonly #duckdb: DuckDB
   readonly #spillDir: string
   readonly #lifecycle: Lifecycle
+  readonly #moves: ChunkMoves
   readonly #lake: LakeHandle
   readonly #coldLake: ColdLake
   #kysely: Kysely<KyselyDatabase<Config>> | null = null
@@ -293,6 +185,7 @@ export class Tidemark<Config extends TidemarkConfig = TidemarkConfig> {
       settings: { keepDroppedMs: lake.keepDroppedMs, keepStrayMs: lake.keepStrayMs },
     }
     this.#lifecycle = createLifecycle(lifecycleOptions)
+    this.#moves = new ChunkMoves(this.#lifecycle, clock)
     this.#coldLake = {
       ...createColdLoads({ ...lifecycleOptions, checks: createLoadChecks(lakeParts) }),
       segments: createLakeSegments(lakeParts),
@@ -555,9 +448,9 @@ export class Tidemark<Config extends TidemarkConfig = TidemarkConfig> {
     options: ChunkCallOptions = {},
   ): Promise<FreezeReport> {
     const definition = this.#hypertable(dataset)
-    const selection = this.#toFreeze(definition, choice)
-    const { chunks } = await this.#survey(definition, selection)
-    const moved = await this.#move(definition, chunks.length, options, (move) =>
+    const selection = this.#moves.toFreeze(definition, choice)
+    const { chunks } = await this.#moves.survey(definition, selection)
+    const moved = await this.#moves.move(definition, chunks.length, options, (move) =>
       this.#lifecycle.freeze(definition, selection, move),
     )
     const { bytes, held } = await this.#lifecycle.reclaim(definition, { signal: options.signal ?? null })
@@ -567,7 +460,7 @@ export class Tidemark<Config extends TidemarkConfig = TidemarkConfig> {
   /** What `freeze` would do, and what is in the way. Changes nothing, scans nothing. */
   async planFreeze(dataset: string, choice: ChunkChoice = {}): Promise<FreezePlan> {
     const definition = this.#hypertable(dataset)
-    return this.#survey(definition, this.#toFreeze(definition, choice))
+    return this.#moves.survey(definition, this.#moves.toFreeze(definition, choice))
   }
 
   /**
@@ -580,8 +473,11 @@ export class Tidemark<Config extends TidemarkConfig = TidemarkConfig> {
    */
   async thaw(dataset: string, choice: ChunkChoice, options: ChunkCallOptions = {}): Promise<MoveReport> {
     const definition = this.#hypertable(dataset)
-    const selection = this.#chosen(choice, 'say which chunks (olderThan, from and to, chunk), or all: true')
-    return this.#move(definition, await this.#countCold(definition), options, (move) =>
+    const selection = this.#moves.chosen(
+      choice,
+      'say which chunks (olderThan, from and to, chunk), or all: true',
+    )
+    return this.#moves.move(definition, await this.#moves.countCold(definition), options, (move) =>
       this.#lifecycle.thaw(definition, selection, move),
     )
   }
@@ -594,7 +490,7 @@ export class Tidemark<Config extends TidemarkConfig = TidemarkConfig> {
   ): Promise<MoveReport> {
     const definition = this.#hypertable(dataset)
     const selection = chooseChunks(choice, this.#clock)
-    return this.#move(definition, await this.#countCold(definition), options, (move) =>
+    return this.#moves.move(definition, await this.#moves.countCold(definition), options, (move) =>
       selection === null
         ? this.#lifecycle.compactDue(definition, move)
         : this.#lifecycle.compact(definition, selection, move),
@@ -628,7 +524,7 @@ export class Tidemark<Config extends TidemarkConfig = TidemarkConfig> {
     options: ChunkCallOptions = {},
   ): Promise<EjectReport & { readonly dataset: string }> {
     const definition = this.#hypertable(dataset)
-    const move = this.#watched(definition, await this.#countCold(definition), options)
+    const move = this.#moves.watched(definition, await this.#moves.countCold(definition), options)
     const report = await this.#lifecycle.eject(definition, move)
     return { dataset: definition.name, ...report }
   }
@@ -757,75 +653,6 @@ export class Tidemark<Config extends TidemarkConfig = TidemarkConfig> {
     })
   }
 
-  #chosen(choice: ChunkChoice, problem: string): ChunkSelection {
-    const selection = chooseChunks(choice, this.#clock)
-    if (selection === null) throw new TidemarkError('TM_QUERY', { path: 'olderThan', problem })
-    return selection
-  }
-
-  #toFreeze(definition: HypertableDefinition, choice: ChunkChoice): ChunkSelection {
-    const due = dueChunks(definition, this.#clock)
-    const isChosen = Object.values(choice).some((value) => value !== undefined)
-    if (due !== null && !isChosen) return due
-    return this.#chosen(
-      choice,
-      `is missing, and ${definition.name} does not declare freeze.after; say which chunks (olderThan, from and to, chunk), or all: true`,
-    )
-  }
-
-  async #survey(definition: HypertableDefinition, selection: ChunkSelection): Promise<FreezePlan> {
-    const chunks = await explainUnmigrated(definition, this.#lifecycle.survey(definition, selection))
-    const free = chunks.filter((chunk) => chunk.obstacle === null)
-    const cold = (await this.#lifecycle.status(definition)).filter((chunk) => chunk.coldRows > 0)
-    const sum = <T>(of: readonly T[], value: (each: T) => number): number =>
-      of.reduce((total, each) => total + value(each), 0)
-    const rows = sum(free, (chunk) => chunk.hotRows)
-    const coldRows = sum(cold, (chunk) => chunk.coldRows)
-    return {
-      dataset: definition.name,
-      chunks,
-      rows,
-      bytes: sum(free, (chunk) => chunk.hotBytes),
-      expectedBytes:
-        coldRows === 0 ? null : Math.round((sum(cold, (chunk) => chunk.coldBytes) / coldRows) * rows),
-    }
-  }
-
-  async #countCold(definition: HypertableDefinition): Promise<number> {
-    const lives = await explainUnmigrated(definition, this.#lifecycle.status(definition))
-    return lives.filter((chunk) => chunk.state === 'cold').length
-  }
-
-  async #move(
-    definition: HypertableDefinition,
-    chunksTotal: number,
-    options: ChunkCallOptions,
-    run: (move: MoveWatch) => Promise<MovedChunks>,
-  ): Promise<MoveReport> {
-    const startedMs = performance.now()
-    const move = this.#watched(definition, chunksTotal, options)
-    const moved = await run(move)
-    // what was moved stays so, and the caller hears that it was not all
-    if (move.signal?.aborted)
-      throw new TidemarkError('TM_CANCELLED', { what: `moving chunks of ${definition.name}` })
-    return { dataset: definition.name, ...moved, elapsedMs: Math.round(performance.now() - startedMs) }
-  }
-
-  #watched(
-    definition: HypertableDefinition,
-    chunksTotal: number,
-    { signal, onProgress }: ChunkCallOptions,
-  ): MoveWatch {
-    let chunksDone = 0
-    return {
-      signal: signal ?? null,
-      onProgress(progress) {
-        if (progress.stage === 'done') chunksDone += 1
-        onProgress?.({ dataset: definition.name, ...progress, chunksDone, chunksTotal })
-      },
-    }
-  }
-
   #importRequest(dataset: string, options: ImportCallOptions) {
     const { signal, onPlan, onProgress, ...rest } = options
     return {
@@ -876,27 +703,6 @@ const { version: packageVersion } = JSON.parse(
   readFileSync(new URL('../package.json', import.meta.url), 'utf8'),
 ) as {
   version: string
-}
-
-/** Undefined table, schema or column: what is declared is not in the database yet. */
-const unmigrated = new Set(['42P01', '3F000', '42703'])
-
-async function explainUnmigrated<T>(definition: StoredDefinition, work: Promise<T>): Promise<T> {
-  try {
-    return await work
-  } catch (error) {
-    const params = isTidemarkError(error) && error.code === 'TM_DATABASE' ? error.params : null
-    const { sqlstate, problem } = (params ?? {}) as { sqlstate?: string; problem?: string }
-    if (sqlstate === undefined || !unmigrated.has(sqlstate)) throw error
-    throw new TidemarkError(
-      'TM_MIGRATION',
-      {
-        problem: `the database does not have ${definition.name} as it is declared (${problem})`,
-        todo: 'run `tidemark migrate`, or tm.migrate()',
-      },
-      { cause: error },
-    )
-  }
 }
 
 function describeTarget(connectionString: string): string {

@@ -11,7 +11,7 @@ export type {
   Selection,
   TidemarkOptions,
   VerifyCallOptions,
-} from './engine.ts'
+} from './engine/index.ts'
 export { createTidemark, Tidemark } from './engine.ts'
 export type {
   ChunkChoice,

@@ -1,5 +1,5 @@
 import pc from 'picocolors'
-import type { ChunkProgress, MoveReport } from '../engine.ts'
+import type { ChunkProgress, MoveReport } from '../engine/index.ts'
 import { formatBytes, formatDuration, formatNumber } from './draw.ts'
 import type { ProgressState } from './progress.ts'
 

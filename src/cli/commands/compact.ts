@@ -1,6 +1,6 @@
 import { Command } from 'commander'
 import pc from 'picocolors'
-import type { MoveReport } from '../../engine.ts'
+import type { MoveReport } from '../../engine/index.ts'
 import { type ChunkOptions, datasetsOf, toChoice, withChunkOptions } from '../chunk-options.ts'
 import { withContext } from '../context.ts'
 import { formatBytes } from '../draw.ts'

@@ -1,6 +1,6 @@
 import { Command } from 'commander'
 import pc from 'picocolors'
-import type { FreezePlan, FreezeReport } from '../../engine.ts'
+import type { FreezePlan, FreezeReport } from '../../engine/index.ts'
 import { formatInstant } from '../../time/index.ts'
 import { type ChunkOptions, datasetsOf, toChoice, withChunkOptions } from '../chunk-options.ts'
 import { withContext } from '../context.ts'

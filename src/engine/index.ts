@@ -1,0 +1,19 @@
+export { ChunkMoves } from './chunk-moves.ts'
+export type {
+  CallOptions,
+  ChunkCallOptions,
+  ChunkProgress,
+  EraseCallOptions,
+  ErasureSelection,
+  FreezePlan,
+  FreezeReport,
+  ImportCallOptions,
+  InsertOptions,
+  MoveReport,
+  Ping,
+  QueryOptions,
+  Selection,
+  TidemarkOptions,
+  VerifyCallOptions,
+} from './options.ts'
+export { explainUnmigrated } from './unmigrated.ts'
