@@ -17,7 +17,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   schema: ['time', 'util'],
   aggregate: ['schema', 'time', 'util'],
   query: ['aggregate', 'schema', 'time', 'util'],
-  postgres: ['util'],
+  postgres: ['time', 'util'],
   changelog: ['postgres', 'schema', 'time', 'util'],
   migrate: ['changelog', 'postgres', 'schema', 'time', 'util'],
   hot: ['aggregate', 'changelog', 'migrate', 'postgres', 'query', 'schema', 'time', 'util'],

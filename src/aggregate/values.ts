@@ -1,7 +1,7 @@
+import { dayOfText, textOfDay } from '../time/index.ts'
 import { raw, type Sql, sql } from '../util/sql.ts'
 import type { ByteReader, ByteWriter } from './bytes.ts'
 import type { FinishedValue, InputType, InputValue } from './contract.ts'
-import { dayOfText, textOfDay } from './day.ts'
 import { compareDecimals, trimDecimal } from './decimal.ts'
 
 /**

@@ -1,6 +1,6 @@
 import type { ColumnDefinition, ColumnType } from '../schema/index.ts'
 import { type CanonicalValue, createCoercer, ValueProblem } from '../schema/index.ts'
-import { civilFromDays } from '../time/index.ts'
+import { microsPerDay, textOfDay } from '../time/index.ts'
 import { isWellFormed } from '../util/well-formed.ts'
 import { ExactNumber, parseExactJson, toJsonText } from './ndjson-reader.ts'
 import type { DeadReason } from './reasons.ts'
@@ -248,8 +248,8 @@ function createTextConvert(
       return (text) => {
         const micros = time.readLocal(text)
         if (micros === null) return refuse(context, 'time', `it is no date of the format ${time.format}`)
-        if (micros % 86_400_000_000n !== 0n) return refuse(context, 'type', 'it is a date with a time of day')
-        return formatDate(Number(micros / 86_400_000_000n))
+        if (micros % microsPerDay !== 0n) return refuse(context, 'type', 'it is a date with a time of day')
+        return textOfDay(Number(micros / microsPerDay))
       }
     }
     case 'jsonb':
@@ -374,11 +374,6 @@ function toWhole(text: string, notes: ColumnNotes): bigint | null {
   notes.wholeFractions++
   const whole = BigInt(digits.slice(0, Math.max(0, wholeLength)).padEnd(Math.max(1, wholeLength), '0'))
   return match[1] === '-' ? -whole : whole
-}
-
-function formatDate(days: number): string {
-  const { year, month, day } = civilFromDays(days)
-  return `${String(year).padStart(4, '0')}-${String(month).padStart(2, '0')}-${String(day).padStart(2, '0')}`
 }
 
 function convertArray(

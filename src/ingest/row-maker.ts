@@ -1,13 +1,14 @@
 import { JsonbProblem, type ParquetKind, toJsonbText } from '../lake/index.ts'
 import type { CanonicalValue, StoredDefinition } from '../schema/index.ts'
 import {
-  civilFromDays,
   floorDivide,
   formatInstant,
   instantOfLocal,
   isFiniteInstant,
   isTimeOfRow,
+  microsPerDay,
   resolveZone,
+  textOfDay,
   timeColumnYears,
   type Zone,
 } from '../time/index.ts'
@@ -279,11 +280,8 @@ function convertParquet(
       return refused
     }
     if (type === 'date') {
-      const days = floorDivide(micros, 86_400_000_000n)
-      if (days * 86_400_000_000n === micros && isFiniteInstant(micros)) {
-        const { year, month, day } = civilFromDays(Number(days))
-        return `${String(year).padStart(4, '0')}-${String(month).padStart(2, '0')}-${String(day).padStart(2, '0')}`
-      }
+      if (micros % microsPerDay === 0n && isFiniteInstant(micros))
+        return textOfDay(Number(micros / microsPerDay))
       context.reason = 'type'
       context.message = 'it is a date with a time of day'
       return refused

@@ -1,4 +1,12 @@
+import {
+  infiniteDay,
+  infinitePastDay,
+  infinityInstant,
+  minusInfinityInstant,
+  textOfDay,
+} from '../time/index.ts'
 import { TidemarkError } from '../util/errors.ts'
+import { postgresEpochDays, postgresEpochMicros } from './epoch.ts'
 
 /**
  * PostgreSQL's binary result format, read without loss:
@@ -12,7 +20,7 @@ import { TidemarkError } from '../util/errors.ts'
  * | numeric | decimal string with its scale, or `NaN`, `Infinity`, `-Infinity` |
  * | text, varchar, bpchar, name, "char", xml, cstring | string |
  * | uuid | string |
- * | timestamptz, timestamp | bigint: microseconds since 1970; see {@link infiniteFuture} |
+ * | timestamptz, timestamp | bigint: microseconds since 1970; the infinities as time/ has them |
  * | date | `YYYY-MM-DD` (more digits of a year where it has them, ` BC` behind one before 1), `infinity`, `-infinity` |
  * | json, jsonb | what JSON.parse makes of it |
  * | bytea | Uint8Array (a copy of its own) |
@@ -22,15 +30,6 @@ import { TidemarkError } from '../util/errors.ts'
  *
  * Any other type is one error that names the column and says to cast it to text.
  */
-
-/** What timestamptz 'infinity' is as an instant (microseconds since 1970). The finite ones that would collide lie in the year 294247. */
-export const infiniteFuture: bigint = 9223372036854775807n
-/** What timestamptz '-infinity' is as an instant (microseconds since 1970). */
-export const infinitePast: bigint = -9223372036854775808n
-
-/** 2000-01-01, PostgreSQL's epoch, in microseconds and in days since 1970. */
-const postgresEpochMicros = 946684800000000n
-const postgresEpochDays = 10957
 
 export type Decode = (bytes: Buffer, start: number, end: number) => unknown
 
@@ -51,35 +50,14 @@ function decodeTimestamp(bytes: Buffer, start: number): bigint {
   const micros = bytes.readBigInt64BE(start)
   lastHigh = high
   lastLow = low
-  const isInfinite = micros === infiniteFuture || micros === infinitePast
+  const isInfinite = micros === infinityInstant || micros === minusInfinityInstant
   lastInstant = isInfinite ? micros : micros + postgresEpochMicros
   return lastInstant
 }
 
 function decodeDate(bytes: Buffer, start: number): string {
   const days = bytes.readInt32BE(start)
-  if (days === 2147483647) return 'infinity'
-  if (days === -2147483648) return '-infinity'
-  return formatDay(days + postgresEpochDays)
-}
-
-/** Civil date of a day number: Howard Hinnant, "chrono-compatible low-level date algorithms", civil_from_days. */
-function formatDay(daysSince1970: number): string {
-  const z = daysSince1970 + 719468
-  const era = Math.floor(z / 146097)
-  const dayOfEra = z - era * 146097
-  const yearOfEra = Math.floor(
-    (dayOfEra - Math.floor(dayOfEra / 1460) + Math.floor(dayOfEra / 36524) - Math.floor(dayOfEra / 146096)) /
-      365,
-  )
-  const dayOfYear = dayOfEra - (365 * yearOfEra + Math.floor(yearOfEra / 4) - Math.floor(yearOfEra / 100))
-  const shifted = Math.floor((5 * dayOfYear + 2) / 153)
-  const day = dayOfYear - Math.floor((153 * shifted + 2) / 5) + 1
-  const month = shifted < 10 ? shifted + 3 : shifted - 9
-  const year = yearOfEra + era * 400 + (month <= 2 ? 1 : 0)
-  const shown = year > 0 ? year : 1 - year
-  const text = `${pad(shown, 4)}-${pad(month, 2)}-${pad(day, 2)}`
-  return year > 0 ? text : `${text} BC`
+  return textOfDay(days === infiniteDay || days === infinitePastDay ? days : days + postgresEpochDays)
 }
 
 function pad(value: number, length: number): string {

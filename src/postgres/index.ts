@@ -1,4 +1,3 @@
-export { infiniteFuture, infinitePast } from './binary.ts'
 export type {
   Connection,
   Database,
@@ -15,11 +14,11 @@ export type {
 export {
   type CopyEncoder,
   type CopyEncoderOptions,
-  type CopyType,
   createCopyEncoder,
   RowSlots,
   slotHow,
 } from './copy-binary.ts'
+export type { CopyType } from './copy-values.ts'
 export type { DatabaseOptions } from './database.ts'
 export { createDatabase, databaseDefaults } from './database.ts'
 export { createKysely, type KyselyOptions } from './kysely.ts'

@@ -1,7 +1,7 @@
 import { hash } from 'node:crypto'
 import { identifier, join, raw, type Sql, sql } from '../util/sql.ts'
 import { unreachable } from '../util/unreachable.ts'
-import type { CopyType } from './copy-binary.ts'
+import type { CopyType } from './copy-values.ts'
 
 /**
  * The digest of a row: what orders and tells apart rows that no key does, the same wherever the row lies. It is the

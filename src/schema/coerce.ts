@@ -1,4 +1,5 @@
 import {
+  dayOfText,
   daysFromCivil,
   daysInMonth,
   type Instant,
@@ -370,8 +371,5 @@ export function createCoercer(column: TypeInfo, options: CoercerOptions = {}): C
 
 /** Days since 1970-01-01 of a canonical date; null for infinity and -infinity. */
 export function dayOfDate(date: string): number | null {
-  if (date === 'infinity' || date === '-infinity') return null
-  const match = dateForm.exec(date) as RegExpExecArray
-  const year = match[4] === undefined ? Number(match[1]) : 1 - Number(match[1])
-  return daysFromCivil(year, Number(match[2]), Number(match[3]))
+  return date === 'infinity' || date === '-infinity' ? null : dayOfText(date)
 }

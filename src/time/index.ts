@@ -10,6 +10,7 @@ export {
 } from './bucket.ts'
 export { civilFromDays, daysFromCivil, daysInMonth, floorDivide, microsPerDay } from './civil.ts'
 export { type FixedClock, fixedClock, systemClock } from './clock.ts'
+export { dayOfText, infiniteDay, infinitePastDay, textOfDay } from './day.ts'
 export {
   formatDay,
   formatInstant,

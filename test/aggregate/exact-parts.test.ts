@@ -1,7 +1,6 @@
 import { createHash } from 'node:crypto'
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { dayOfText, textOfDay } from '../../src/aggregate/day.ts'
 import { compareDecimals, divideDecimal, nearestRatio, trimDecimal } from '../../src/aggregate/decimal.ts'
 import { compareText } from '../../src/aggregate/index.ts'
 import { md5First64 } from '../../src/aggregate/md5.ts'
@@ -97,17 +96,5 @@ describe('exact parts', () => {
     expect(toFloat8('numeric', `-0.${'0'.repeat(320)}9`)).toBe(0)
     expect(toFloat8('numeric', `0.${'0'.repeat(319)}10`)).toBe(1e-320)
     expect(toFloat8('int8', 2n ** 63n - 1n)).toBe(2 ** 63)
-  })
-
-  it('days and their text turn into each other', () => {
-    fc.assert(
-      fc.property(fc.integer({ min: -2451545, max: 2145031948 }), (day) => {
-        expect(dayOfText(textOfDay(day))).toBe(day)
-      }),
-      { seed, numRuns: 1000 },
-    )
-    expect(textOfDay(0)).toBe('1970-01-01')
-    expect(textOfDay(-719528)).toBe('0001-01-01 BC')
-    expect(dayOfText('10000-01-01')).toBe(2932897)
   })
 })

@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { infiniteFuture, infinitePast } from '../../src/postgres/index.ts'
+import { infinityInstant, minusInfinityInstant } from '../../src/time/index.ts'
 import { raw, type Sql, sql } from '../../src/util/sql.ts'
 import { createTestDatabase, type TestDatabase } from '../helpers/database.ts'
 
@@ -44,8 +44,8 @@ describe('what comes back', () => {
     [`'2026-01-01 02:00:00+02'::timestamptz`, microsOf2026],
     [`'2026-01-01 00:00:00'::timestamp`, microsOf2026],
     [`'1969-12-31 23:59:59.999999+00'::timestamptz`, -1n],
-    [`'infinity'::timestamptz`, infiniteFuture],
-    [`'-infinity'::timestamp`, infinitePast],
+    [`'infinity'::timestamptz`, infinityInstant],
+    [`'-infinity'::timestamp`, minusInfinityInstant],
     [`'infinity'::date`, 'infinity'],
     [`'-infinity'::date`, '-infinity'],
     [`'2024-02-29'::date`, '2024-02-29'],

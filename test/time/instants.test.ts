@@ -2,9 +2,12 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import {
   civilFromDays,
+  dayOfText,
   daysFromCivil,
   formatDay,
   formatInstant,
+  infiniteDay,
+  infinitePastDay,
   infinityInstant,
   instantFromDate,
   maxInstant,
@@ -13,6 +16,7 @@ import {
   parseInstant,
   readInstant,
   TimeProblem,
+  textOfDay,
   toDate,
   toInstant,
   tryParseInstant,
@@ -234,4 +238,18 @@ test('days and civil dates agree with Date over all its years', () => {
     { numRuns: 5000 },
   )
   expect(formatDay(0)).toBe('1970-01-01')
+})
+
+test('days and their text as PostgreSQL writes it turn into each other', () => {
+  fc.assert(
+    fc.property(fc.integer({ min: -2_451_545, max: 2_145_031_948 }), (day) => {
+      expect(dayOfText(textOfDay(day))).toBe(day)
+    }),
+    { numRuns: 1000 },
+  )
+  expect(textOfDay(0)).toBe('1970-01-01')
+  expect(textOfDay(-719_528)).toBe('0001-01-01 BC')
+  expect(dayOfText('10000-01-01')).toBe(2_932_897)
+  expect([infiniteDay, infinitePastDay].map(textOfDay)).toEqual(['infinity', '-infinity'])
+  expect(dayOfText('today')).toBeNaN()
 })

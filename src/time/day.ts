@@ -1,4 +1,4 @@
-import { civilFromDays, daysFromCivil } from '../time/index.ts'
+import { civilFromDays, daysFromCivil } from './civil.ts'
 
 /** PostgreSQL's dates as days since 1970-01-01, infinities as it keeps them. */
 export const infiniteDay = 2147483647
