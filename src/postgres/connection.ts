@@ -1,40 +1,19 @@
-import pg from 'pg'
+import type pg from 'pg'
 import { TidemarkError } from '../util/errors.ts'
-import { printSql, printSqlInline, type Sql } from '../util/sql.ts'
+import { printSqlInline, type Sql } from '../util/sql.ts'
+import { Batch, BatchItem, batchItem } from './batch.ts'
 import type { Connection, QueryAnswer, QueryOptions } from './contract.ts'
-import { encodeParameter } from './parameters.ts'
-import { connectFailure, isServerError, translateError } from './translate-error.ts'
+import { CopyIn, CopyOut } from './copy-statements.ts'
+import { MessageTap, type TransactionStatus } from './message-tap.ts'
 import {
-  Batch,
-  BatchItem,
-  type BatchItemOptions,
-  CopyIn,
-  CopyOut,
-  MessageTap,
-  Script,
-  type Statement,
-  type TransactionStatus,
-  type WireConnection,
-} from './wire.ts'
-
-export interface ConnectionSettings {
-  readonly connectionString: string
-  readonly applicationName: string
-  readonly connectTimeoutMs: number
-  readonly cancelTimeoutMs: number
-}
-
-/** pg's Client and Connection as they are used here; their types leave these members out. */
-type PgClient = pg.Client & {
-  readonly connection: WireConnection & { readonly ssl: unknown }
-  readonly processID: number
-  readonly secretKey: number
-}
-type PgRawConnection = WireConnection & {
-  connect(port: number, host: string): void
-  requestSsl(): void
-  cancel(processId: number, secretKey: number): void
-}
+  type ConnectionSettings,
+  describeTarget,
+  makeClient,
+  type PgClient,
+  sendCancel,
+} from './pg-client.ts'
+import { Script, type Statement } from './statement.ts'
+import { cancelledError, connectFailure, isServerError, translateError } from './translate-error.ts'
 
 /** One connection to the server, with statements in the order of their calls. */
 export class ServerConnection implements Connection {
@@ -329,22 +308,7 @@ export class ServerConnection implements Connection {
   }
 }
 
-export function batchItem(statement: Sql, options: BatchItemOptions = {}): BatchItem {
-  const { text, values } = printSql(statement)
-  if (values.length > maxParameters)
-    throw new TidemarkError('TM_LIMIT', {
-      what: 'the number of parameters of a statement',
-      value: String(values.length),
-      limit: String(maxParameters),
-      todo: 'pass arrays and unnest them, or use COPY',
-    })
-  return new BatchItem(text, values.map(encodeParameter), options)
-}
-
 function ignoreLateError(): void {}
-
-/** The protocol counts parameters in 16 bits. */
-const maxParameters = 65_535
 
 function eitherSignal(
   one: AbortSignal | null | undefined,
@@ -352,63 +316,4 @@ function eitherSignal(
 ): AbortSignal | null {
   if (!one || !other || one === other) return one ?? other ?? null
   return AbortSignal.any([one, other])
-}
-
-function makeClient(settings: ConnectionSettings): PgClient {
-  try {
-    return new pg.Client({
-      connectionString: settings.connectionString,
-      application_name: settings.applicationName,
-      connectionTimeoutMillis: settings.connectTimeoutMs,
-      keepAlive: true,
-    }) as PgClient
-  } catch {
-    // The original error may hold the URL with its password.
-    throw new TidemarkError('TM_CONFIG', {
-      path: 'connectionString',
-      problem: 'is not a PostgreSQL URL; it has the form postgres://user:password@host:5432/database',
-    })
-  }
-}
-
-function describeTarget(client: PgClient): string {
-  return `${client.user ?? ''}@${client.host}:${client.port}/${client.database ?? ''}`
-}
-
-/** What an aborted call is answered with: the signal's own reason where that is one of our errors. */
-export function cancelledError(signal: AbortSignal, what: string, cause?: unknown): TidemarkError {
-  if (signal.reason instanceof TidemarkError) return signal.reason
-  return new TidemarkError('TM_CANCELLED', { what }, { cause: cause ?? signal.reason })
-}
-
-/** Resolves when the server has closed the connection of the request, which it does after signalling the backend. */
-function sendCancel(client: PgClient, settings: ConnectionSettings): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const RawConnection = pg.Connection as unknown as new (config: object) => PgRawConnection
-    const request = new RawConnection({ ssl: client.connection.ssl })
-    const limit = setTimeout(
-      () => request.stream.destroy(new Error('cancel timed out')),
-      settings.cancelTimeoutMs,
-    )
-    let problem: Error | null = null
-    request.on('error', (error: Error & { code?: string }) => {
-      // The server may reset instead of closing once it has done its work.
-      if (error.code !== 'ECONNRESET') problem = error
-    })
-    request.on('end', () => {
-      clearTimeout(limit)
-      if (problem) reject(problem)
-      else resolve()
-    })
-    const send = () => request.cancel(client.processID, client.secretKey)
-    request.on('connect', () => {
-      if (client.connection.ssl) request.requestSsl()
-      else send()
-    })
-    request.on('sslconnect', send)
-    if (client.host.startsWith('/')) {
-      const path = `${client.host}/.s.PGSQL.${client.port}`
-      ;(request.connect as unknown as (path: string) => void).call(request, path)
-    } else request.connect(client.port, client.host)
-  })
 }

@@ -1,6 +1,7 @@
 import { TidemarkError } from '../util/errors.ts'
 import { raw, type Sql } from '../util/sql.ts'
-import { batchItem, cancelledError, type ServerConnection } from './connection.ts'
+import { type BatchItem, batchItem } from './batch.ts'
+import type { ServerConnection } from './connection.ts'
 import type {
   Connection,
   Database,
@@ -13,7 +14,7 @@ import type {
   TransactionOptions,
 } from './contract.ts'
 import { Pool } from './pool.ts'
-import type { BatchItem } from './wire.ts'
+import { cancelledError } from './translate-error.ts'
 
 export interface DatabaseOptions {
   /** `postgres://user:password@host:5432/database`. PgBouncer in transaction mode is fine. */

@@ -1,5 +1,7 @@
 import { TidemarkError } from '../util/errors.ts'
-import { type ConnectionSettings, cancelledError, ServerConnection } from './connection.ts'
+import { ServerConnection } from './connection.ts'
+import type { ConnectionSettings } from './pg-client.ts'
+import { cancelledError } from './translate-error.ts'
 
 export interface PoolSettings extends ConnectionSettings {
   readonly max: number

@@ -1,6 +1,5 @@
 import { TidemarkError } from '../util/errors.ts'
-import { cancelledError } from './connection.ts'
-import { isNetworkError, sqlstateOf } from './translate-error.ts'
+import { cancelledError, isNetworkError, sqlstateOf } from './translate-error.ts'
 
 /** SQLSTATEs after which the same transaction may succeed when it is run again from its start. */
 export const retryableStates: Readonly<Record<string, string>> = Object.freeze({

@@ -14,12 +14,8 @@ interface ServerError extends Error {
 export interface ErrorContext {
   /** `postgres://user@host:port/database`, without password. */
   readonly target: string
-  /** Whose signal or limit had a cancel request sent, if any. */
-  readonly cancelled?: 'signal' | 'timeout' | null
   /** Our own statement_timeout, when one is set. */
   readonly statementTimeoutMs?: number | null
-  /** What was being done, for messages. */
-  readonly what?: string
 }
 
 const connectionStates = /^(08|57P0[1235]|28|3D000|53300)/
@@ -60,14 +56,20 @@ export function translateError(error: unknown, context: ErrorContext): TidemarkE
     const constraint = cause.constraint ?? (code === '23502' ? 'not null' : 'unnamed')
     return new TidemarkError('TM_CONSTRAINT', { table, constraint, detail: cause.message }, { cause })
   }
-  if (code === '57014') {
-    const what = context.what ?? 'the statement'
-    if (context.cancelled === 'signal') return new TidemarkError('TM_CANCELLED', { what }, { cause })
-    if (context.statementTimeoutMs)
-      return new TidemarkError('TM_TIMEOUT', { what, limitMs: context.statementTimeoutMs }, { cause })
-  }
+  if (code === '57014' && context.statementTimeoutMs)
+    return new TidemarkError(
+      'TM_TIMEOUT',
+      { what: 'the statement', limitMs: context.statementTimeoutMs },
+      { cause },
+    )
   if (connectionStates.test(code)) return connectFailure(cause, context)
   return new TidemarkError('TM_DATABASE', { sqlstate: code, problem: cause.message }, { cause })
+}
+
+/** What an aborted call is answered with: the signal's own reason where that is one of our errors. */
+export function cancelledError(signal: AbortSignal, what: string, cause?: unknown): TidemarkError {
+  if (signal.reason instanceof TidemarkError) return signal.reason
+  return new TidemarkError('TM_CANCELLED', { what }, { cause: cause ?? signal.reason })
 }
 
 /** What a login that was refused takes. The server refuses it the same way when it is tried again. */
