@@ -1,3 +1,4 @@
+import { postgresEpochDays, postgresEpochHigh, postgresEpochLow } from '../postgres/index.ts'
 import type { ColumnType } from '../schema/index.ts'
 import { HashSum } from './murmur.ts'
 import { NumericRange, NumericText } from './numeric.ts'
@@ -82,10 +83,6 @@ const kindOf: Readonly<Record<ColumnType, number>> = {
 const sizes: readonly number[] = [8, 8, 8, 4, 4, 2, 1, 16, 0, 0, 0, 0, 4]
 
 const textOid = 25
-/** 946,684,800,000,000 us and 10,957 days from 1970 to 2000. */
-const epochHigh = 220417
-const epochLow = 993517568
-const epochDays = 10957
 /** Of the last finite instant, 9223372036854775806 us, less the epoch. */
 const lastHigh = 2147263230
 const lastLow = 3301449726
@@ -236,7 +233,7 @@ export class RowDecoder {
           const days = view.getInt32(at)
           // ±infinity: DuckDB's are the greatest and what is one above the least
           ;(this.#staged[i] as FixedColumn).words[row] =
-            days === 0x7fffffff ? days : days === -0x80000000 ? -0x7fffffff : days + epochDays
+            days === 0x7fffffff ? days : days === -0x80000000 ? -0x7fffffff : days + postgresEpochDays
           break
         }
         case kinds.int2:
@@ -305,8 +302,8 @@ export class RowDecoder {
   }
 
   #setTime(i: number, row: number, high: number, low: number): void {
-    let sumLow = low + epochLow
-    let sumHigh = high + epochHigh
+    let sumLow = low + postgresEpochLow
+    let sumHigh = high + postgresEpochHigh
     if (sumLow > 0xffffffff) {
       sumLow -= 0x100000000
       sumHigh += 1

@@ -1,5 +1,5 @@
 import type { RowSlots } from '../postgres/index.ts'
-import { slotHow } from '../postgres/index.ts'
+import { postgresEpochHigh, postgresEpochLow, slotHow } from '../postgres/index.ts'
 import type { ColumnType } from '../schema/index.ts'
 import { unreachable } from '../util/unreachable.ts'
 import type { Block, ColumnFacts, DecodedColumn, RowTally } from './row-decoder.ts'
@@ -21,10 +21,6 @@ const formOf: Readonly<Partial<Record<ColumnType, number>>> = {
 
 const widths: readonly number[] = [8, 8, 8, 8, 4, 4, 2, 0]
 
-/** Microseconds from 1970 to 2000, 946,684,800,000,000, in words. */
-const epochHigh = 220417
-const epochLow = 993517568
-
 /** A safe integer as 64 bits; an instant as microseconds since 2000, a number that may not be safe. */
 function putInteger(words: Int32Array, row: number, value: number, isInstant: boolean): void {
   const high = Math.floor(value / 4294967296)
@@ -34,8 +30,8 @@ function putInteger(words: Int32Array, row: number, value: number, isInstant: bo
     words[row * 2 + 1] = high
     return
   }
-  words[row * 2] = low - epochLow
-  words[row * 2 + 1] = high - epochHigh - (low < epochLow ? 1 : 0)
+  words[row * 2] = low - postgresEpochLow
+  words[row * 2 + 1] = high - postgresEpochHigh - (low < postgresEpochLow ? 1 : 0)
 }
 
 /** A block is full at this many bytes of texts, too. */
@@ -352,8 +348,8 @@ function writeFixed(
     view.setInt32(at, width)
     switch (form) {
       case forms.time: {
-        const low = (words[row * 2]! >>> 0) - epochLow
-        view.setInt32(at + 4, words[row * 2 + 1]! - epochHigh - (low < 0 ? 1 : 0))
+        const low = (words[row * 2]! >>> 0) - postgresEpochLow
+        view.setInt32(at + 4, words[row * 2 + 1]! - postgresEpochHigh - (low < 0 ? 1 : 0))
         view.setInt32(at + 8, low)
         break
       }

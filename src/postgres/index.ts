@@ -21,6 +21,7 @@ export {
 export type { CopyType } from './copy-values.ts'
 export type { DatabaseOptions } from './database.ts'
 export { createDatabase, databaseDefaults } from './database.ts'
+export { postgresEpochDays, postgresEpochHigh, postgresEpochLow, postgresEpochMicros } from './epoch.ts'
 export { createKysely, type KyselyOptions } from './kysely.ts'
 export type { RetryOptions } from './retry.ts'
 export { isRetryable, retry, retryableStates, retryDefaults } from './retry.ts'
