@@ -3,7 +3,7 @@ import type { ReadSnapshot } from '../query/index.ts'
 import type { DatasetDefinition, HypertableDefinition } from '../schema/index.ts'
 import type { Instant } from '../time/index.ts'
 import { TidemarkError } from '../util/errors.ts'
-import { raw, type Sql, sql } from '../util/sql.ts'
+import { identifier, raw, type Sql, sql } from '../util/sql.ts'
 import { unreachable } from '../util/unreachable.ts'
 
 /** A read snapshot of one PostgreSQL: a REPEATABLE READ READ ONLY transaction, lent for the time of a call. */
@@ -119,6 +119,8 @@ class LentSnapshot implements PostgresSnapshot {
   readonly #lent: AbortSignal
   readonly #versions = new Map<string, Promise<string | null>>()
   #opening: Opening | null = null
+  /** Asked once: a refusal is the last thing that its transaction answers. */
+  #admission: Promise<unknown> | null = null
   /** A version that was taken for that of `#dataset` before it was known. */
   #presumed: string | null = null
   #hasFailed = false
@@ -197,7 +199,9 @@ class LentSnapshot implements PostgresSnapshot {
       found =
         dataset.name === this.#dataset?.name
           ? this.#open().then(({ version }) => version)
-          : this.query(versionOf(dataset), null).then(({ rows }) => (rows[0]?.[0] as string) ?? null)
+          : this.query(versionOf(dataset), null).then(({ rows }) =>
+              this.#admit(dataset, (rows[0]?.[0] as string | undefined) ?? null),
+            )
       this.#versions.set(dataset.name, found)
     }
     return found
@@ -215,21 +219,43 @@ class LentSnapshot implements PostgresSnapshot {
     const { rows } = await this.#reading.open()
     const [id, takenAt, , version] = rows[0] as [string, Instant, string, string | null]
     this.#opening ??= { id, takenAt, version }
+    if (this.#dataset !== null) this.#admission ??= this.#admit(this.#dataset, version)
+    await this.#admission
     return this.#opening
+  }
+
+  /**
+   * Who may not read the table gets nothing of it, wherever its rows are: PostgreSQL is asked for a row, so that it refuses
+   * the query in its own words, also where no row of it would be asked for here.
+   */
+  async #admit(dataset: HypertableDefinition, version: string | null): Promise<string | null> {
+    if (version?.endsWith(`:${rights.none}`))
+      await this.query(sql`select from ${identifier(dataset.schema, dataset.table)} where false`, null)
+    return version
   }
 }
 
+/** What the role may see of a hypertable: a part of its version, so that nothing cached outlives a grant. */
+const rights = Object.freeze({ all: 'all', some: 'some', none: 'none' })
+
 /**
  * Index: hypertable (schema_name, table_name). The id tells a table from another of its name that came after it; the start of the
- * server a history that a crash or failover took back; row security whether what was cached may be seen by this role.
+ * server a history that a crash or failover took back; the rights whether what was cached may be seen by this role: `some`
+ * where a policy or a grant of single columns limits it.
  */
 function versionOf(dataset: HypertableDefinition): Sql {
   return sql`
     select concat_ws(
-      ':', h.id, h.epoch, row_security_active(format('%I.%I', h.schema_name, h.table_name)),
-      extract(epoch from pg_postmaster_start_time())
+      ':', h.id, h.epoch, extract(epoch from pg_postmaster_start_time()),
+      case
+        when not has_any_column_privilege(t.name, 'select') then ${rights.none}::text
+        when row_security_active(t.name) then ${rights.some}::text
+        when has_table_privilege(t.name, 'select') then ${rights.all}::text
+        else ${rights.some}::text
+      end
     )
     from tidemark.hypertable h
+    cross join lateral (select format('%I.%I', h.schema_name, h.table_name) as name) t
     where h.schema_name = ${dataset.schema}::text and h.table_name = ${dataset.table}::text`
 }
 

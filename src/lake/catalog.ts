@@ -1,3 +1,4 @@
+import { intersect } from '../query/index.ts'
 import type { ColumnType, HypertableDefinition } from '../schema/index.ts'
 import type { Instant, TimeRange } from '../time/index.ts'
 import { TidemarkError } from '../util/errors.ts'
@@ -15,10 +16,15 @@ export type LakeCatalog = readonly CatalogFile[]
 
 /** The files of hypertables, as any snapshot sees them. */
 export interface LakeCatalogs {
+  /**
+   * @param range What is asked for; null: all of it.
+   * @throws TidemarkError TM_LAKE when the role may see a part of the table only, and files lie in the range.
+   */
   read(
     snapshot: LakeSnapshot,
     dataset: HypertableDefinition,
     signal: AbortSignal | null,
+    range?: TimeRange | null,
   ): Promise<LakeCatalog>
   /** Places of the rows of a file that no longer count, ascending. */
   deletions(snapshot: LakeSnapshot, file: LakeFile, signal: AbortSignal | null): Promise<Float64Array>
@@ -52,7 +58,7 @@ export function createLakeCatalogs(): LakeCatalogs {
     return found
   }
   return {
-    async read(snapshot, dataset, signal) {
+    async read(snapshot, dataset, signal, range = null) {
       const { catalogs } = ofDatabase(snapshot)
       const held = catalogs.get(dataset.name)
       if (held) {
@@ -62,9 +68,14 @@ export function createLakeCatalogs(): LakeCatalogs {
         if (isSame) return held.catalog
       }
       const { rows } = await snapshot.query(catalogSql(dataset), signal)
-      if (rows[0]?.at(-1) === true) throw limitedByPolicies(dataset)
       const version = await snapshot.catalogVersion(dataset)
       const catalog = toCatalog(rows as readonly unknown[] as readonly CatalogRow[], dataset)
+      const limit = rows[0]?.at(-1)
+      if (typeof limit === 'string') {
+        if (catalog.some(({ chunk }) => range === null || intersect(chunk, range)))
+          throw limited(dataset, limit)
+        return []
+      }
       if (version !== null) catalogs.set(dataset.name, { version, catalog })
       return catalog
     },
@@ -104,8 +115,12 @@ function catalogSql(dataset: HypertableDefinition): Sql {
       f.checksum, f.content_hash, f.layout::text, f.stats,
       f.summary_path, f.summary_bytes, f.summary_checksum, f.summary_layout,
       coalesce((select sum(cardinality(d.positions)) from tidemark.lake_deletion d where d.file_id = f.id), 0)::int8,
-      row_security_active(format('%I.%I', h.schema_name, h.table_name))
+      case
+        when row_security_active(t.name) then 'row security limits what this role may see of the table'
+        when not has_table_privilege(t.name, 'select') then 'this role may not select every column of the table'
+      end
     from tidemark.hypertable h
+    cross join lateral (select format('%I.%I', h.schema_name, h.table_name) as name) t
     join tidemark.lake_file f on f.hypertable_id = h.id
     join tidemark.chunk c on c.id = f.chunk_id
     where h.schema_name = ${dataset.schema}::text and h.table_name = ${dataset.table}::text
@@ -131,16 +146,15 @@ type CatalogRow = readonly [
   summaryChecksum: Uint8Array | null,
   summaryLayout: SummaryLayout | null,
   deletedRows: bigint,
-  isRowSecurityActive: boolean,
+  limit: string | null,
 ]
 
-/** Policies are PostgreSQL's; files have none, and would give everybody's rows. */
-function limitedByPolicies(dataset: HypertableDefinition): TidemarkError<'TM_LAKE'> {
+/** Policies and grants are PostgreSQL's; files have none, and would give everybody's rows. */
+function limited(dataset: HypertableDefinition, limit: string): TidemarkError<'TM_LAKE'> {
   return new TidemarkError('TM_LAKE', {
     what: dataset.name,
-    problem:
-      'row security limits what this role may see of the table, and rows in the lake are not behind it',
-    todo: 'query as a role that row security does not limit (BYPASSRLS), or thaw the table',
+    problem: `${limit}, and rows in the lake are not behind that`,
+    todo: 'query as a role that may see all of it (SELECT on the table, BYPASSRLS), ask for a range that is not frozen, or thaw it',
   })
 }
 

@@ -1,5 +1,6 @@
 import { everything, intersect, type ReadSnapshot, type ScanRequest, type Tier } from '../query/index.ts'
 import type { DatasetDefinition, HypertableDefinition } from '../schema/index.ts'
+import type { TimeRange } from '../time/index.ts'
 import { TidemarkError } from '../util/errors.ts'
 import { createLakeCatalogs, type LakeCatalog } from './catalog.ts'
 import type { ObjectStore } from './contract.ts'
@@ -60,8 +61,12 @@ export function createColdTier(options: ColdTierOptions): Tier {
     return { duckdb, store, catalogs, snapshot: lakeSnapshot(snapshot), signal, onlyTypeScript }
   }
 
-  async function filesOf(access: LakeAccess, dataset: HypertableDefinition): Promise<LakeCatalog> {
-    return catalogs.read(access.snapshot, dataset, access.signal)
+  function filesOf(
+    access: LakeAccess,
+    dataset: HypertableDefinition,
+    range: TimeRange | null,
+  ): Promise<LakeCatalog> {
+    return catalogs.read(access.snapshot, dataset, access.signal, range)
   }
 
   return Object.freeze<Tier>({
@@ -69,7 +74,7 @@ export function createColdTier(options: ColdTierOptions): Tier {
 
     async coverage(dataset, range, { snapshot, signal }) {
       if (dataset.kind !== 'hypertable') return []
-      return coverageOf(await filesOf(accessOf(snapshot, signal), dataset), range)
+      return coverageOf(await filesOf(accessOf(snapshot, signal), dataset, range), range)
     },
 
     cannot: (request: ScanRequest) =>
@@ -78,7 +83,7 @@ export function createColdTier(options: ColdTierOptions): Tier {
     async bounds(dataset, range, where, { snapshot, signal }) {
       if (dataset.kind !== 'hypertable') return null
       const whole = range ?? everything
-      const files = filesFor(dataset, await filesOf(accessOf(snapshot, signal), dataset), whole, where)
+      const files = filesFor(dataset, await filesOf(accessOf(snapshot, signal), dataset, range), whole, where)
       const [first] = files
       if (!first) return null
       const from = files.reduce((least, { minTime }) => (minTime < least ? minTime : least), first.minTime)
@@ -89,19 +94,19 @@ export function createColdTier(options: ColdTierOptions): Tier {
     async scan(request, { snapshot, signal }) {
       const dataset = hypertableOf(request.dataset)
       const access = accessOf(snapshot, signal)
-      return scanFiles(access, request, dataset, await filesOf(access, dataset), useSummaries)
+      return scanFiles(access, request, dataset, await filesOf(access, dataset, request.range), useSummaries)
     },
 
     async rows(request, { snapshot, signal }) {
       const dataset = hypertableOf(request.dataset)
       const access = accessOf(snapshot, signal)
-      return readRows(access, request, dataset, await filesOf(access, dataset), maxPageBytes)
+      return readRows(access, request, dataset, await filesOf(access, dataset, request.range), maxPageBytes)
     },
 
     async latest(request, { snapshot, signal }) {
       const dataset = hypertableOf(request.dataset)
       const access = accessOf(snapshot, signal)
-      return readLatest(access, request, dataset, await filesOf(access, dataset), maxSeries)
+      return readLatest(access, request, dataset, await filesOf(access, dataset, request.range), maxSeries)
     },
   })
 }
