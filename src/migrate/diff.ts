@@ -1,106 +1,18 @@
-import {
-  type ColumnDefinition,
-  encodeDefinition,
-  type HypertableDefinition,
-  type StoredDefinition,
-} from '../schema/index.ts'
-import { approximateMicros } from '../time/index.ts'
-import { identifier, quoteLiteral, raw, sql } from '../util/sql.ts'
+import { encodeDefinition, type HypertableDefinition, type StoredDefinition } from '../schema/index.ts'
+import { sql } from '../util/sql.ts'
 import { appendOnlySql } from './append-only.ts'
-import type { ActualColumn, ActualRelation, CatalogEntry } from './inspect.ts'
+import { catalogSentence, catalogStatement, forgetStatements, sameJson } from './catalog-entry.ts'
+import { createTableStatements } from './create-table.ts'
+import { diffColumns } from './diff-columns.ts'
+import { diffIndexes, diffPrimaryKey } from './diff-indexes.ts'
+import type { ActualRelation, CatalogEntry } from './inspect.ts'
 import type { Wanted } from './probe.ts'
-import { type Drift, type MigrationStep, step } from './step.ts'
-import {
-  chunkSchema,
-  columnDefault,
-  columnList,
-  columnSql,
-  columnType,
-  commentSql,
-  createIndexSql,
-  fitName,
-  relationName,
-  tableBody,
-  text,
-  timeCheckName,
-} from './table-ddl.ts'
+import { type Drift, type Findings, type MigrationStep, step } from './step.ts'
+import { commentSql, relationName, text, timeCheckName } from './table-ddl.ts'
 
 export interface RelationDiff {
   readonly steps: readonly MigrationStep[]
   readonly drift: readonly Drift[]
-}
-
-/** The first part of `define metrics.cpu`: everything but the rows. In one transaction with the catalog's row. */
-export function createTableStatements(definition: StoredDefinition): string[] {
-  const name = relationName(definition)
-  const partitioned =
-    definition.kind === 'hypertable' ? sql`\npartition by range (${identifier(definition.time)})` : sql``
-  const statements = [text(sql`create table ${name} (\n  ${tableBody(definition)}\n)${partitioned}`)]
-  if (definition.kind === 'hypertable')
-    statements.push(
-      text(
-        sql`create table ${identifier(chunkSchema, defaultPartitionName(definition))} partition of ${name} default`,
-      ),
-    )
-  for (const index of definition.indexes)
-    statements.push(text(createIndexSql(index, name, { name: index.name })))
-  return [...statements, ...commentStatements(definition)]
-}
-
-/** Tables of two schemas can have one name, and all chunks live in one schema. */
-export function defaultPartitionName(definition: HypertableDefinition): string {
-  const name = definition.schema === 'public' ? definition.table : `${definition.schema}_${definition.table}`
-  return fitName(name, '_default')
-}
-
-function commentStatements(definition: StoredDefinition): string[] {
-  const statements: string[] = []
-  const name = relationName(definition)
-  if (definition.comment !== null) statements.push(text(commentSql(sql`table ${name}`, definition.comment)))
-  for (const [column, d] of Object.entries(definition.columns))
-    if (d.comment !== null) statements.push(text(columnComment(definition, column, d.comment)))
-  return statements
-}
-
-function columnComment(definition: StoredDefinition, column: string, comment: string | null) {
-  return commentSql(sql`column ${identifier(definition.schema, definition.table, column)}`, comment)
-}
-
-/** The catalog's row of a declared relation; insert or update. */
-export function catalogStatement(definition: StoredDefinition): string {
-  const json = quoteLiteral(JSON.stringify(encodeDefinition(definition)))
-  if (definition.kind === 'table')
-    return text(sql`insert into tidemark.relation (schema_name, relation_name, kind, definition)
-values (${definition.schema}, ${definition.table}, 'table', ${raw(json)}::jsonb)
-on conflict (schema_name, relation_name) do update set definition = excluded.definition`)
-  return text(sql`insert into tidemark.hypertable (
-  schema_name, table_name, time_column, tenant_column, chunk_interval, max_chunks, change_cell_us, append_only,
-  definition
-)
-values (
-  ${definition.schema}, ${definition.table}, ${definition.time}, ${definition.tenant}, ${definition.chunk.text},
-  ${definition.maxChunks}, ${approximateMicros(definition.changeCell)}, ${definition.appendOnly}, ${raw(json)}::jsonb
-)
-on conflict (schema_name, table_name) do update set
-  chunk_interval = excluded.chunk_interval,
-  max_chunks = excluded.max_chunks,
-  change_cell_us = excluded.change_cell_us,
-  append_only = excluded.append_only,
-  definition = excluded.definition,
-  epoch = tidemark.hypertable.epoch + 1`)
-}
-
-/**
- * What the catalog still holds of a hypertable of this name that was dropped by hand: its chunks, consumers and log
- * mean nothing for the new one.
- */
-export function forgetStatements(name: { readonly schema: string; readonly table: string }): string[] {
-  const { schema, table } = name
-  return [
-    text(sql`delete from tidemark.change_log
-where hypertable_id in (select id from tidemark.hypertable where schema_name = ${schema} and table_name = ${table})`),
-    text(sql`delete from tidemark.hypertable where schema_name = ${schema} and table_name = ${table}`),
-  ]
 }
 
 /**
@@ -157,11 +69,6 @@ export function diffRelation(
   return out
 }
 
-interface Out {
-  readonly steps: MigrationStep[]
-  readonly drift: Drift[]
-}
-
 function wrongKind(
   definition: StoredDefinition,
   actual: ActualRelation,
@@ -191,7 +98,7 @@ function wrongKind(
 function diffIdentity(
   definition: StoredDefinition,
   before: { readonly definition: StoredDefinition } | null,
-  { steps }: Out,
+  { steps }: Findings,
 ): void {
   if (!before) return
   const old = before.definition
@@ -212,195 +119,11 @@ function shown(name: string | null): string {
   return name === null ? 'none' : `"${name}"`
 }
 
-function diffColumns(
-  definition: StoredDefinition,
-  wanted: Wanted,
-  actual: ActualRelation,
-  before: { readonly definition: StoredDefinition } | null,
-  out: Out,
-): void {
-  const table = relationName(definition)
-  for (const [column, declared] of Object.entries(definition.columns)) {
-    const found = actual.columns.find((c) => c.name === column)
-    if (found) {
-      const want = wanted.relation.columns.find((c) => c.name === column)!
-      diffColumn(definition, column, declared, want, found, before?.definition.columns[column] ?? null, out)
-      continue
-    }
-    out.steps.push(addColumn(definition, column, declared, wanted.volatile.has(column)))
-  }
-  for (const extra of actual.columns.filter((c) => !Object.hasOwn(definition.columns, c.name))) {
-    if (before && Object.hasOwn(before.definition.columns, extra.name)) {
-      out.steps.push(
-        step(definition.name, 'refused', `${definition.name} would lose the column "${extra.name}"`, [
-          text(sql`alter table ${table} drop column ${identifier(extra.name)}`),
-        ]),
-      )
-      continue
-    }
-    const blocks = extra.notNull && extra.default === null && extra.identity === '' && extra.generated === ''
-    out.drift.push({
-      relation: definition.name,
-      sentence:
-        `the column "${extra.name}" (${extra.type}) is not declared` +
-        (blocks ? ', and has to be filled by every insert: it is NOT NULL without a default' : ''),
-    })
-  }
-}
-
-function addColumn(
-  definition: StoredDefinition,
-  column: string,
-  declared: ColumnDefinition,
-  isVolatile: boolean,
-): MigrationStep {
-  const { name } = definition
-  const table = relationName(definition)
-  const add = text(sql`alter table ${table} add column ${columnSql(column, declared)}`)
-  if (!declared.nullable && (declared.default === null || isVolatile)) {
-    const why = isVolatile
-      ? 'its default differs from row to row, so that adding it rewrites the table'
-      : 'it is NOT NULL without a default, and rows that exist would have no value'
-    return step(name, 'refused', `${name} would get the column "${column}": ${why}`, [
-      text(sql`alter table ${table} add column ${identifier(column)} ${raw(columnType(declared))}`),
-      text(sql`update ${table} set ${identifier(column)} = ${raw(columnDefault(declared) ?? '…')}`),
-      ...(declared.default === null ? [] : [setDefault(definition, column, declared)]),
-      ...setNotNull(definition, column),
-    ])
-  }
-  const statements = isVolatile
-    ? [
-        text(sql`alter table ${table} add column ${identifier(column)} ${raw(columnType(declared))}`),
-        setDefault(definition, column, declared),
-      ]
-    : [add]
-  if (declared.comment !== null) statements.push(text(columnComment(definition, column, declared.comment)))
-  const note = isVolatile ? ' (rows that exist keep null: filling them would rewrite the table)' : ''
-  return step(name, 'alter', `adds the column "${column}" to ${name}${note}`, statements)
-}
-
-function setDefault(definition: StoredDefinition, column: string, declared: ColumnDefinition): string {
-  return text(
-    sql`alter table ${relationName(definition)} alter column ${identifier(column)} set default ${raw(columnDefault(declared)!)}`,
-  )
-}
-
-/** Without a scan under ACCESS EXCLUSIVE: SET NOT NULL believes a valid check. */
-function setNotNull(definition: StoredDefinition, column: string): string[] {
-  const table = relationName(definition)
-  const check = identifier(fitName(`${definition.table}_${column}`, '_not_null'))
-  const name = identifier(column)
-  return [
-    text(sql`alter table ${table} add constraint ${check} check (${name} is not null) not valid`),
-    text(sql`alter table ${table} validate constraint ${check}`),
-    text(sql`alter table ${table} alter column ${name} set not null`),
-    text(sql`alter table ${table} drop constraint ${check}`),
-  ]
-}
-
-function diffColumn(
-  definition: StoredDefinition,
-  column: string,
-  declared: ColumnDefinition,
-  want: ActualColumn,
-  found: ActualColumn,
-  before: ColumnDefinition | null,
-  { steps, drift }: Out,
-): void {
-  const { name } = definition
-  const alter = sql`alter table ${relationName(definition)} alter column ${identifier(column)}`
-  const add = (sentence: string, statement: string) => steps.push(step(name, 'alter', sentence, [statement]))
-  if (found.type !== want.type) {
-    const change = `the column "${column}" of ${name} from ${found.type} to ${want.type}`
-    if (widensInPlace(found.type, want.type))
-      add(`widens ${change}`, text(sql`${alter} type ${raw(want.type)}`))
-    else
-      steps.push(
-        step(name, 'refused', `would change ${change}, which rewrites the table`, [
-          text(sql`${alter} type ${raw(want.type)} using ${identifier(column)}::${raw(want.type)}`),
-        ]),
-      )
-  }
-  if (want.notNull && !found.notNull && !(definition.kind === 'hypertable' && column === definition.time))
-    steps.push(
-      step(
-        name,
-        'refused',
-        `would make the column "${column}" of ${name} NOT NULL, and rows may hold null`,
-        setNotNull(definition, column),
-      ),
-    )
-  if (!want.notNull && found.notNull && found.identity === '')
-    add(`allows null in the column "${column}" of ${name}`, text(sql`${alter} drop not null`))
-  if (found.identity !== '' || found.generated !== '') {
-    const what = found.generated === '' ? 'an identity column' : 'a generated column'
-    drift.push({ relation: name, sentence: `the column "${column}" is ${what}; no declaration can say so` })
-  } else if (want.default !== found.default) {
-    if (declared.default !== null)
-      add(
-        `changes the default of the column "${column}" of ${name}`,
-        setDefault(definition, column, declared),
-      )
-    else if (before?.default)
-      add(`drops the default of the column "${column}" of ${name}`, text(sql`${alter} drop default`))
-    else
-      drift.push({
-        relation: name,
-        sentence: `the column "${column}" has the default ${found.default}, which is not declared`,
-      })
-  }
-  if (declared.comment !== found.comment && (declared.comment !== null || before?.comment))
-    add(
-      `sets the comment of the column "${column}" of ${name}`,
-      text(columnComment(definition, column, declared.comment)),
-    )
-}
-
-/** Types whose values are stored alike, so that PostgreSQL changes only its catalog. */
-function widensInPlace(from: string, to: string): boolean {
-  if (to === 'text') return /^character varying(\(\d+\))?$/.test(from)
-  const old = /^numeric\((\d+),(\d+)\)$/.exec(from)
-  if (!old) return false
-  if (to === 'numeric') return true
-  const wider = /^numeric\((\d+),(\d+)\)$/.exec(to)
-  return wider !== null && wider[2] === old[2] && Number(wider[1]) >= Number(old[1])
-}
-
-function diffPrimaryKey(definition: StoredDefinition, actual: ActualRelation, { steps, drift }: Out): void {
-  const { name, primaryKey } = definition
-  const found = actual.indexes.find((index) => index.isPrimary)
-  if (primaryKey === null) {
-    if (found)
-      drift.push({
-        relation: name,
-        sentence: `the primary key (${found.columns.join(', ')}) is not declared`,
-      })
-    return
-  }
-  if (found && found.columns.join('\0') === primaryKey.join('\0')) return
-  const table = relationName(definition)
-  const has = found ? `(${found.columns.join(', ')})` : 'none'
-  const statements = found ? [text(sql`alter table ${table} drop constraint ${identifier(found.name)}`)] : []
-  statements.push(
-    text(
-      sql`alter table ${table} add constraint ${identifier(fitName(definition.table, '_pkey'))} primary key (${columnList(primaryKey)})`,
-    ),
-  )
-  steps.push(
-    step(
-      name,
-      'refused',
-      `would change the primary key of ${name} from ${has} to (${primaryKey.join(', ')})`,
-      statements,
-    ),
-  )
-}
-
 function diffComments(
   definition: StoredDefinition,
   actual: ActualRelation,
   before: { readonly definition: StoredDefinition } | null,
-  { steps }: Out,
+  { steps }: Findings,
 ): void {
   if (definition.comment === actual.comment) return
   if (definition.comment === null && !before?.definition.comment) return
@@ -409,57 +132,6 @@ function diffComments(
       text(commentSql(sql`table ${relationName(definition)}`, definition.comment)),
     ]),
   )
-}
-
-function diffIndexes(
-  definition: StoredDefinition,
-  wanted: Wanted,
-  actual: ActualRelation,
-  { steps, drift }: Out,
-): void {
-  const table = relationName(definition)
-  const used = new Set(actual.indexes.filter((index) => index.isPrimary).map((index) => index.name))
-  const findEqual = (signature: string) =>
-    actual.indexes.find((other) => other.isValid && other.signature === signature && !used.has(other.name))
-  for (const index of definition.indexes) {
-    const signature = wanted.signatures.get(index.name)!
-    const found = actual.indexes.find((other) => other.name === index.name)
-    if (found && found.signature !== signature) {
-      used.add(found.name)
-      steps.push(
-        step(definition.name, 'refused', `the index "${index.name}" of ${definition.name} is another one`, [
-          text(sql`drop index concurrently ${identifier(definition.schema, index.name)}`),
-        ]),
-      )
-      continue
-    }
-    const equal = found?.isValid ? found : findEqual(signature)
-    if (equal) {
-      used.add(equal.name)
-      if (equal !== found)
-        drift.push({
-          relation: definition.name,
-          sentence: `the declared index "${index.name}" is there under the name "${equal.name}"`,
-        })
-      continue
-    }
-    used.add(index.name)
-    const what = found ? 'finishes' : 'creates'
-    steps.push(
-      step(
-        definition.name,
-        'create-index',
-        `${what} the index "${index.name}" on ${definition.name}, with writers going on`,
-        [text(createIndexSql(index, table, { name: index.name, concurrently: definition.kind === 'table' }))],
-        index.name,
-      ),
-    )
-  }
-  for (const extra of actual.indexes.filter((index) => !used.has(index.name)))
-    drift.push({
-      relation: definition.name,
-      sentence: `the index "${extra.name}" is not declared${extra.isValid ? '' : ', and is not valid'}`,
-    })
 }
 
 function convertStep(definition: HypertableDefinition, actual: ActualRelation): MigrationStep {
@@ -487,34 +159,4 @@ function duration(seconds: number): string {
   if (seconds < 120) return `${seconds} s`
   if (seconds < 7200) return `${Math.round(seconds / 60)} min`
   return `${(seconds / 3600).toFixed(1)} h`
-}
-
-function catalogSentence(definition: StoredDefinition, before: StoredDefinition | null): string {
-  if (!before) return `takes ${definition.name} into the catalog`
-  const old = encodeDefinition(before) as unknown as Record<string, unknown>
-  const now = encodeDefinition(definition) as unknown as Record<string, unknown>
-  const policies = ['chunk', 'maxChunks', 'orderBy', 'freeze', 'retain', 'changeCell', 'appendOnly']
-  const changed = policies.filter((key) => !sameJson(old[key], now[key]))
-  if (changed.length === 0) return `takes the new declaration of ${definition.name} into the catalog`
-  const list = changed.map(
-    (key) => `${key} ${JSON.stringify(old[key] ?? null)} → ${JSON.stringify(now[key] ?? null)}`,
-  )
-  const note = changed.includes('chunk') ? ' (of chunks that are made from now on)' : ''
-  return `changes ${list.join(', ')} of ${definition.name}${note}`
-}
-
-/** jsonb forgets the order of keys. */
-export function sameJson(a: unknown, b: unknown): boolean {
-  return JSON.stringify(sorted(a ?? null)) === JSON.stringify(sorted(b ?? null))
-}
-
-function sorted(value: unknown): unknown {
-  if (Array.isArray(value)) return value.map(sorted)
-  if (typeof value !== 'object' || value === null) return value
-  return Object.fromEntries(
-    Object.entries(value)
-      .filter(([, inner]) => inner !== undefined)
-      .sort(([x], [y]) => (x < y ? -1 : 1))
-      .map(([key, inner]) => [key, sorted(inner)]),
-  )
 }

@@ -7,12 +7,11 @@ import { applyPartitionPolicies } from './append-only.ts'
 import { migrateCatalog, readPackageVersion } from './catalog.ts'
 import { type ConversionReport, convertTable } from './conversion/convert.ts'
 import type { ConvertOptions } from './conversion/options.ts'
-import { defaultPartitionName } from './diff.ts'
 import { buildIndex } from './index-build.ts'
 import { readCatalog } from './inspect.ts'
 import { planMigration, planOn } from './plan.ts'
 import type { DeclaredRelation, Drift, MigrationPlan, MigrationStep } from './step.ts'
-import { chunkSchema } from './table-ddl.ts'
+import { chunkSchema, defaultPartitionName } from './table-ddl.ts'
 import { inTransaction, isLockProblem, withMigrationLock } from './transaction.ts'
 
 export interface MigrateOptions {

@@ -41,6 +41,12 @@ export interface Drift {
   readonly sentence: string
 }
 
+/** What comparing a relation adds to. */
+export interface Findings {
+  readonly steps: MigrationStep[]
+  readonly drift: Drift[]
+}
+
 export interface MigrationPlan {
   /** In the order in which they are applied. */
   readonly steps: readonly MigrationStep[]

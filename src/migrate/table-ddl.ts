@@ -1,5 +1,10 @@
 import { createHash } from 'node:crypto'
-import type { ColumnDefinition, IndexDefinition, StoredDefinition } from '../schema/index.ts'
+import type {
+  ColumnDefinition,
+  HypertableDefinition,
+  IndexDefinition,
+  StoredDefinition,
+} from '../schema/index.ts'
 import { identifier, join, printSqlInline, quoteLiteral, raw, type Sql, sql } from '../util/sql.ts'
 
 /** Where chunks, default partitions and the working tables of conversions live. */
@@ -114,4 +119,14 @@ export function text(statement: Sql): string {
 
 export function commentSql(on: Sql, comment: string | null): Sql {
   return sql`comment on ${on} is ${comment}`
+}
+
+export function columnComment(definition: StoredDefinition, column: string, comment: string | null): Sql {
+  return commentSql(sql`column ${identifier(definition.schema, definition.table, column)}`, comment)
+}
+
+/** Tables of two schemas can have one name, and all chunks live in one schema. */
+export function defaultPartitionName(definition: HypertableDefinition): string {
+  const name = definition.schema === 'public' ? definition.table : `${definition.schema}_${definition.table}`
+  return fitName(name, '_default')
 }

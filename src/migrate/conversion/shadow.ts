@@ -11,8 +11,16 @@ import {
   type TimeRange,
 } from '../../time/index.ts'
 import { identifier, quoteLiteral, raw, type Sql, sql } from '../../util/sql.ts'
-import { catalogStatement, defaultPartitionName } from '../diff.ts'
-import { chunkSchema, columnList, fitName, relationName, text, timeCheckName } from '../table-ddl.ts'
+import { catalogStatement } from '../catalog-entry.ts'
+import {
+  chunkSchema,
+  columnList,
+  defaultPartitionName,
+  fitName,
+  relationName,
+  text,
+  timeCheckName,
+} from '../table-ddl.ts'
 import { type Conversion, type ConversionNames, conversionNames } from './record.ts'
 import { columnsSql, type Source, writable } from './source.ts'
 
