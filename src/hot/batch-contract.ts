@@ -1,6 +1,9 @@
 import type { Connection, RowSlots } from '../postgres/index.ts'
 import type { CanonicalValue, StoredDefinition } from '../schema/index.ts'
 
+/** What happens to a row whose key exists. */
+export type OnConflict = 'error' | 'ignore' | 'update'
+
 /**
  * What file import needs of the writer: rows that are validated already, and work of its own in the transaction that
  * writes them (how far the import is, its dead letters), so that both become visible together or not at all.
@@ -9,7 +12,7 @@ export interface BatchInsert {
   readonly definition: StoredDefinition
   /** Values in canonical form, in declared column order; undefined where PostgreSQL shall evaluate the default. */
   readonly rows: readonly (readonly CanonicalValue[])[]
-  readonly onConflict: 'error' | 'ignore' | 'update'
+  readonly onConflict: OnConflict
   /** Runs after the rows were written, before COMMIT, on the same connection. When it throws nothing is written. */
   readonly inTransaction: (connection: Connection) => Promise<void>
   readonly signal?: AbortSignal | null
@@ -72,7 +75,7 @@ export interface BatchWriter {
    */
   batches(
     definition: StoredDefinition,
-    onConflict: BatchInsert['onConflict'],
+    onConflict: OnConflict,
     options?: BatchOptions,
   ): Promise<() => OpenBatch>
   /** One transaction. May run `inTransaction` again when the whole transaction is tried again. Rows may be empty. */

@@ -1,10 +1,10 @@
 import type { RowSlots } from '../postgres/index.ts'
 import type { CanonicalValue } from '../schema/index.ts'
 import { bucketStart, type Instant, nextBucket, type TimeRange } from '../time/index.ts'
+import type { OnConflict } from './batch-contract.ts'
 import type { RowLane } from './row-lane.ts'
 import { absenceOf, encodeRow, keyOf, type WritableTable } from './writable-table.ts'
 import { type EncoderPool, type Routing, WriteBatch } from './write-batch.ts'
-import type { OnConflict } from './write-statements.ts'
 
 export interface CollectorOptions {
   readonly routing: Routing | null

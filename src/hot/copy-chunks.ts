@@ -3,7 +3,7 @@ import type { Connection, Database } from '../postgres/index.ts'
 import type { HypertableDefinition } from '../schema/index.ts'
 import type { Instant } from '../time/index.ts'
 import { identifier, join, raw, sql } from '../util/sql.ts'
-import type { BatchInsert } from './batch-contract.ts'
+import type { BatchInsert, WrittenCounts } from './batch-contract.ts'
 import { type Chunk, type ChunkMap, chunkAt, chunkSchema, loadChunkMap } from './chunk-map.ts'
 import type { ChunkManager } from './chunks.ts'
 import type { NewChunk } from './create-chunks.ts'
@@ -11,7 +11,7 @@ import type { ChunkLoader } from './load-chunks.ts'
 import { relationOf } from './writable-table.ts'
 import type { CopyGroup, WriteBatch } from './write-batch.ts'
 import { StaleRouting } from './write-errors.ts'
-import { copyGroup, type WriteCounts } from './write-statements.ts'
+import { copyGroup } from './write-statements.ts'
 
 /** From this try on, rows of a chunk that is in the catalog but not attached go through the table. */
 export const triesBeforeDetour = 3
@@ -61,7 +61,7 @@ export class ChunkCopier {
     this.#options = options
   }
 
-  async copy(request: ChunkCopy): Promise<WriteCounts> {
+  async copy(request: ChunkCopy): Promise<WrittenCounts> {
     const { batch, definition, signal } = request
     const { db, chunks, ensure } = this.#options
     const groups = [...batch.groups()]
@@ -137,7 +137,7 @@ export class ChunkCopier {
     map: ChunkMap,
     { loads, waits, rest }: Routes,
     waitFor: readonly Promise<void>[],
-  ): Promise<WriteCounts> {
+  ): Promise<WrittenCounts> {
     const { batch, definition, hypertable } = request
     await connection.execute(beginLoggedWriteSql(hypertable))
     const made: NewChunk[] = []
@@ -171,7 +171,7 @@ export class ChunkCopier {
     map: ChunkMap,
     groups: readonly CopyGroup[],
     { isLoading = false } = {},
-  ): Promise<WriteCounts> {
+  ): Promise<WrittenCounts> {
     const { batch, definition, hypertable, attempt, inTransaction } = request
     const { table } = batch
     const direct = new Map<CopyGroup, Chunk>()

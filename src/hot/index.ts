@@ -3,6 +3,7 @@ export type {
   BatchOptions,
   BatchWriter,
   ColumnValues,
+  OnConflict,
   OpenBatch,
   WrittenCounts,
 } from './batch-contract.ts'
@@ -45,4 +46,3 @@ export type {
   UpsertOptions,
 } from './write-contract.ts'
 export { writerDefaults } from './write-contract.ts'
-export type { OnConflict, WriteCounts } from './write-statements.ts'

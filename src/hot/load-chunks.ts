@@ -1,7 +1,7 @@
 import type { HypertableRecord } from '../changelog/index.ts'
 import { type Connection, type Queryable, sqlstateOf } from '../postgres/index.ts'
 import type { HypertableDefinition } from '../schema/index.ts'
-import type { TimeRange } from '../time/index.ts'
+import { overlaps, type TimeRange } from '../time/index.ts'
 import { identifier, raw, type Sql, sql } from '../util/sql.ts'
 import { chunkSchema } from './chunk-map.ts'
 import { newChunkRange } from './chunk-ranges.ts'
@@ -211,7 +211,7 @@ export class ChunkLoader {
     const { hypertable, map } = await lockHypertable(connection, definition)
     const ranges = map.chunks.map((chunk) => chunk.range)
     for (const { range } of chunks) {
-      const isTaken = ranges.some((one) => one.from < range.to && one.to > range.from)
+      const isTaken = ranges.some((one) => overlaps(one, range))
       const wanted = isTaken ? null : newChunkRange(definition.chunk, ranges, range.from)
       if (wanted === null || wanted.from !== range.from || wanted.to !== range.to) throw new StaleRouting()
       ranges.push(range)

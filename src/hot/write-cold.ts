@@ -1,18 +1,19 @@
 import type { Connection, Database } from '../postgres/index.ts'
 import type { HypertableDefinition } from '../schema/index.ts'
-import type { Instant, TimeRange } from '../time/index.ts'
+import { type Instant, overlaps, type TimeRange } from '../time/index.ts'
 import { TidemarkError } from '../util/errors.ts'
 import { identifier, join, raw, type Sql, sql } from '../util/sql.ts'
-import type { BatchInsert } from './batch-contract.ts'
+import type { BatchInsert, OnConflict, WrittenCounts } from './batch-contract.ts'
 import { type Assignment, deleteSql, updateSql } from './change-rows.ts'
 import { type Chunk, type ChunkMap, chunkAt, loadChunkMap } from './chunk-map.ts'
 import type { ColdRows, OpenColdRows } from './cold-contract.ts'
 import { boundSql } from './create-chunks.ts'
+import { readUniqueKeys, type UniqueKey } from './unique-keys.ts'
 import { columnsSql, presentIndexes, relationOf, type WritableTable } from './writable-table.ts'
 import type { CopyGroup } from './write-batch.ts'
 import type { DeleteInput } from './write-contract.ts'
 import { StaleRouting } from './write-errors.ts'
-import { copyGroup, type OnConflict, runInsert, type WriteCounts } from './write-statements.ts'
+import { addCounts, copyGroup, runInsert } from './write-statements.ts'
 
 /** Keys that are looked for at once: some megabytes. */
 const keysAtOnce = 50_000
@@ -22,8 +23,15 @@ export function isKeyed(definition: HypertableDefinition): boolean {
   return definition.primaryKey !== null || definition.indexes.some((index) => index.unique)
 }
 
-export function overlaps(a: TimeRange, b: TimeRange): boolean {
-  return a.from < b.to && a.to > b.from
+/** Whether a change of rows may concern a chunk: it has rows of them, or gets some because their time becomes `time`. */
+export function isTouched(
+  chunk: TimeRange,
+  { range }: Pick<DeleteInput, 'range'>,
+  time: Instant | undefined,
+): boolean {
+  return (
+    range === null || overlaps(chunk, range) || (time !== undefined && chunk.from <= time && chunk.to > time)
+  )
 }
 
 const coldOf = new WeakMap<ChunkMap, readonly Chunk[]>()
@@ -35,12 +43,6 @@ export function coldChunks(map: ChunkMap): readonly Chunk[] {
     coldOf.set(map, cold)
   }
   return cold
-}
-
-interface UniqueKey {
-  readonly columns: readonly string[]
-  /** As PostgreSQL writes them in its error. */
-  readonly shown: string
 }
 
 /** Rows of one absence in a temporary table, with what PostgreSQL makes of them. */
@@ -80,7 +82,7 @@ export class ColdWriter {
       readonly signal: AbortSignal | null
       readonly inTransaction: BatchInsert['inTransaction'] | null
     },
-  ): Promise<WriteCounts> {
+  ): Promise<WrittenCounts> {
     const { onConflict, signal, inTransaction } = options
     return this.#db.transaction({ mode: 'read committed', signal }, async (connection) => {
       const uniques = await readUniqueKeys(connection, definition)
@@ -107,11 +109,9 @@ export class ColdWriter {
       for (const group of direct)
         total.inserted += await copyGroup(connection, table, relationOf(table), group)
       for (const { relation, indexes, rows } of staged) {
-        const counts = await runInsert(connection, table, indexes, null, relation, rows, onConflict, {})
-        total.inserted += counts.inserted
-        total.updated += counts.updated
-        // among them those that were left out before
-        total.ignored += counts.ignored
+        const counts = await runInsert(connection, table, indexes, null, relation, rows, onConflict)
+        // ignored: also those that were left out before
+        addCounts(total, counts)
       }
       await inTransaction?.(connection)
       await open.end()
@@ -131,14 +131,7 @@ export class ColdWriter {
     return this.#db.transaction({ mode: 'read committed', signal }, async (connection) => {
       const before = await loadChunkMap(connection, definition)
       const touched = (map: ChunkMap): bigint[] =>
-        map.chunks
-          .filter(
-            ({ range }) =>
-              input.range === null ||
-              overlaps(range, input.range) ||
-              (time !== undefined && range.from <= time && range.to > time),
-          )
-          .map(({ id }) => id)
+        map.chunks.filter(({ range }) => isTouched(range, input, time)).map(({ id }) => id)
       const { open, map } = await this.#open(connection, definition, before, touched, signal)
       await open.liftMatching(input.where, input.range)
       const statement = assignments === null ? deleteSql(table, input) : updateSql(table, assignments, input)
@@ -338,64 +331,4 @@ async function chunksOf(
   return rows.flatMap(([bucket]) =>
     (bucket as number) === 0 ? [] : [map.chunks[(bucket as number) - 1]!.id],
   )
-}
-
-/**
- * The unique indexes, from the database: the declaration may not know them all.
- *
- * @param changed Only those that hold one of these columns.
- * @throws TidemarkError TM_COLD where one cannot be compared with files.
- */
-async function readUniqueKeys(
-  connection: Connection,
-  definition: HypertableDefinition,
-  changed?: ReadonlySet<string>,
-): Promise<UniqueKey[]> {
-  const { rows } = await connection.query(sql`
-    select
-      ic.relname,
-      i.indexprs is not null or i.indpred is not null or i.indnullsnotdistinct,
-      array(
-        select a.attname::text
-        from unnest(i.indkey::int2[]) with ordinality as k (attnum, n)
-        join pg_attribute as a on a.attrelid = i.indrelid and a.attnum = k.attnum
-        where k.n <= i.indnkeyatts
-        order by k.n
-      ),
-      array(
-        select pg_get_indexdef(i.indexrelid, n, false)
-        from generate_series(1, i.indnkeyatts::int) as n
-        order by n
-      )
-    from pg_index as i
-    join pg_class as c on c.oid = i.indrelid
-    join pg_namespace as n on n.oid = c.relnamespace
-    join pg_class as ic on ic.oid = i.indexrelid
-    where n.nspname = ${definition.schema}::text and c.relname = ${definition.table}::text and i.indisunique
-    order by i.indisprimary desc, ic.relname`)
-  const keys: UniqueKey[] = []
-  for (const [name, isSpecial, columns, shown] of rows as unknown as [
-    string,
-    boolean,
-    string[],
-    string[],
-  ][]) {
-    if (changed !== undefined && !isSpecial && !columns.some((column) => changed.has(column))) continue
-    const unsuited = columns.find((column) =>
-      /^(jsonb|text\[\])$/.test(definition.columns[column]?.type ?? ''),
-    )
-    if (isSpecial || unsuited !== undefined) {
-      const why =
-        unsuited === undefined
-          ? 'is over an expression or a part of the rows, or takes nulls for equal'
-          : `holds "${unsuited}", which cannot be compared there`
-      throw new TidemarkError('TM_COLD', {
-        table: definition.name,
-        what: `a write under the unique index "${name}", which ${why},`,
-        todo: 'thaw the chunk first (tidemark thaw)',
-      })
-    }
-    keys.push({ columns, shown: shown.join(', ') })
-  }
-  return keys
 }

@@ -1,6 +1,7 @@
 import type { Connection, Queryable, QueryOptions } from '../postgres/index.ts'
 import type { CanonicalValue } from '../schema/index.ts'
 import { identifier, join, raw, type Sql, sql } from '../util/sql.ts'
+import type { OnConflict, WrittenCounts } from './batch-contract.ts'
 import {
   castList,
   columnsSql,
@@ -11,13 +12,14 @@ import {
 } from './writable-table.ts'
 import type { CopyGroup } from './write-batch.ts'
 
-/** What happens to a row whose key exists. */
-export type OnConflict = 'error' | 'ignore' | 'update'
-
-export interface WriteCounts {
-  readonly inserted: number
-  readonly updated: number
-  readonly ignored: number
+/** Adds what another statement has done. */
+export function addCounts(
+  total: { -readonly [Count in keyof WrittenCounts]: number },
+  counts: WrittenCounts,
+): void {
+  total.inserted += counts.inserted
+  total.updated += counts.updated
+  total.ignored += counts.ignored
 }
 
 /** Key columns and what they are compared with, for `update`. */
@@ -74,8 +76,8 @@ export async function runInsert(
   source: Sql,
   rows: number,
   onConflict: OnConflict,
-  options: QueryOptions,
-): Promise<WriteCounts> {
+  options: QueryOptions = {},
+): Promise<WrittenCounts> {
   const before = given === null ? raw('') : sql`with given as materialized (${given}) `
   const insert = insertFromSql(table, indexes, source, onConflict)
   const canCompare = table.keyIndexes.every((i) => indexes.includes(i))
@@ -103,7 +105,7 @@ async function insertValues(
   indexes: readonly number[],
   rows: readonly (readonly CanonicalValue[])[],
   options: QueryOptions,
-): Promise<WriteCounts> {
+): Promise<WrittenCounts> {
   const { parts } = sql`insert into ${relationOf(table)} (${columnsSql(table, indexes)}) values `
   const statement = [...parts]
   const casts = indexes.map((i) => `::${table.types[i]}`)
@@ -129,8 +131,8 @@ export function insertSmall(
   absence: string,
   rows: readonly (readonly CanonicalValue[])[],
   onConflict: OnConflict,
-  options: QueryOptions = {},
-): Promise<WriteCounts> {
+  options: QueryOptions,
+): Promise<WrittenCounts> {
   const indexes = presentIndexes(table, absence)
   if (onConflict === 'error' && indexes.length > 0 && rows.length * indexes.length <= maxValues)
     return insertValues(db, table, indexes, rows, options)
@@ -157,13 +159,11 @@ export function copyGroup(
   table: WritableTable,
   target: Sql,
   group: CopyGroup,
-  options: QueryOptions = {},
 ): Promise<number> {
   const columns = columnsSql(table, group.indexes)
   return connection.copyFrom(
     sql`copy ${target} (${columns}) from stdin (format binary)`,
     group.encoder.finish(),
-    options,
   )
 }
 
@@ -174,12 +174,12 @@ export async function insertStaged(
   group: CopyGroup,
   onConflict: OnConflict,
   number: number,
-): Promise<WriteCounts> {
+): Promise<WrittenCounts> {
   const staging = identifier('pg_temp', `tidemark_staging_${number}`)
   const columns = columnsSql(table, group.indexes)
   await connection.execute(sql`
     create temporary table ${identifier(`tidemark_staging_${number}`)} on commit drop as
     select ${columns} from ${relationOf(table)} where false`)
   const rows = await copyGroup(connection, table, staging, group)
-  return runInsert(connection, table, group.indexes, null, staging, rows, onConflict, {})
+  return runInsert(connection, table, group.indexes, null, staging, rows, onConflict)
 }

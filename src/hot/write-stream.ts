@@ -1,17 +1,18 @@
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { TidemarkError } from '../util/errors.ts'
+import type { OnConflict, WrittenCounts } from './batch-contract.ts'
 import type { Collector } from './collector.ts'
 import type { WritableTable } from './writable-table.ts'
 import type { InsertOptions, Rows } from './write-contract.ts'
 import { positive } from './write-errors.ts'
-import type { OnConflict, WriteCounts } from './write-statements.ts'
+import { addCounts } from './write-statements.ts'
 
 /** What a stream of rows needs of the writer. */
 export interface StreamTarget {
   readonly table: WritableTable
   readonly onConflict: OnConflict
   open(batchRows: number): Promise<Collector>
-  commit(collector: Collector, signal: AbortSignal): Promise<WriteCounts>
+  commit(collector: Collector, signal: AbortSignal): Promise<WrittenCounts>
 }
 
 /** Batches, up to `connections` of them being written while the next one is filled. */
@@ -19,7 +20,7 @@ export async function writeStream(
   target: StreamTarget,
   rows: Rows,
   options: InsertOptions,
-): Promise<WriteCounts> {
+): Promise<WrittenCounts> {
   const { definition } = target.table
   const connections = positive(options.connections ?? 1, 'connections')
   const batchRows = positive(
@@ -45,11 +46,7 @@ export async function writeStream(
     const work = target
       .commit(sent, signal)
       .then(
-        (counts) => {
-          total.inserted += counts.inserted
-          total.updated += counts.updated
-          total.ignored += counts.ignored
-        },
+        (counts) => addCounts(total, counts),
         (error: unknown) => {
           fail(error)
           stop.abort()

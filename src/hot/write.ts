@@ -1,19 +1,16 @@
-import { findHypertable, type HypertableRecord } from '../changelog/index.ts'
-import { type Database, isRetryable, type Queryable, retry, sqlstateOf } from '../postgres/index.ts'
-import type { CanonicalValue, HypertableDefinition, StoredDefinition } from '../schema/index.ts'
+import type { Database } from '../postgres/index.ts'
+import type { StoredDefinition } from '../schema/index.ts'
 import type { Instant } from '../time/index.ts'
-import { isTidemarkError, TidemarkError } from '../util/errors.ts'
+import { TidemarkError } from '../util/errors.ts'
 import type { Sql } from '../util/sql.ts'
-import type { BatchInsert, BatchOptions, OpenBatch } from './batch-contract.ts'
+import type { BatchInsert, BatchOptions, OnConflict, OpenBatch, WrittenCounts } from './batch-contract.ts'
 import { type Assignment, deleteSql, toAssignments, updateSql } from './change-rows.ts'
-import type { ChunkMap } from './chunk-map.ts'
-import type { ChunkManager } from './chunks.ts'
-import { ColdNeed, type ColdRows } from './cold-contract.ts'
 import { Collector } from './collector.ts'
-import { ChunkCopier, triesBeforeDetour } from './copy-chunks.ts'
-import { relationOf, type WritableTable, writableTable } from './writable-table.ts'
+import { RowCommitter } from './commit-rows.ts'
+import { ChunkCopier } from './copy-chunks.ts'
+import { type WritableTable, writableTable } from './writable-table.ts'
 import { EncoderPool, type Routing } from './write-batch.ts'
-import { ColdWriter, coldChunks, isKeyed, overlaps } from './write-cold.ts'
+import { ColdWriter, coldChunks, isTouched } from './write-cold.ts'
 import {
   type ChangeOptions,
   type DeleteInput,
@@ -25,15 +22,10 @@ import {
   type UpsertOptions,
   writerDefaults,
 } from './write-contract.ts'
-import { isMoved, isRefusedByGuard, nameTable, refuseAppendOnly, StaleRouting } from './write-errors.ts'
-import {
-  copyGroup,
-  insertSmall,
-  insertStaged,
-  type OnConflict,
-  type WriteCounts,
-} from './write-statements.ts'
+import { nameTable, refuseAppendOnly } from './write-errors.ts'
+import { WriteRetry } from './write-retry.ts'
 import { writeStream } from './write-stream.ts'
+import { WriteTargets } from './write-targets.ts'
 
 /**
  * @example
@@ -46,29 +38,24 @@ export function createHotWriter(options: HotWriterOptions): HotWriter {
 
 class PostgresWriter implements HotWriter {
   readonly #db: Database
-  readonly #chunks: ChunkManager
   readonly #options: HotWriterOptions & Required<Pick<HotWriterOptions, keyof typeof writerDefaults>>
-  readonly #copier: ChunkCopier
-  readonly #cold: { readonly rows: ColdRows; readonly writer: ColdWriter } | null
+  readonly #targets: WriteTargets
+  readonly #retry: WriteRetry
+  readonly #rows: RowCommitter
+  readonly #cold: ColdWriter | null
   readonly #pool = new EncoderPool()
 
   constructor(options: HotWriterOptions) {
-    this.#db = options.db
-    this.#chunks = options.chunks
+    const { db, chunks, cold = null } = options
+    this.#db = db
     this.#options = { ...writerDefaults, ...options }
-    this.#cold =
-      options.cold === undefined
-        ? null
-        : {
-            rows: options.cold,
-            writer: new ColdWriter(options.db, options.cold, () => options.chunks.forget()),
-          }
-    this.#copier = new ChunkCopier({
-      db: options.db,
-      chunks: options.chunks,
-      loadRows: this.#options.loadRows,
-      ensure: (definition, times, signal) => this.#ensure(definition, times, signal),
-    })
+    const { tries, random, loadRows } = this.#options
+    const targets = new WriteTargets(db, chunks)
+    this.#targets = targets
+    this.#retry = new WriteRetry({ tries, random, targets, cold })
+    this.#cold = cold && new ColdWriter(db, cold, () => targets.forget())
+    const copier = new ChunkCopier({ db, chunks, loadRows, ensure: targets.ensure.bind(targets) })
+    this.#rows = new RowCommitter({ db, targets, retry: this.#retry, copier, cold: this.#cold })
   }
 
   async insert(
@@ -93,12 +80,12 @@ class PostgresWriter implements HotWriter {
     return { inserted, updated }
   }
 
-  async insertBatch(batch: BatchInsert): Promise<WriteCounts> {
+  async insertBatch(batch: BatchInsert): Promise<WrittenCounts> {
     const table = this.#writable(batch.definition, batch.onConflict)
     const collector = await this.#collector(table, batch.onConflict)
     try {
       for (const row of batch.rows) collector.add(row)
-      return await this.#commit(collector, batch.signal ?? null, batch.inTransaction)
+      return await this.#rows.commit(collector, batch.signal ?? null, batch.inTransaction)
     } finally {
       collector.release()
     }
@@ -106,11 +93,11 @@ class PostgresWriter implements HotWriter {
 
   async batches(
     definition: StoredDefinition,
-    onConflict: BatchInsert['onConflict'],
+    onConflict: OnConflict,
     options: BatchOptions = {},
   ): Promise<() => OpenBatch> {
     const table = this.#writable(definition, onConflict)
-    const routing = await this.#routing(table, onConflict)
+    const routing = await this.#targets.routing(table, onConflict)
     return () => {
       const collector = this.#collect(table, onConflict, routing, options.batchRows)
       return {
@@ -122,7 +109,7 @@ class PostgresWriter implements HotWriter {
         },
         add: (row) => collector.add(row),
         addSlots: (row) => collector.addSlots(row),
-        commit: ({ inTransaction, signal }) => this.#commit(collector, signal ?? null, inTransaction),
+        commit: ({ inTransaction, signal }) => this.#rows.commit(collector, signal ?? null, inTransaction),
         release: () => collector.release(),
       }
     }
@@ -139,7 +126,7 @@ class PostgresWriter implements HotWriter {
     if (set.length === 0) return { updated: 0 }
     const time = set.find(({ index }) => index === table.timeIndex)
     if (time !== undefined && definition.kind === 'hypertable')
-      await this.#ensure(definition, [time.value as Instant], options.signal ?? null)
+      await this.#targets.ensure(definition, [time.value as Instant], options.signal ?? null)
     return { updated: await this.#change(table, input, set, options) }
   }
 
@@ -166,17 +153,11 @@ class PostgresWriter implements HotWriter {
       assignments === null ? deleteSql(table, input) : updateSql(table, assignments, input)
     const time = assignments?.find(({ index }) => index === table.timeIndex)?.value as Instant | undefined
     try {
-      return await this.#retry(what, definition, signal, async (_, wasRefused) => {
+      return await this.#retry.run(what, definition, signal, async (_, wasRefused) => {
         if (this.#cold !== null && definition.kind === 'hypertable') {
-          const cold = coldChunks(await this.#chunks.map(definition))
-          const isTouched = cold.some(
-            ({ range }) =>
-              input.range === null ||
-              overlaps(range, input.range) ||
-              (time !== undefined && range.from <= time && range.to > time),
-          )
-          if (isTouched || wasRefused)
-            return this.#cold.writer.change(table, definition, input, assignments, signal)
+          const cold = coldChunks(await this.#targets.chunks(definition))
+          if (wasRefused || cold.some(({ range }) => isTouched(range, input, time)))
+            return this.#cold.change(table, definition, input, assignments, signal)
         }
         const { rowCount } = await this.#db.query(statement, { signal })
         return rowCount
@@ -205,7 +186,7 @@ class PostgresWriter implements HotWriter {
     rows: Rows,
     onConflict: OnConflict,
     options: InsertOptions,
-  ): Promise<WriteCounts> {
+  ): Promise<WrittenCounts> {
     const table = this.#writable(definition, onConflict)
     const signal = options.signal ?? null
     if (!isIterable(rows))
@@ -221,7 +202,7 @@ class PostgresWriter implements HotWriter {
           if ((i & 0xfff) === 0xfff) this.#assertBytes(collector)
         }
         this.#assertBytes(collector)
-        return await this.#commit(collector, signal, null)
+        return await this.#rows.commit(collector, signal, null)
       } finally {
         collector.release()
       }
@@ -231,7 +212,7 @@ class PostgresWriter implements HotWriter {
         table,
         onConflict,
         open: (batchRows) => this.#collector(table, onConflict, batchRows),
-        commit: (collector, signal) => this.#commit(collector, signal, null),
+        commit: (collector, signal) => this.#rows.commit(collector, signal, null),
       },
       rows,
       options,
@@ -251,7 +232,7 @@ class PostgresWriter implements HotWriter {
   }
 
   async #collector(table: WritableTable, onConflict: OnConflict, batchRows?: number): Promise<Collector> {
-    return this.#collect(table, onConflict, await this.#routing(table, onConflict), batchRows)
+    return this.#collect(table, onConflict, await this.#targets.routing(table, onConflict), batchRows)
   }
 
   #collect(
@@ -262,211 +243,6 @@ class PostgresWriter implements HotWriter {
   ): Collector {
     const { smallRows } = this.#options
     return new Collector(table, onConflict, { routing, pool: this.#pool, smallRows, batchRows })
-  }
-
-  /** Only what COPY can take straight into a partition is routed. */
-  async #routing(table: WritableTable, onConflict: OnConflict): Promise<Routing | null> {
-    const { definition } = table
-    if (definition.kind !== 'hypertable' || onConflict !== 'error') return null
-    return { map: await this.#chunks.map(definition), hypertable: await this.#hypertable(definition) }
-  }
-
-  /** One transaction, or one statement. */
-  async #commit(
-    collector: Collector,
-    signal: AbortSignal | null,
-    inTransaction: BatchInsert['inTransaction'] | null,
-  ): Promise<WriteCounts> {
-    const { table } = collector
-    const { definition } = table
-    const what = `writing ${definition.name}`
-    if (collector.rows === 0 && inTransaction === null) return { inserted: 0, updated: 0, ignored: 0 }
-    if (signal?.aborted) throw new TidemarkError('TM_CANCELLED', { what })
-    try {
-      return await this.#retry(what, definition, signal, async (n, wasRefused) => {
-        if (await this.#mayTouchCold(collector, wasRefused))
-          return this.#writeCold(collector, signal, inTransaction)
-        const small = collector.small()
-        if (small !== null) return this.#writeSmall(collector, small, signal, inTransaction)
-        if (collector.onConflict === 'error' && definition.kind === 'hypertable')
-          return this.#copier.copy({
-            batch: collector.batch(),
-            definition,
-            hypertable: await this.#hypertable(definition),
-            attempt: n,
-            signal,
-            inTransaction,
-          })
-        return this.#copyWhole(collector, signal, inTransaction)
-      })
-    } catch (error) {
-      throw nameTable(error, definition)
-    }
-  }
-
-  /**
-   * Whether keys of rows have to be looked for in the lake, by what this process remembers of the chunks. Where it is wrong a
-   * guard refuses the rows, and is believed.
-   */
-  async #mayTouchCold(collector: Collector, wasRefused: boolean): Promise<boolean> {
-    const { definition } = collector.table
-    if (this.#cold === null || definition.kind !== 'hypertable') return false
-    if (wasRefused) return true
-    if (!isKeyed(definition)) return false
-    const cold = coldChunks(await this.#chunks.map(definition))
-    return cold.length > 0 && collector.mayTouch(cold.map(({ range }) => range))
-  }
-
-  async #writeCold(
-    collector: Collector,
-    signal: AbortSignal | null,
-    inTransaction: BatchInsert['inTransaction'] | null,
-  ): Promise<WriteCounts> {
-    const { table, onConflict } = collector
-    const definition = table.definition as HypertableDefinition
-    const times = collector.small() === null && onConflict === 'error' ? null : collector.times()
-    const groups = [...collector.batch().groups()]
-    await this.#ensure(definition, times ?? groups.map((group) => group.range!.from), signal)
-    const counts = await this.#cold!.writer.write(table, definition, groups, {
-      onConflict,
-      signal,
-      inTransaction,
-    })
-    return {
-      inserted: counts.inserted,
-      updated: counts.updated + collector.replaced,
-      ignored: counts.ignored + collector.passedOver,
-    }
-  }
-
-  async #writeSmall(
-    collector: Collector,
-    groups: ReadonlyMap<string, readonly (readonly CanonicalValue[])[]>,
-    signal: AbortSignal | null,
-    inTransaction: BatchInsert['inTransaction'] | null,
-  ): Promise<WriteCounts> {
-    const { table, onConflict } = collector
-    const { definition } = table
-    if (definition.kind === 'hypertable') await this.#ensure(definition, collector.times(), signal)
-    const all = async (db: Queryable): Promise<WriteCounts> => {
-      const total = { inserted: 0, updated: collector.replaced, ignored: collector.passedOver }
-      for (const [absence, rows] of groups) {
-        const counts = await insertSmall(db, table, absence, rows, onConflict, { signal })
-        total.inserted += counts.inserted
-        total.updated += counts.updated
-        total.ignored += counts.ignored
-      }
-      return total
-    }
-    if (groups.size === 1 && inTransaction === null) return all(this.#db)
-    return this.#db.transaction({ signal }, async (connection) => {
-      const counts = await all(connection)
-      await inTransaction?.(connection)
-      return counts
-    })
-  }
-
-  /** Plain tables, and hypertables where keys are compared: through the table itself, whose triggers log. */
-  async #copyWhole(
-    collector: Collector,
-    signal: AbortSignal | null,
-    inTransaction: BatchInsert['inTransaction'] | null,
-  ): Promise<WriteCounts> {
-    const { table, onConflict } = collector
-    const { definition } = table
-    if (definition.kind === 'hypertable') await this.#ensure(definition, collector.times(), signal)
-    const batch = collector.batch()
-    return this.#db.transaction({ signal }, async (connection) => {
-      const total = { inserted: 0, updated: collector.replaced, ignored: collector.passedOver }
-      let number = 0
-      for (const group of batch.groups()) {
-        if (onConflict === 'error') {
-          total.inserted += await copyGroup(connection, table, relationOf(table), group)
-          continue
-        }
-        const counts = await insertStaged(connection, table, group, onConflict, number++)
-        total.inserted += counts.inserted
-        total.updated += counts.updated
-        total.ignored += counts.ignored
-      }
-      await inTransaction?.(connection)
-      return total
-    })
-  }
-
-  readonly #hypertables = new Map<string, HypertableRecord>()
-
-  async #hypertable(definition: HypertableDefinition): Promise<HypertableRecord> {
-    let hypertable = this.#hypertables.get(definition.name)
-    if (hypertable === undefined) {
-      hypertable = await findHypertable(this.#db, definition)
-      this.#hypertables.set(definition.name, hypertable)
-    }
-    return hypertable
-  }
-
-  /** Makes the chunks; where that cannot be done in time, the rows will do without. */
-  async #ensure(
-    definition: HypertableDefinition,
-    times: Iterable<Instant>,
-    signal: AbortSignal | null,
-  ): Promise<ChunkMap> {
-    try {
-      return await this.#chunks.ensureChunks(definition, times, { signal })
-    } catch (error) {
-      if (!isTidemarkError(error) || error.code !== 'TM_BUSY') throw error
-      return this.#chunks.map(definition, { fresh: true })
-    }
-  }
-
-  /** `attempt` is told whether a guard of cold rows has refused the one before. */
-  async #retry<T>(
-    what: string,
-    definition: StoredDefinition,
-    signal: AbortSignal | null,
-    attempt: (n: number, wasRefused: boolean) => Promise<T>,
-  ): Promise<T> {
-    const { tries, random } = this.#options
-    let isFinal = false
-    let wasRefused = false
-    return retry(
-      {
-        what,
-        tries,
-        signal,
-        isRetryable: (error) => !isFinal && (isMoved(error) || isRetryable(error)),
-        ...(random ? { random } : {}),
-      },
-      async (n) => {
-        try {
-          return await attempt(n, wasRefused)
-        } catch (error) {
-          if (this.#cold !== null && definition.kind === 'hypertable') {
-            if (error instanceof ColdNeed) {
-              await this.#cold.rows.makeRoom(definition, error, signal)
-              throw new StaleRouting()
-            }
-            if (isRefusedByGuard(error) && !wasRefused) {
-              wasRefused = true
-              this.#chunks.forget()
-              throw new StaleRouting()
-            }
-          }
-          if (!isMoved(error)) throw error
-          this.#hypertables.clear()
-          this.#chunks.forget()
-          if (n < triesBeforeDetour || error instanceof StaleRouting) throw error
-          // A table that is really not there stays so.
-          isFinal = true
-          if (sqlstateOf(error) !== '42P01') throw error
-          throw new TidemarkError(
-            'TM_MIGRATION',
-            { problem: `${what} failed: ${(error as Error).message}`, todo: 'run `tidemark migrate`' },
-            { cause: error },
-          )
-        }
-      },
-    )
   }
 }
 

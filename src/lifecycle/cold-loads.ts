@@ -3,7 +3,14 @@ import { bumpEpoch, findDefaultPartition, guardChunkSql, uniqueColumns } from '.
 import type { CheckedFile, LoadChecks, SegmentFile, WrittenFile } from '../lake/index.ts'
 import type { Connection } from '../postgres/index.ts'
 import type { HypertableDefinition } from '../schema/index.ts'
-import { formatInstant, type Instant, subtractInterval, systemClock, type TimeRange } from '../time/index.ts'
+import {
+  formatInstant,
+  type Instant,
+  overlaps,
+  subtractInterval,
+  systemClock,
+  type TimeRange,
+} from '../time/index.ts'
 import { TidemarkError } from '../util/errors.ts'
 import { identifier, join, quoteLiteral, raw, type Sql, sql } from '../util/sql.ts'
 import { assertLoadable, readUniqueKeys, type UniqueKey } from './admission.ts'
@@ -336,7 +343,7 @@ function placeOf(subject: Subject, chunks: readonly ChunkRecord[], group: Group)
   const { range, minTime, maxTime } = group
   for (const chunk of chunks) {
     if (chunk.range.from <= minTime && maxTime < chunk.range.to) return chunk
-    if (chunk.range.from < range.to && chunk.range.to > range.from)
+    if (overlaps(chunk.range, range))
       throw new TidemarkError('TM_MIGRATION', {
         problem:
           `chunks of ${subject.definition.name} have come meanwhile whose borders are not those of the files: ` +

@@ -41,6 +41,13 @@ export {
   subtractInterval,
 } from './interval.ts'
 export { showValue, TimeProblem } from './problem.ts'
-export { type ParseRangeOptions, parsePoint, parseRange, type RangeInput, type RangePoint } from './range.ts'
+export {
+  overlaps,
+  type ParseRangeOptions,
+  parsePoint,
+  parseRange,
+  type RangeInput,
+  type RangePoint,
+} from './range.ts'
 export type * from './types.ts'
 export { instantOfLocal, localMicros, offsetAt, resolveZone, type Zone } from './zone.ts'

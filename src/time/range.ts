@@ -21,6 +21,10 @@ export interface ParseRangeOptions {
   readonly zone?: string | null
 }
 
+export function overlaps(a: TimeRange, b: TimeRange): boolean {
+  return a.from < b.to && a.to > b.from
+}
+
 /**
  * The half-open range `[from, to)`; both ends see the same "now".
  *
