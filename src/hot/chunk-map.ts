@@ -24,8 +24,6 @@ export interface ChunkMap {
   readonly chunks: readonly Chunk[]
 }
 
-export const chunkSchema = 'tidemark_chunks'
-
 /** One row: index hypertable (schema_name, table_name), chunk (hypertable_id, range_from). */
 export async function loadChunkMap(
   db: Queryable,

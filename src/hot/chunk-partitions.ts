@@ -1,9 +1,10 @@
 import type { HypertableRecord } from '../changelog/index.ts'
+import { chunkSchema } from '../migrate/index.ts'
 import type { Connection } from '../postgres/index.ts'
 import type { HypertableDefinition } from '../schema/index.ts'
 import type { Instant, TimeRange } from '../time/index.ts'
 import { sql } from '../util/sql.ts'
-import { type Chunk, type ChunkMap, chunkAt, chunkSchema } from './chunk-map.ts'
+import { type Chunk, type ChunkMap, chunkAt } from './chunk-map.ts'
 import { guardChunkSql, uniqueColumns } from './cold-guards.ts'
 import {
   type ApplyPartitionPolicies,

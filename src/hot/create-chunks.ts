@@ -4,12 +4,13 @@ import {
   partitionTriggersSql,
   timestamptzText,
 } from '../changelog/index.ts'
+import { chunkSchema } from '../migrate/index.ts'
 import type { Connection, Queryable } from '../postgres/index.ts'
 import type { HypertableDefinition } from '../schema/index.ts'
 import type { TimeRange } from '../time/index.ts'
 import { TidemarkError } from '../util/errors.ts'
 import { identifier, quoteLiteral, raw, type Sql, sql } from '../util/sql.ts'
-import { type ChunkMap, chunkSchema, loadChunkMap } from './chunk-map.ts'
+import { type ChunkMap, loadChunkMap } from './chunk-map.ts'
 
 /** What migrate gives a new partition besides its columns: append-only triggers, policies. */
 export type ApplyPartitionPolicies = (

@@ -1,9 +1,10 @@
 import { beginLoggedWrite, type HypertableRecord, timestamptzText } from '../changelog/index.ts'
+import { chunkSchema } from '../migrate/index.ts'
 import type { Connection, Database, Queryable } from '../postgres/index.ts'
 import type { HypertableDefinition } from '../schema/index.ts'
 import type { Instant, TimeRange } from '../time/index.ts'
 import { identifier, join, type Sql, sql } from '../util/sql.ts'
-import { type ChunkMap, chunkSchema, loadChunkMap, rangesOf } from './chunk-map.ts'
+import { type ChunkMap, loadChunkMap, rangesOf } from './chunk-map.ts'
 import { createPartitions, hasPlace } from './chunk-partitions.ts'
 import { newChunkRange, rangeIndex } from './chunk-ranges.ts'
 import {

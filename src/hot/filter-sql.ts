@@ -1,8 +1,8 @@
-import type { ColumnRef, FilterNode } from '../query/index.ts'
+import { timestamptzText } from '../changelog/index.ts'
+import type { ColumnRef, CompareOperator, FilterNode, FilterValue } from '../query/index.ts'
 import type { ColumnDefinition, ColumnType } from '../schema/index.ts'
 import { TidemarkError } from '../util/errors.ts'
-import { empty, identifier, join, raw, type Sql, sql } from '../util/sql.ts'
-import { instantText } from './instant-sql.ts'
+import { comparisonSign, empty, identifier, join, raw, type Sql, sql } from '../util/sql.ts'
 
 /** What the columns of a filter are. */
 export interface FilterScope {
@@ -10,18 +10,6 @@ export interface FilterScope {
   readonly columns: Readonly<Record<string, ColumnDefinition>>
   /** Of a hypertable: the column that it is partitioned by, which is never null. */
   readonly time?: string
-}
-
-type Value = string | number | bigint | boolean
-type Operator = Extract<FilterNode, { kind: 'compare' }>['operator']
-
-const operators: Readonly<Record<Operator, string>> = {
-  eq: '=',
-  ne: '<>',
-  lt: '<',
-  lte: '<=',
-  gt: '>',
-  gte: '>=',
 }
 
 /**
@@ -74,16 +62,21 @@ export function filterToSql(filter: FilterNode, scope: FilterScope): Sql {
   }
 }
 
-function compareColumn(ref: ColumnRef, operator: Operator, value: Value, scope: FilterScope): Sql {
+function compareColumn(
+  ref: ColumnRef,
+  operator: CompareOperator,
+  value: FilterValue,
+  scope: FilterScope,
+): Sql {
   const type = typeOf(ref, scope)
   expectType(ref, scope, comparable)
   const isRange = operator !== 'eq' && operator !== 'ne'
   const collate = type === 'text' && isRange ? raw(' collate "C"') : empty
   const column = identifier(ref.column)
-  return sql`(${column}${collate} ${raw(operators[operator])} ${parameter(type, value)})`
+  return sql`(${column}${collate} ${comparisonSign(operator)} ${parameter(type, value)})`
 }
 
-function inList(ref: ColumnRef, values: readonly Value[], scope: FilterScope): Sql {
+function inList(ref: ColumnRef, values: readonly FilterValue[], scope: FilterScope): Sql {
   // also for null, where `null = any('{}')` would be the same but `jsonb` has no such form
   if (values.length === 0) return raw('false')
   if (isJson(ref, scope)) {
@@ -94,7 +87,7 @@ function inList(ref: ColumnRef, values: readonly Value[], scope: FilterScope): S
   }
   expectType(ref, scope, comparable)
   const type = typeOf(ref, scope)
-  const list = values.map((value) => (type === 'timestamptz' ? instantText(value as bigint) : value))
+  const list = values.map((value) => (type === 'timestamptz' ? timestamptzText(value as bigint) : value))
   return sql`(${identifier(ref.column)} = any(${list}::${raw(parameterType(type))}[]))`
 }
 
@@ -102,8 +95,8 @@ function inList(ref: ColumnRef, values: readonly Value[], scope: FilterScope): S
  * Equality is jsonb's own: 1 equals 1.0, and nothing of another type. An order exists only within one type, so it is
  * asked inside a CASE, which PostgreSQL evaluates in order: the cast never meets a value that it cannot take.
  */
-function compareJson(json: Sql, operator: Operator, value: Value): Sql {
-  const symbol = raw(operators[operator])
+function compareJson(json: Sql, operator: CompareOperator, value: FilterValue): Sql {
+  const symbol = comparisonSign(operator)
   const isRange = operator !== 'eq' && operator !== 'ne'
   if (!isRange && isFiniteJson(value)) return sql`(${json} ${symbol} ${jsonText(value)}::jsonb)`
   const otherwise = raw(
@@ -123,11 +116,11 @@ function compareJson(json: Sql, operator: Operator, value: Value): Sql {
   }
 }
 
-function isFiniteJson(value: Value): boolean {
+function isFiniteJson(value: FilterValue): boolean {
   return typeof value !== 'number' || Number.isFinite(value)
 }
 
-function jsonText(value: Value): string {
+function jsonText(value: FilterValue): string {
   return typeof value === 'bigint' ? String(value) : JSON.stringify(value)
 }
 
@@ -149,7 +142,7 @@ export function jsonPathText(ref: ColumnRef): Sql {
 
 /** A value that is compared with a column of `type`. */
 export function parameter(type: ColumnType, value: unknown): Sql {
-  const given = type === 'timestamptz' ? instantText(value as bigint) : value
+  const given = type === 'timestamptz' ? timestamptzText(value as bigint) : value
   return sql`${given}::${raw(parameterType(type))}`
 }
 

@@ -9,7 +9,7 @@ export type {
 } from './batch-contract.ts'
 export { matchingSql } from './change-rows.ts'
 export type { Chunk, ChunkMap, ChunkState } from './chunk-map.ts'
-export { chunkAt, chunkSchema, loadChunkMap } from './chunk-map.ts'
+export { chunkAt, loadChunkMap } from './chunk-map.ts'
 export { ChunkRouter } from './chunk-router.ts'
 export type { CallOptions, ChunkManager, ChunkOptions } from './chunks.ts'
 export { chunkDefaults, createChunkManager } from './chunks.ts'

@@ -1,9 +1,9 @@
 import type { HypertableRecord } from '../changelog/index.ts'
+import { chunkSchema } from '../migrate/index.ts'
 import { type Connection, type Queryable, sqlstateOf } from '../postgres/index.ts'
 import type { HypertableDefinition } from '../schema/index.ts'
 import { overlaps, type TimeRange } from '../time/index.ts'
 import { identifier, raw, type Sql, sql } from '../util/sql.ts'
-import { chunkSchema } from './chunk-map.ts'
 import { newChunkRange } from './chunk-ranges.ts'
 import {
   type ApplyPartitionPolicies,

@@ -6,6 +6,7 @@ import {
   type StateSpec,
   states,
 } from '../aggregate/index.ts'
+import { timestamptzText } from '../changelog/index.ts'
 import {
   type BucketPlan,
   type Cell,
@@ -22,7 +23,7 @@ import { TidemarkError } from '../util/errors.ts'
 import { identifier, join, raw, type Sql, sql } from '../util/sql.ts'
 import { aggregateInput, groupKey, groupType } from './column-sql.ts'
 import { filterToSql } from './filter-sql.ts'
-import { instantSql, instantText, microsSql, rangeConditions, relationSql, whereSql } from './instant-sql.ts'
+import { instantSql, microsSql, rangeConditions, relationSql, whereSql } from './instant-sql.ts'
 import type { PostgresSnapshot } from './read-snapshot.ts'
 
 interface PlannedState {
@@ -134,7 +135,7 @@ function bucketSql(bucket: BucketPlan, dataset: DatasetDefinition, range: TimeRa
       problem: `${dataset.name} is a plain table and has no time column to put into buckets`,
     })
   if (bucket.kind === 'borders')
-    return sql`width_bucket(${time}, ${bucket.borders.map(instantText)}::timestamptz[])`
+    return sql`width_bucket(${time}, ${bucket.borders.map(timestamptzText)}::timestamptz[])`
   const { width, origin } = bucket
   const from = range && range.from > everything.from ? range.from : origin
   const shifted = origin + floorDivide(from - origin, width) * width

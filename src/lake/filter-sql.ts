@@ -1,22 +1,12 @@
-import type { FilterNode } from '../query/index.ts'
+import type { CompareOperator, FilterNode } from '../query/index.ts'
 import type { ColumnType } from '../schema/index.ts'
-import { identifier, join, raw, type Sql, sql } from '../util/sql.ts'
+import { comparisonSign, identifier, join, raw, type Sql, sql } from '../util/sql.ts'
 import type { ColumnLayout } from './contract.ts'
 import { columnOf, type FileScope, jsonPlaces, layoutOf, typeOf } from './file-scope.ts'
 import { compareJson, jsonIn, jsonIsNull, jsonLike } from './json-sql.ts'
 import { duckdbTypes, literalOf, textLiteral } from './literal-sql.ts'
 
-type Operator = Extract<FilterNode, { kind: 'compare' }>['operator']
 type PlainType = Exclude<ColumnType, 'numeric' | 'jsonb' | 'text[]'>
-
-const operators: Readonly<Record<Operator, string>> = {
-  eq: '=',
-  ne: '<>',
-  lt: '<',
-  lte: '<=',
-  gt: '>',
-  gte: '>=',
-}
 
 /**
  * A filter as a DuckDB condition with the three-valued logic of query/nodes.ts, over the columns of files. Columns stand
@@ -95,11 +85,11 @@ function compare(filter: Extract<FilterNode, { kind: 'compare' }>, scope: FileSc
       const truth = compareDecimal(layout, operator, String(value))
       return typeof truth === 'boolean'
         ? whereNotNull(column, truth)
-        : sql`(${column} ${raw(operators[truth.operator])} ${truth.literal})`
+        : sql`(${column} ${comparisonSign(truth.operator)} ${truth.literal})`
     }
     case 'native':
       if (type !== layout.type || type === 'numeric' || type === 'jsonb' || type === 'text[]') return null
-      return sql`(${column} ${raw(operators[operator])} ${literalOf(type, value)})`
+      return sql`(${column} ${comparisonSign(operator)} ${literalOf(type, value)})`
     case 'numericText':
     case 'wideInstant':
     case 'shapedTexts':
@@ -151,7 +141,7 @@ function whereNotNull(column: Sql, truth: boolean): Sql {
 }
 
 interface DecimalComparison {
-  readonly operator: Operator
+  readonly operator: CompareOperator
   readonly literal: Sql
 }
 
@@ -184,7 +174,7 @@ function decimalDigits(value: string): { sign: string; whole: string; fraction: 
  */
 function compareDecimal(
   { precision, scale }: Extract<ColumnLayout, { kind: 'decimal' }>,
-  operator: Operator,
+  operator: CompareOperator,
   value: string,
 ): DecimalComparison | boolean {
   const above = operator === 'lt' || operator === 'lte' || operator === 'ne'

@@ -1,5 +1,5 @@
-import type { FilterNode } from '../query/index.ts'
-import { identifier, join, raw, type Sql, sql } from '../util/sql.ts'
+import type { CompareOperator, FilterValue } from '../query/index.ts'
+import { comparisonSign, identifier, join, raw, type Sql, sql } from '../util/sql.ts'
 import type { JsonPlaces } from './file-scope.ts'
 import { doubleLiteral, textLiteral } from './literal-sql.ts'
 
@@ -88,20 +88,8 @@ function cases(reader: JsonReader, by: JsonCases): Sql {
   return sql`(case${join(parts, '')} else ${otherwise} end)`
 }
 
-type Value = string | number | bigint | boolean
-type Operator = Extract<FilterNode, { kind: 'compare' }>['operator']
-
-const operators: Readonly<Record<Operator, string>> = {
-  eq: '=',
-  ne: '<>',
-  lt: '<',
-  lte: '<=',
-  gt: '>',
-  gte: '>=',
-}
-
 /** Null when DuckDB cannot be asked. */
-export function compareJson(places: JsonPlaces, operator: Operator, value: Value): Sql | null {
+export function compareJson(places: JsonPlaces, operator: CompareOperator, value: FilterValue): Sql | null {
   if (operator === 'eq') return jsonIn(places, [value])
   if (operator === 'ne') {
     const equal = jsonIn(places, [value])
@@ -109,7 +97,7 @@ export function compareJson(places: JsonPlaces, operator: Operator, value: Value
   }
   const reader = readerOf(places)
   if (!reader) return null
-  const symbol = raw(operators[operator])
+  const symbol = comparisonSign(operator)
   const never = () => null
   const none = { text: never, number: never, integer: never, double: never, bool: never, container: null }
   switch (typeof value) {
@@ -133,16 +121,16 @@ export function compareJson(places: JsonPlaces, operator: Operator, value: Value
 }
 
 /** A whole number against one that may have a fraction. */
-function compareInteger(held: Sql, operator: Operator, value: number): Sql {
+function compareInteger(held: Sql, operator: CompareOperator, value: number): Sql {
   const floor = Math.floor(value)
   const whole = raw(`(${BigInt(floor)})::hugeint`)
-  if (floor === value) return sql`${held} ${raw(operators[operator])} ${whole}`
+  if (floor === value) return sql`${held} ${comparisonSign(operator)} ${whole}`
   // 2.5: below it is at most 2, above it is more than 2
   return operator === 'lt' || operator === 'lte' ? sql`${held} <= ${whole}` : sql`${held} > ${whole}`
 }
 
 /** Null when DuckDB cannot be asked. `values` are not empty. */
-export function jsonIn(places: JsonPlaces, values: readonly Value[]): Sql | null {
+export function jsonIn(places: JsonPlaces, values: readonly FilterValue[]): Sql | null {
   const reader = readerOf(places)
   if (!reader) return null
   const texts = values.filter((value) => typeof value === 'string')

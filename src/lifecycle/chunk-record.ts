@@ -1,6 +1,7 @@
 import type { HypertableRecord } from '../changelog/index.ts'
-import { type ChunkState, chunkSchema } from '../hot/index.ts'
+import type { ChunkState } from '../hot/index.ts'
 import type { FileLayout, LakeFile, LakeSummary, SummaryLayout, WrittenFile } from '../lake/index.ts'
+import { chunkSchema } from '../migrate/index.ts'
 import type { Queryable } from '../postgres/index.ts'
 import type { Instant, TimeRange } from '../time/index.ts'
 import { TidemarkError } from '../util/errors.ts'

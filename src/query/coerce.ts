@@ -1,12 +1,10 @@
 import type { ResultType } from '../aggregate/index.ts'
 import type { Clock } from '../time/index.ts'
 import { assertWithin, type QueryLimits } from './limits.ts'
-import type { Scalar } from './nodes.ts'
+import type { FilterValue } from './nodes.ts'
 import { fail, show } from './problem.ts'
 import { readInstant } from './read-time.ts'
 import { canonicalNumeric, parseDecimal } from './values.ts'
-
-type Value = Exclude<Scalar, null>
 
 export interface CoerceContext {
   readonly clock: Clock
@@ -24,7 +22,12 @@ const uuidPattern = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{1
 const datePattern = /^(\d{4,6})-(\d{2})-(\d{2})$/
 
 /** A value that is compared with something of `type`, in the form that nodes.ts says; TM_QUERY when it does not fit. */
-export function coerceValue(type: ResultType, value: unknown, path: string, context: CoerceContext): Value {
+export function coerceValue(
+  type: ResultType,
+  value: unknown,
+  path: string,
+  context: CoerceContext,
+): FilterValue {
   switch (type) {
     case 'text':
       return coerceText(value, path, context)

@@ -13,7 +13,10 @@ export interface ColumnRef {
   readonly path: readonly string[]
 }
 
-export type Scalar = string | number | bigint | boolean | null
+export type FilterValue = string | number | bigint | boolean
+export type Scalar = FilterValue | null
+
+export type CompareOperator = 'eq' | 'ne' | 'lt' | 'lte' | 'gt' | 'gte'
 
 /**
  * Conditions follow SQL's three-valued logic in every tier. Values have been coerced to the column's type when the
@@ -33,10 +36,10 @@ export type FilterNode =
   | {
       readonly kind: 'compare'
       readonly ref: ColumnRef
-      readonly operator: 'eq' | 'ne' | 'lt' | 'lte' | 'gt' | 'gte'
-      readonly value: Exclude<Scalar, null>
+      readonly operator: CompareOperator
+      readonly value: FilterValue
     }
-  | { readonly kind: 'in'; readonly ref: ColumnRef; readonly values: readonly Exclude<Scalar, null>[] }
+  | { readonly kind: 'in'; readonly ref: ColumnRef; readonly values: readonly FilterValue[] }
   | {
       readonly kind: 'like'
       readonly ref: ColumnRef

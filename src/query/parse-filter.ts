@@ -1,7 +1,7 @@
 import type { ResultType } from '../aggregate/index.ts'
 import { type CoerceContext, coerceText, coerceValue } from './coerce.ts'
 import { assertWithin } from './limits.ts'
-import type { ColumnRef, FilterNode } from './nodes.ts'
+import type { ColumnRef, CompareOperator, FilterNode } from './nodes.ts'
 import { at, fail, isPlainObject, plainObject, show, suggest } from './problem.ts'
 
 /** What a name in a filter stands for: a column of the dataset for `where`, an output of the query for `having`. */
@@ -16,8 +16,7 @@ export interface FilterContext extends CoerceContext {
   readonly budget: { nodes: number }
 }
 
-const comparisons = ['eq', 'ne', 'gt', 'gte', 'lt', 'lte'] as const
-type Comparison = (typeof comparisons)[number]
+const comparisons = ['eq', 'ne', 'gt', 'gte', 'lt', 'lte'] as const satisfies readonly CompareOperator[]
 const operators: readonly string[] = [...comparisons, 'in', 'notIn', 'like', 'ilike', 'contains', 'not']
 
 function spend(context: FilterContext): void {
@@ -117,7 +116,7 @@ function parseOperator(
   context: FilterContext,
 ): FilterNode {
   if ((comparisons as readonly string[]).includes(operator)) {
-    if (value !== null) return compare(ref, type, operator as Comparison, value, path, context)
+    if (value !== null) return compare(ref, type, operator as CompareOperator, value, path, context)
     spend(context)
     const isNull: FilterNode = { kind: 'isNull', ref }
     if (operator === 'eq') return isNull
@@ -155,7 +154,7 @@ function assertComparable(ref: ColumnRef, type: ResultType, path: string): void 
 function compare(
   ref: ColumnRef,
   type: ResultType,
-  operator: Comparison,
+  operator: CompareOperator,
   value: unknown,
   path: string,
   context: FilterContext,

@@ -51,6 +51,13 @@ export function raw(text: string): Sql {
   return { kind: 'sql', parts: [{ kind: 'text', text }] }
 }
 
+const comparisonSigns = { eq: '=', ne: '<>', lt: '<', lte: '<=', gt: '>', gte: '>=' } as const
+
+/** How every engine writes a comparison. */
+export function comparisonSign(operator: keyof typeof comparisonSigns): Sql {
+  return raw(comparisonSigns[operator])
+}
+
 export const empty: Sql = { kind: 'sql', parts: [] }
 
 export function join(fragments: readonly Sql[], separator: string): Sql {

@@ -1,4 +1,4 @@
-import { instantText } from '../../src/hot/instant-sql.ts'
+import { timestamptzText } from '../../src/changelog/index.ts'
 import type { Queryable } from '../../src/postgres/index.ts'
 import { createRowCodec, encodeDefinition, type StoredDefinition } from '../../src/schema/index.ts'
 import { formatInstant, type TimeRange } from '../../src/time/index.ts'
@@ -86,7 +86,7 @@ export async function insertForReading(
       if (!values) throw new Error(JSON.stringify(codec.problems(row)))
       const list = values.map((value, i) => {
         const type = types[i]!
-        const given = type === 'timestamptz' && typeof value === 'bigint' ? instantText(value) : value
+        const given = type === 'timestamptz' && typeof value === 'bigint' ? timestamptzText(value) : value
         return sql`${given}::${raw(type)}`
       })
       return sql`(${join(list, ', ')})`
