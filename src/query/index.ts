@@ -20,7 +20,8 @@ export { ExactNumber, evaluateFilter, type Operand, type Truth } from './evaluat
 export { executeQuery } from './execute.ts'
 export { defaultQueryLimits, type QueryLimits, queryLimits } from './limits.ts'
 export type * from './nodes.ts'
-export { type ParseContext, parseQuery } from './parse.ts'
+export { parseQuery } from './parse.ts'
+export type { ParseContext } from './parse-context.ts'
 export {
   intersect,
   type PartPlan,
