@@ -1,11 +1,12 @@
 import type { StoredDefinition } from '../schema/index.ts'
 import { TidemarkError } from '../util/errors.ts'
 import { defaultNullWords } from './convert.ts'
+import { guessTimeFormat } from './guess-time-format.ts'
 import type { ResolvedImportOptions } from './options.ts'
 import type { ColumnSource } from './plan.ts'
 import { sourceText } from './source-text.ts'
 import type { Survey } from './survey.ts'
-import { guessTimeFormat, probeTime } from './time-format.ts'
+import { probeTime } from './time-format.ts'
 
 export interface TimeChoice {
   readonly format: string

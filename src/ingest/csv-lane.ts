@@ -1,8 +1,8 @@
 import { RowSlots, slotHow } from '../postgres/index.ts'
 import type { StoredDefinition } from '../schema/index.ts'
 import { daysFromCivil, daysInMonth, resolveZone } from '../time/index.ts'
-import { powersOfTen } from './convert.ts'
 import type { ImportPlan } from './plan.ts'
+import { powersOfTen } from './read-number.ts'
 import { TimeReader } from './time-format.ts'
 
 /** Types whose usual forms are read here. */

@@ -1,6 +1,6 @@
 export type { ColdLake } from './cold-port.ts'
-export type { ColumnNotes } from './convert.ts'
 export { defaultNullWords } from './convert.ts'
+export type { ColumnNotes } from './convert-context.ts'
 export { importFile, importFiles } from './import-file.ts'
 export type { ImportProgress } from './import-progress.ts'
 export type { ColdReport, ImportReport, ImportRequest } from './import-request.ts'

@@ -1,4 +1,5 @@
-import { ExactNumber, type JsonField } from './ndjson-reader.ts'
+import { ExactNumber } from './exact-json.ts'
+import type { JsonField } from './ndjson-reader.ts'
 import { type ImportPlan, usedFields } from './plan.ts'
 
 const maxPathDepth = 3

@@ -1,4 +1,4 @@
-import type { ColumnNotes } from './convert.ts'
+import type { ColumnNotes } from './convert-context.ts'
 
 /**
  * A sentence for each thing that was done to values on the way in.

@@ -1,6 +1,6 @@
 import { openParquet } from '../lake/index.ts'
 import { outputOf, type StoredDefinition } from '../schema/index.ts'
-import type { ColumnNotes } from './convert.ts'
+import type { ColumnNotes } from './convert-context.ts'
 import { createReader } from './create-reader.ts'
 import { type ImportOptions, resolveImportOptions } from './options.ts'
 import { type ImportPlan, usedFields } from './plan.ts'

@@ -13,7 +13,8 @@ import {
   type Zone,
 } from '../time/index.ts'
 import { TidemarkError } from '../util/errors.ts'
-import { type ColumnNotes, type Convert, type ConvertContext, createConvert, refused } from './convert.ts'
+import { createConvert } from './convert.ts'
+import { type ColumnNotes, type Convert, type ConvertContext, refused } from './convert-context.ts'
 import type { ImportPlan } from './plan.ts'
 import type { DeadReason } from './reasons.ts'
 import { sourceText } from './source-text.ts'

@@ -1,4 +1,4 @@
-import { ExactNumber } from './ndjson-reader.ts'
+import { ExactNumber } from './exact-json.ts'
 import type { ColumnSource } from './plan.ts'
 
 /** The text of a source in a record, for sampling and for times put together. */

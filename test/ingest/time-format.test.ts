@@ -1,6 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { guessTimeFormat, problemOfTimeFormat, TimeReader } from '../../src/ingest/time-format.ts'
+import { guessTimeFormat } from '../../src/ingest/guess-time-format.ts'
+import { problemOfTimeFormat, TimeReader } from '../../src/ingest/time-format.ts'
 import { formatInstant, resolveZone } from '../../src/time/index.ts'
 
 const utc = resolveZone('UTC')
