@@ -1,9 +1,10 @@
 import { TidemarkError } from '../util/errors.ts'
-import { join, raw, type Sql, sql } from '../util/sql.ts'
+import { raw, type Sql, sql } from '../util/sql.ts'
 import { readState, writeState } from './bytes.ts'
 import type { InputType, InputValue, StateDefinition } from './contract.ts'
 import { duckdbType } from './duckdb-values.ts'
 import { valueWhere } from './filtered.ts'
+import { groupByCells, listCells } from './keyed.ts'
 import { compareText, valueType } from './values.ts'
 
 /** Bytes of one state at most: UTF-8 of each different canonical text and 8 more for each. */
@@ -71,9 +72,8 @@ export const distinctState: StateDefinition<DistinctState> = {
       width: 2,
       /** The sizes are known before the first array is built: a set over the limit never takes memory. */
       outer({ select, cells, key }) {
-        const list = cells.map((cell) => sql`${cell}, `)
-        const cellList = list.length === 0 ? sql`` : join(list, '')
-        const groupBy = cells.length === 0 ? sql`` : sql` group by ${join(cells, ', ')}`
+        const cellList = listCells(cells)
+        const groupBy = groupByCells(cells)
         const limit = raw(String(maxDistinctBytes))
         return sql`
           with keyed as materialized (
@@ -97,9 +97,8 @@ export const distinctState: StateDefinition<DistinctState> = {
       inner: () => [],
       width: 2,
       outer({ select, cells, key }) {
-        const list = cells.map((cell) => sql`${cell}, `)
-        const cellList = list.length === 0 ? sql`` : join(list, '')
-        const groupBy = cells.length === 0 ? sql`` : sql` group by ${join(cells, ', ')}`
+        const cellList = listCells(cells)
+        const groupBy = groupByCells(cells)
         const limit = raw(String(maxDistinctBytes))
         return sql`
           with keyed as materialized (

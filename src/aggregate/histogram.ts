@@ -1,8 +1,9 @@
-import { join, raw, type Sql, sql } from '../util/sql.ts'
+import { raw, type Sql, sql } from '../util/sql.ts'
 import { readState, writeState } from './bytes.ts'
 import type { InputType, StateDefinition } from './contract.ts'
 import { duckdbType } from './duckdb-values.ts'
 import { valueWhere } from './filtered.ts'
+import { selectByCell } from './keyed.ts'
 import { float8Sql, toFloat8 } from './values.ts'
 
 export interface HistogramState {
@@ -64,11 +65,8 @@ export const histogramState: StateDefinition<HistogramState> = {
         valueWhere(sql`width_bucket(${float8Sql(input, value as Sql)}, ${array})`, filter),
       inner: () => [sql`count(*)`],
       width: 2,
-      outer({ select, cells, key, inner }) {
-        const columns = [...cells, sql`array_agg(${key})`, sql`array_agg(${inner[0]})`]
-        const groupBy = cells.length === 0 ? sql`` : sql` group by ${join(cells, ', ')}`
-        return sql`select ${join(columns, ', ')} from (${select}) keyed${groupBy}`
-      },
+      outer: (source) =>
+        selectByCell(source, [sql`array_agg(${source.key})`, sql`array_agg(${source.inner[0]})`]),
       read: (values) => read(input, borders, values),
     }
   },
@@ -81,11 +79,7 @@ export const histogramState: StateDefinition<HistogramState> = {
       key: ({ value, filter }) => valueWhere(searchSql(value as Sql, borders), filter),
       inner: () => [sql`count(*)`],
       width: 2,
-      outer({ select, cells, key, inner }) {
-        const columns = [...cells, sql`list(${key})`, sql`list(${inner[0]})`]
-        const groupBy = cells.length === 0 ? sql`` : sql` group by ${join(cells, ', ')}`
-        return sql`select ${join(columns, ', ')} from (${select}) keyed${groupBy}`
-      },
+      outer: (source) => selectByCell(source, [sql`list(${source.key})`, sql`list(${source.inner[0]})`]),
       read: (values) => read(input, borders, values),
     }
   },

@@ -3,6 +3,7 @@ import { readState, writeState } from './bytes.ts'
 import type { EngineState, InputType, InputValue, KeyedSource, StateDefinition } from './contract.ts'
 import { duckdbType } from './duckdb-values.ts'
 import { valueWhere } from './filtered.ts'
+import { groupByCells, listCells } from './keyed.ts'
 import { md5First64 } from './md5.ts'
 import { valueType } from './values.ts'
 
@@ -177,10 +178,9 @@ const powersOfTwo = raw(
  * join, for which PostgreSQL sorts all hashes on disk: it looks each one up in a hash table of the few cells.
  */
 function outer({ select, cells, key }: KeyedSource, text: Sql): Sql {
-  const list = cells.map((cell) => sql`${cell}, `)
-  const cellList = list.length === 0 ? sql`` : join(list, '')
+  const cellList = listCells(cells)
   const record = cells.length === 0 ? raw('0') : sql`row(${join(cells, ', ')})`
-  const groupBy = cells.length === 0 ? sql`` : sql` group by ${join(cells, ', ')}`
+  const groupBy = groupByCells(cells)
   const few = raw(String(exactUpTo))
   return sql`
     with hashed as materialized (
@@ -222,9 +222,8 @@ function duckdb(input: InputType): EngineState {
     inner: () => [],
     width: 2,
     outer({ select, cells, key }) {
-      const list = cells.map((cell) => sql`${cell}, `)
-      const cellList = list.length === 0 ? sql`` : join(list, '')
-      const groupBy = cells.length === 0 ? sql`` : sql` group by ${join(cells, ', ')}`
+      const cellList = listCells(cells)
+      const groupBy = groupByCells(cells)
       const isSameCell = cells.map((cell) => sql`hashed.${cell} is not distinct from cells.${cell} and `)
       const few = raw(String(exactUpTo))
       return sql`

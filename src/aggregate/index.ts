@@ -1,6 +1,6 @@
 export type * from './contract.ts'
 export { aggregateFunctions, maxDuckDBDigits, stateKey, stateKinds } from './contract.ts'
-export { bucketCap, relativeError } from './ddsketch.ts'
+export { bucketCap, relativeError } from './ddsketch-buckets.ts'
 export { maxDistinctBytes } from './distinct.ts'
 export { aggregates, maxHistogramBorders } from './functions.ts'
 export { exactUpTo, standardError } from './hll.ts'

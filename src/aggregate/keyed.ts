@@ -66,3 +66,21 @@ function preparedSelect(
     },
   )
 }
+
+/** The cells as the beginning of a longer list. */
+export function listCells(cells: readonly Sql[]): Sql {
+  return cells.length === 0 ? empty : sql`${join(cells, ', ')}, `
+}
+
+/** Nothing where all rows are of one cell. */
+export function groupByCells(cells: readonly Sql[]): Sql {
+  return cells.length === 0 ? empty : sql` group by ${join(cells, ', ')}`
+}
+
+/** One row for each cell of what is keyed. */
+export function selectByCell(
+  { select, cells }: Pick<KeyedSource, 'select' | 'cells'>,
+  columns: readonly Sql[],
+): Sql {
+  return sql`select ${join([...cells, ...columns], ', ')} from (${select}) keyed${groupByCells(cells)}`
+}

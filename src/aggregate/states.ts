@@ -1,6 +1,7 @@
 import type { AggregateState, StateDefinition, StateKind, StateSpec } from './contract.ts'
 import { type CountState, countState } from './count.ts'
-import { type SketchState, sketchCount, sketchState } from './ddsketch.ts'
+import { type SketchState, sketchCount } from './ddsketch.ts'
+import { sketchState } from './ddsketch-state.ts'
 import { type DistinctState, distinctState } from './distinct.ts'
 import { type EdgeState, firstState, lastState } from './edge.ts'
 import { type ExtremeState, maxState, minState } from './extreme.ts'

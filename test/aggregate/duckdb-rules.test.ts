@@ -1,5 +1,5 @@
 import { afterAll, describe, expect, it } from 'vitest'
-import { bucketBorder } from '../../src/aggregate/ddsketch.ts'
+import { bucketBorder } from '../../src/aggregate/ddsketch-buckets.ts'
 import {
   type AggregateFunction,
   aggregates,

@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { bucketBorder, bucketIndex, bucketValue } from '../../src/aggregate/ddsketch.ts'
+import { bucketBorder, bucketIndex, bucketValue } from '../../src/aggregate/ddsketch-buckets.ts'
 import { aggregates, bucketCap, relativeError, states } from '../../src/aggregate/index.ts'
 import { doublesAround } from './doubles.ts'
 

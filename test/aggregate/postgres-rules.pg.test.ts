@@ -1,5 +1,5 @@
 import { beforeAll, describe, expect, it } from 'vitest'
-import { bucketBorder, bucketIndex } from '../../src/aggregate/ddsketch.ts'
+import { bucketBorder, bucketIndex } from '../../src/aggregate/ddsketch-buckets.ts'
 import { type AggregateFunction, aggregates, type InputType, states } from '../../src/aggregate/index.ts'
 import { identifier, type Sql, sql } from '../../src/util/sql.ts'
 import { createTestDatabase, type TestDatabase } from '../helpers/database.ts'
