@@ -116,11 +116,11 @@ async function freeze(tm: Tidemark<typeof config>): Promise<boolean> {
     { to: frozenUntil },
     {
       signal: stopping.signal,
-      onProgress: ({ chunksDone, chunksTotal, rows }) =>
+      onProgress: ({ chunksDone, chunksTotal, rowsDone, secondsLeft }) =>
         progress.update({
           share: chunksDone / chunksTotal,
-          text: `chunk ${chunksDone + 1} of ${chunksTotal}, ${formatNumber(rows)} rows`,
-          etaMs: null,
+          text: `${chunksDone} of ${chunksTotal} chunks, ${formatNumber(rowsDone)} rows`,
+          etaMs: secondsLeft === null ? null : secondsLeft * 1000,
         }),
     },
   )

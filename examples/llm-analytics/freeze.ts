@@ -37,11 +37,11 @@ export async function freezeHub(tm: Hub): Promise<string> {
       name,
       {},
       {
-        onProgress: ({ chunksDone, chunksTotal }) =>
+        onProgress: ({ chunksDone, chunksTotal, secondsLeft }) =>
           progress.update({
             share: chunksTotal > 0 ? chunksDone / chunksTotal : null,
             text: `${chunksDone} of ${chunksTotal} chunks`,
-            etaMs: null,
+            etaMs: secondsLeft === null ? null : secondsLeft * 1000,
           }),
       },
     )

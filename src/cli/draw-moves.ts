@@ -14,12 +14,13 @@ const stages: Readonly<Record<ChunkProgress['stage'], string>> = {
 }
 
 export function describeMove(progress: ChunkProgress): ProgressState {
-  const { dataset, stage, rows, chunksDone, chunksTotal } = progress
+  const { dataset, stage, rows, rowsDone, chunksDone, chunksTotal, secondsLeft } = progress
+  const moved = rowsDone + (stage === 'done' ? 0 : rows)
   const current = Math.min(chunksDone + (stage === 'done' ? 0 : 1), Math.max(chunksTotal, 1))
   return {
     share: chunksTotal > 0 ? Math.min(1, chunksDone / chunksTotal) : null,
-    text: `${dataset}: chunk ${current} of ${chunksTotal}, ${stages[stage]}, ${formatNumber(rows)} rows`,
-    etaMs: null,
+    text: `${dataset}: chunk ${current} of ${chunksTotal}, ${stages[stage]}, ${formatNumber(moved)} rows`,
+    etaMs: secondsLeft === null ? null : secondsLeft * 1000,
   }
 }
 

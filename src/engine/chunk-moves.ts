@@ -93,12 +93,27 @@ export class ChunkMoves {
     chunksTotal: number,
     { signal, onProgress }: ChunkCallOptions,
   ): MoveWatch {
+    const startedMs = performance.now()
     let chunksDone = 0
+    let rowsDone = 0
     return {
       signal: signal ?? null,
       onProgress(progress) {
-        if (progress.stage === 'done') chunksDone += 1
-        onProgress?.({ dataset: definition.name, ...progress, chunksDone, chunksTotal })
+        if (progress.stage === 'done') {
+          chunksDone += 1
+          rowsDone += progress.rows
+        }
+        const left = Math.max(0, chunksTotal - chunksDone)
+        const seconds = (performance.now() - startedMs) / 1000
+        const secondsLeft = chunksDone === 0 ? null : (seconds / chunksDone) * left
+        onProgress?.({
+          dataset: definition.name,
+          ...progress,
+          chunksDone,
+          chunksTotal,
+          rowsDone,
+          secondsLeft,
+        })
       },
     }
   }

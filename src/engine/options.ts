@@ -66,6 +66,10 @@ export interface ChunkProgress extends MoveProgress {
   readonly dataset: string
   readonly chunksDone: number
   readonly chunksTotal: number
+  /** Of the chunks that are done; `rows` are of the chunk that is being moved. */
+  readonly rowsDone: number
+  /** Until the last chunk is done, at the speed so far; null before the first one is. */
+  readonly secondsLeft: number | null
 }
 
 /** What moving chunks has come to. */
