@@ -1,8 +1,7 @@
 import type { Queryable } from '../postgres/index.ts'
-import { TidemarkError } from '../util/errors.ts'
 import { sql } from '../util/sql.ts'
 import type { Subject } from './context.ts'
-import { assertMovable } from './obstacles.ts'
+import { assertMovable, publishes, refuseFirst } from './obstacles.ts'
 
 /** A unique index, which rows that come into the lake by themselves have to keep, too. */
 export interface UniqueKey {
@@ -19,7 +18,6 @@ export interface UniqueKey {
  */
 export async function assertLoadable(db: Queryable, subject: Subject): Promise<void> {
   const { definition } = subject
-  await assertMovable(db, subject, { relation: null })
   const declared = Object.entries(definition.columns)
   const { rows } = await db.query(sql`
     with relation as (
@@ -81,38 +79,30 @@ export async function assertLoadable(db: Queryable, subject: Subject): Promise<v
     where not g.tgisinternal and g.tgenabled <> 'D' and g.tgtype & 4 <> 0 and g.tgname not like 'tidemark\\_%'
     union all
     select 'publication', format('the publication %I', p.pubname)
-    from pg_publication as p
-    cross join relation as r
-    where p.pubinsert and (
-      p.puballtables
-      or exists (select from pg_publication_rel as t where t.prpubid = p.oid and t.prrelid = r.oid)
-      or exists (
-        select from pg_publication_namespace as s where s.pnpubid = p.oid and s.pnnspid = r.relnamespace
-      )
-    )
+    from relation as r
+    join pg_publication as p on p.pubinsert and ${publishes(sql`p`, sql`r`)}
     union all
     select 'right', 'the right to insert, or the policies of its rows,'
     from relation as r
     where not has_table_privilege(r.oid, 'insert') or row_security_active(r.oid)
     order by 1, 2
     limit 1`)
-  const row = rows[0]
-  if (row === undefined) return
-  const [kind, what] = row as [keyof typeof todos, string]
-  throw new TidemarkError('TM_MIGRATION', {
-    problem: `rows cannot be imported straight into the lake of ${definition.name}: ${what} ${todos[kind]}`,
+  refuseFirst(rows, (kind, what) => ({
+    problem: `rows cannot be imported straight into the lake of ${definition.name}: ${what} ${lacks[kind]}`,
     todo: 'import them without cold, and freeze them',
-  })
+  }))
+  await assertMovable(db, subject, { relation: null })
 }
 
-const todos = {
+/** By kind: what would be wrong. */
+const lacks: Readonly<Record<string, string>> = {
   constraint: 'would not be checked',
   column: 'is what only PostgreSQL keeps',
   index: 'cannot be checked there',
   trigger: 'would not be fired',
   publication: 'would not send them',
   right: 'would be passed over',
-} as const
+}
 
 /** Keys of the unique indexes of the table. */
 export async function readUniqueKeys(db: Queryable, { definition }: Subject): Promise<UniqueKey[]> {

@@ -1,6 +1,6 @@
 import type { Queryable } from '../postgres/index.ts'
 import { TidemarkError } from '../util/errors.ts'
-import { sql } from '../util/sql.ts'
+import { type Sql, sql } from '../util/sql.ts'
 import { type ChunkRecord, partitionOf } from './chunk-record.ts'
 import type { Subject } from './context.ts'
 
@@ -31,17 +31,17 @@ export async function assertMovable(
     declared as (
       select * from unnest(${declared.map(([name]) => name)}::text[], ${declared.map(([, type]) => type)}::text[]) as d (name, type)
     )
-    select 'key', format('the foreign key %I of %s', k.conname, k.conrelid::regclass)
+    select 'key', format('the foreign key %I of %s', k.conname, k.conrelid::regclass), k.conname
     from pg_constraint as k
     where k.contype = 'f' and k.conparentid = 0
       and (k.confrelid in (select oid from relation) or k.conrelid in (select oid from relation))
     union all
-    select 'rule', format('the rule %I of %s', w.rulename, r.name)
+    select 'rule', format('the rule %I of %s', w.rulename, r.name), w.rulename
     from relation as r
     join pg_rewrite as w on w.ev_class = r.oid
     where r.relhasrules
     union all
-    select 'column', format('the column %I of %s, which is not declared as it is there', a.attname, r.name)
+    select 'column', format('the column %I of %s, which is not declared as it is there', a.attname, r.name), a.attname
     from relation as r
     join pg_attribute as a on a.attrelid = r.oid and a.attnum > 0 and not a.attisdropped
     left join declared as d on d.name = a.attname
@@ -49,36 +49,72 @@ export async function assertMovable(
       -- varchar is text on the wire
       or (a.atttypid <> d.type::regtype and (a.atttypid, d.type) <> ('varchar'::regtype, 'text'))
     union all
-    select 'column', format('the declared column %I, which %s does not have', d.name, r.name)
+    select 'column', format('the declared column %I, which %s does not have', d.name, r.name), d.name
     from relation as r
     cross join declared as d
     where not exists (
       select from pg_attribute as a where a.attrelid = r.oid and a.attname = d.name and not a.attisdropped
     )
     union all
-    select 'subscription', format('a subscription fills %s', r.name)
+    select 'subscription', format('a subscription fills %s', r.name), r.name
     from relation as r
     join pg_subscription_rel as s on s.srrelid = r.oid
     where not ${definition.appendOnly}::bool
+    union all
+    select 'publication', format('the publication %I sends deletes of %s', p.pubname, r.name), p.pubname
+    from relation as r
+    join pg_publication as p on p.pubdelete and ${publishes(sql`p`, sql`r`)}
     order by 1, 2
     limit 1`)
-  const row = rows[0]
-  if (row === undefined) return
-  const [kind, what] = row as [keyof typeof todos, string]
-  throw new TidemarkError('TM_MIGRATION', {
+  refuseFirst(rows, (kind, what, name) => ({
     problem: `rows of ${definition.name} cannot go to the lake: ${what}`,
-    todo: todos[kind],
-  })
+    todo: todos[kind]!(name),
+  }))
 }
 
-const todos = {
-  key: 'PostgreSQL cannot check a key whose rows are in the lake: drop it, or declare the table without freeze',
-  rule: 'a rule would see the move as a deletion: drop it',
-  column: 'run `tidemark migrate`, or declare the column: what is not declared would be lost',
-  subscription:
+/**
+ * The first row of `kind, what, name` as an error.
+ *
+ * @throws TidemarkError TM_MIGRATION
+ */
+export function refuseFirst(
+  rows: readonly (readonly unknown[])[],
+  explain: (kind: string, what: string, name: string) => { readonly problem: string; readonly todo: string },
+): void {
+  const row = rows[0]
+  if (row !== undefined)
+    throw new TidemarkError('TM_MIGRATION', explain(...(row as [string, string, string])))
+}
+
+/** Whether a publication sends changes of a relation: by its name, its schema, or because it sends everything. */
+export function publishes(publication: Sql, relation: Sql): Sql {
+  return sql`(
+    ${publication}.puballtables
+    or exists (
+      select from pg_publication_rel as t where t.prpubid = ${publication}.oid and t.prrelid = ${relation}.oid
+    )
+    or exists (
+      select
+      from pg_publication_namespace as s
+      join pg_class as c on c.relnamespace = s.pnnspid
+      where s.pnpubid = ${publication}.oid and c.oid = ${relation}.oid
+    )
+  )`
+}
+
+/** By kind of an obstacle and its name. */
+const todos: Readonly<Record<string, (name: string) => string>> = {
+  key: () =>
+    'PostgreSQL cannot check a key whose rows are in the lake: drop it, or declare the table without freeze',
+  rule: () => 'a rule would see the move as a deletion: drop it',
+  column: () => 'run `tidemark migrate`, or declare the column: what is not declared would be lost',
+  subscription: () =>
     'an update or delete that arrives for a row in the lake would be skipped in silence: declare the table ' +
     'appendOnly, or without freeze',
-} as const
+  publication: (name) =>
+    'its subscribers would delete what moves: ' +
+    `alter publication "${name.replaceAll('"', '""')}" set (publish = 'insert, update')`,
+}
 
 /**
  * Whether the partition is where the catalog says. Under a lock of the partition.

@@ -10,7 +10,7 @@ import type { LakeHandle } from './lake-folder.ts'
 
 /**
  * Looks at everything that is known to go wrong: server settings, migrations, triggers, default partitions, long
- * transactions, publications, jobs, dead letters, the lake. Changes nothing.
+ * transactions, jobs, dead letters, the lake. Changes nothing.
  */
 export async function runDoctor(
   db: Database,
@@ -179,8 +179,7 @@ const checks: Readonly<Record<string, Check>> = {
       from pg_prepared_xacts
       where prepared < now() - interval '10 minutes'
       limit 20`)
-    if (rows.length + prepared.rows.length === 0) return ok('no transaction is older than ten minutes')
-    return [
+    const found: Found[] = [
       ...rows.map(([pid, state, seconds]) => ({
         level: 'warn' as const,
         message: `a transaction of process ${pid} (${state}) is ${Math.round((seconds as number) / 60)} minutes old: nothing it may see can be cleaned up`,
@@ -191,25 +190,9 @@ const checks: Readonly<Record<string, Check>> = {
         message: `prepared transaction "${gid}" is ${Math.round((seconds as number) / 60)} minutes old`,
         todo: 'commit prepared or rollback prepared it',
       })),
+      ...(await hiddenTransactions(connection)),
     ]
-  },
-
-  publications: async ({ connection }) => {
-    const { rows } = await connection.query(sql`
-      select distinct p.pubname, h.schema_name || '.' || h.table_name
-      from tidemark.hypertable h
-      join pg_namespace s on s.nspname = h.schema_name
-      join pg_class r on r.relnamespace = s.oid and r.relname = h.table_name
-      join pg_publication p on p.pubdelete or p.pubtruncate
-      where p.puballtables or exists (
-        select from pg_publication_rel pr
-        where pr.prpubid = p.oid and pr.prrelid in (select relid from pg_partition_tree(r.oid)))`)
-    if (rows.length === 0) return ok('no publication sends the deletes of a hypertable')
-    return rows.map(([publication, table]) => ({
-      level: 'warn' as const,
-      message: `publication "${publication}" sends deletes of ${table}: moving old chunks to the lake would delete them at its subscribers`,
-      todo: `alter publication "${publication}" set (publish = 'insert, update')`,
-    }))
+    return found.length === 0 ? ok('no transaction is older than ten minutes') : found
   },
 
   jobs: async ({ connection }) => {
@@ -248,4 +231,21 @@ const checks: Readonly<Record<string, Check>> = {
 async function setting(connection: Queryable, name: string): Promise<string> {
   const { rows } = await connection.query(sql`select current_setting(${name}::text)`)
   return rows[0]?.[0] as string
+}
+
+/** Sessions of other roles that hold a snapshot; since when they do is hidden from this one. */
+async function hiddenTransactions(connection: Queryable): Promise<Found[]> {
+  const { rows } = await connection.query(sql`
+    select count(*), current_user::text
+    from pg_stat_activity
+    where query = '<insufficient privilege>' and backend_xmin is not null and datname = current_database()`)
+  const [count, role] = rows[0] as [bigint, string]
+  if (count === 0n) return []
+  return [
+    {
+      level: 'note',
+      message: `${count} sessions of other roles hold a snapshot, and ${role} may not see how old their transactions are`,
+      todo: `grant pg_read_all_stats to "${role}"`,
+    },
+  ]
 }
