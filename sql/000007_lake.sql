@@ -11,8 +11,9 @@ alter table tidemark.chunk
   add column bytes_before int8,
   -- the last transaction that took rows out of its partition; null once their space was given back
   add column moved_xid xid8,
-  -- the last attempt to move it that failed, and how many did in a row
+  -- the last attempt to move it that failed, when, and how many did in a row
   add column move_error text,
+  add column move_failed_at timestamptz,
   add column move_failures int not null default 0;
 
 -- A file holds rows of one chunk. Rows of a chunk lie in its partition or in exactly one of its files: the sum of both
@@ -109,6 +110,46 @@ end;
 -- The guards. They keep plain SQL from being silently wrong where rows are in the lake; they are no matter of rights
 -- (anybody may say that he knows what he does). Security definer: whoever writes a table need not read the catalog.
 
+-- Whether this transaction has said begin_cold_write of the hypertable.
+create function tidemark.is_cold_write(in_hypertable_id text) returns boolean
+language sql stable
+begin atomic
+  select coalesce(
+    current_setting('tidemark.cold_write', true) = in_hypertable_id || ':' || pg_current_xact_id_if_assigned()::text,
+    false
+  );
+end;
+
+-- Whether this transaction has said that it means rows in PostgreSQL only.
+create function tidemark.is_hot_only() returns boolean
+language sql stable
+begin atomic
+  select coalesce(lower(current_setting('tidemark.hot_only', true)) in ('on', 'true', 'yes', '1'), false);
+end;
+
+-- `statement`: as in 'DELETE of metrics.requests'.
+create function tidemark.refuse_cold(
+  statement text,
+  range_from text,
+  range_to text,
+  reason text,
+  way_out text,
+  of_schema name,
+  of_table name
+) returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $function$
+begin
+  raise exception using
+    errcode = 'TM002',
+    message = format('TM_COLD: %s: rows from %s to %s are in the lake, %s', statement, range_from, range_to, reason),
+    hint = way_out,
+    schema = of_schema,
+    table = of_table;
+end;
+$function$;
+
 -- BEFORE UPDATE OR DELETE OR TRUNCATE, each statement, on the table. Arguments: hypertable id, declared name.
 -- By the time it fires the statement holds ROW EXCLUSIVE on every partition that it may touch, and those that were
 -- pruned when it was planned are not locked. The default partition stands for cold chunks without a partition. So a
@@ -122,12 +163,11 @@ as $function$
 declare
   hit record;
 begin
-  if nullif(current_setting('tidemark.cold_write', true), '')
-    = tg_argv[0] || ':' || pg_current_xact_id_if_assigned()::text
+  -- It is there from the declaration on: mostly nothing is cold yet, and then the locks need not be looked at.
+  if not exists (select from tidemark.chunk as k where k.hypertable_id = tg_argv[0]::int and k.state = 'cold')
+    or tidemark.is_cold_write(tg_argv[0])
+    or (tg_op <> 'TRUNCATE' and tidemark.is_hot_only())
   then
-    return null;
-  end if;
-  if tg_op <> 'TRUNCATE' and lower(current_setting('tidemark.hot_only', true)) in ('on', 'true', 'yes', '1') then
     return null;
   end if;
   -- In REPEATABLE READ the catalog is that of the transaction's snapshot, and locks, names and triggers are those of
@@ -155,17 +195,13 @@ begin
   order by k.range_from desc
   limit 1;
   if found then
-    raise exception using
-      errcode = 'TM002',
-      message = format(
-        'TM_COLD: %s of %s: rows from %s to %s are in the lake, where SQL does not see them',
-        tg_op, tg_argv[1], hit.range_from, hit.range_to
-      ),
-      hint = 'Write through the API (tm.update, tm.delete). Or give the time as constants, from and to, that leave '
+    perform tidemark.refuse_cold(
+      tg_op || ' of ' || tg_argv[1], hit.range_from::text, hit.range_to::text, 'where SQL does not see them',
+      'Write through the API (tm.update, tm.delete). Or give the time as constants, from and to, that leave '
         'out this range: partitions are left out when a statement is planned, so not by now() or a generic plan. '
         'Or say that only rows in PostgreSQL are meant: set local tidemark.hot_only = ''on''.',
-      schema = tg_table_schema,
-      table = tg_table_name;
+      tg_table_schema, tg_table_name
+    );
   end if;
   return null;
 end;
@@ -179,23 +215,14 @@ security definer
 set search_path = pg_catalog, pg_temp
 as $function$
 begin
-  if nullif(current_setting('tidemark.cold_write', true), '')
-    = tg_argv[0] || ':' || pg_current_xact_id_if_assigned()::text
-  then
-    return null;
+  if not tidemark.is_cold_write(tg_argv[0]) and (tg_op = 'TRUNCATE' or not tidemark.is_hot_only()) then
+    perform tidemark.refuse_cold(
+      tg_op || ' of ' || tg_argv[1], tg_argv[2], tg_argv[3], 'where SQL does not see them',
+      'Write through the API (tm.update, tm.delete), or thaw the chunk.',
+      tg_table_schema, tg_table_name
+    );
   end if;
-  if tg_op <> 'TRUNCATE' and lower(current_setting('tidemark.hot_only', true)) in ('on', 'true', 'yes', '1') then
-    return null;
-  end if;
-  raise exception using
-    errcode = 'TM002',
-    message = format(
-      'TM_COLD: %s of %s: rows from %s to %s are in the lake, where SQL does not see them',
-      tg_op, tg_argv[1], tg_argv[2], tg_argv[3]
-    ),
-    hint = 'Write through the API (tm.update, tm.delete), or thaw the chunk.',
-    schema = tg_table_schema,
-    table = tg_table_name;
+  return null;
 end;
 $function$;
 
@@ -210,32 +237,26 @@ as $function$
 declare
   before jsonb;
   after jsonb;
-  is_same boolean := tg_nargs > 4;
+  is_same boolean := tg_op = 'UPDATE' and tg_nargs > 4;
 begin
-  if nullif(current_setting('tidemark.cold_write', true), '')
-    = tg_argv[0] || ':' || pg_current_xact_id_if_assigned()::text
-  then
+  if tidemark.is_cold_write(tg_argv[0]) then
     return new;
   end if;
-  if tg_op = 'UPDATE' then
+  if is_same then
     before := to_jsonb(old);
     after := to_jsonb(new);
     for i in 4 .. tg_nargs - 1 loop
       is_same := is_same and before -> tg_argv[i] is not distinct from after -> tg_argv[i];
     end loop;
-    if is_same then
-      return new;
-    end if;
   end if;
-  raise exception using
-    errcode = 'TM002',
-    message = format(
-      'TM_COLD: %s into %s: rows from %s to %s are in the lake, where unique keys cannot be checked',
-      tg_op, tg_argv[1], tg_argv[2], tg_argv[3]
-    ),
-    hint = 'Write through the API (tm.insert, tm.upsert), or thaw the chunk.',
-    schema = tg_table_schema,
-    table = tg_table_name;
+  if not is_same then
+    perform tidemark.refuse_cold(
+      tg_op || ' into ' || tg_argv[1], tg_argv[2], tg_argv[3], 'where unique keys cannot be checked',
+      'Write through the API (tm.insert, tm.upsert), or thaw the chunk.',
+      tg_table_schema, tg_table_name
+    );
+  end if;
+  return new;
 end;
 $function$;
 
@@ -250,9 +271,7 @@ declare
   at timestamptz;
   hit record;
 begin
-  if nullif(current_setting('tidemark.cold_write', true), '')
-    = tg_argv[0] || ':' || pg_current_xact_id_if_assigned()::text
-  then
+  if tidemark.is_cold_write(tg_argv[0]) then
     return new;
   end if;
   execute format('select ($1).%I', tg_argv[2]) using new into at;
@@ -265,15 +284,11 @@ begin
     -- also one that has a partition, as a snapshot of before it was dropped has it
     and k.state = 'cold';
   if found then
-    raise exception using
-      errcode = 'TM002',
-      message = format(
-        'TM_COLD: %s into %s: rows from %s to %s are in the lake, where unique keys cannot be checked',
-        tg_op, tg_argv[1], hit.range_from, hit.range_to
-      ),
-      hint = 'Write through the API (tm.insert, tm.upsert), or thaw the chunk.',
-      schema = tg_table_schema,
-      table = tg_table_name;
+    perform tidemark.refuse_cold(
+      tg_op || ' into ' || tg_argv[1], hit.range_from::text, hit.range_to::text, 'where unique keys cannot be checked',
+      'Write through the API (tm.insert, tm.upsert), or thaw the chunk.',
+      tg_table_schema, tg_table_name
+    );
   end if;
   if current_setting('transaction_isolation') in ('repeatable read', 'serializable') then
     -- The snapshot may be older than a chunk that an import brought straight into the lake. Every move changes this row:
@@ -300,14 +315,9 @@ begin atomic
 end;
 
 -- The oldest transaction that some snapshot of this database may still not see: what was dropped by an older one
--- nobody can need. `holder` says who has it, where it is not this very statement; `hidden` that this role may not see
--- the snapshots of all others (pg_read_all_stats), so that nothing is known. Ages are compared with each other: a
--- transaction number alone has 32 bits.
-create function tidemark.snapshot_horizon(
-  out horizon xid8,
-  out holder text,
-  out hidden boolean
-)
+-- nobody can need. `holder` says who has it, where it is not this very statement. Every role sees backend_xmin of all
+-- others (what they run is hidden). Ages are compared with each other: a transaction number alone has 32 bits.
+create function tidemark.snapshot_horizon(out horizon xid8, out holder text)
 language sql volatile
 begin atomic
   with me as (
@@ -316,7 +326,10 @@ begin atomic
   held as (
     select
       age(a.backend_xmin) as age,
-      format('process %s (%s, %s)', a.pid, coalesce(nullif(a.application_name, ''), 'unnamed'), coalesce(a.state, a.backend_type)) as holder
+      format(
+        'process %s (%s, %s)',
+        a.pid, coalesce(nullif(a.application_name, ''), 'unnamed'), coalesce(a.state, a.backend_type, 'of role ' || a.usename)
+      ) as holder
     from pg_stat_activity as a
     where a.backend_xmin is not null
       and a.pid <> pg_backend_pid()
@@ -333,21 +346,16 @@ begin atomic
     select age(m.xid::xid), null
     from me as m
   )
-  select
-    (m.xid::text::int8 - greatest(h.age - age(m.xid::xid), 0))::text::xid8,
-    h.holder,
-    exists (
-      select
-      from pg_stat_activity as a
-      where a.query = '<insufficient privilege>'
-        and (a.datname = current_database() or (a.datid is null and a.usesysid is not null))
-    )
+  select (m.xid::text::int8 - greatest(h.age - age(m.xid::xid), 0))::text::xid8, h.holder
   from me as m, held as h
   order by h.age desc, h.holder nulls first
   limit 1;
 end;
 
 revoke all on function tidemark.begin_cold_write(int) from public;
+revoke all on function tidemark.is_cold_write(text) from public;
+revoke all on function tidemark.is_hot_only() from public;
+revoke all on function tidemark.refuse_cold(text, text, text, text, text, name, name) from public;
 revoke all on function tidemark.guard_cold_table() from public;
 revoke all on function tidemark.guard_cold_chunk() from public;
 revoke all on function tidemark.guard_cold_key() from public;

@@ -32,7 +32,8 @@ export function withoutPartition(map: ChunkMap, times: Iterable<Instant>): Chunk
 
 /**
  * A partition again for chunks that the catalog has; a cold one has its guards before anybody can see it. Not attached.
- * The caller holds the hypertable's row, and takes that of the chunk: a move that is under way knows of no partition.
+ * The caller holds the hypertable's row, and takes those of the chunks: a move that is under way knows of no partition. It
+ * is not waited for, because at its end it needs the hypertable's row: 55P03, and the caller tries again.
  */
 export async function createPartitionsAgain(
   connection: Connection,
@@ -42,6 +43,12 @@ export async function createPartitionsAgain(
   applyPolicies: ApplyPartitionPolicies,
 ): Promise<NewChunk[]> {
   const made: NewChunk[] = []
+  await connection.query(sql`
+    select id
+    from tidemark.chunk
+    where id = any (${chunks.map(({ id }) => id)}::int8[])
+    order by id
+    for update nowait`)
   for (const { id, range } of chunks) {
     const relation = chunkRelationName(definition.table, id)
     const chunk = { id, relation, range }

@@ -116,12 +116,13 @@ async function findReference(db: Queryable, definition: HypertableDefinition): P
   return (rows[0]?.[0] as string | undefined) ?? null
 }
 
-/** Who still has a snapshot from before: null when nobody. */
+/** Who still has a snapshot from before: null when nobody. Every role sees backend_xmin of all others. */
 async function findOlderSnapshot(db: Queryable, mark: Mark): Promise<string | null> {
   const { rows } = await db.query(sql`
-    select a.pid, coalesce(a.application_name, ''), coalesce(a.state, 'unknown')
+    select a.pid, coalesce(a.application_name, ''), coalesce(a.state, a.backend_type, 'of role ' || a.usename)
     from pg_stat_activity as a
-    where a.datname = current_database()
+    -- a standby that tells what it needs has no database
+    where (a.datname = current_database() or a.datid is null)
       and a.pid <> pg_backend_pid()
       and a.backend_xmin is not null
       and age(a.backend_xmin) > age(${mark.nextXid}::xid8::xid)

@@ -8,7 +8,7 @@ import {
   TimeProblem,
 } from '../time/index.ts'
 import { TidemarkError } from '../util/errors.ts'
-import type { ChunkSelection } from './lifecycle.ts'
+import type { ChunkSelection } from './move-each.ts'
 
 /** Which chunks are meant, as people say it. All of it has to hold. */
 export interface ChunkChoice {

@@ -29,7 +29,7 @@ export function partitionOf(chunk: {
 
 /**
  * The chunk, its row locked to the end of the transaction when `lock`: whoever changes where its rows are (freeze, thaw,
- * compact, expire, a write to cold rows) comes one after the other.
+ * compact, expire, a write to cold rows) comes one after the other. `nowait`: for who has the hypertable's row (flip.ts).
  *
  * @throws TidemarkError TM_MIGRATION when there is no such chunk.
  */
@@ -37,13 +37,13 @@ export async function readChunk(
   db: Queryable,
   hypertable: HypertableRecord,
   chunkId: bigint,
-  options: { readonly lock: boolean },
+  options: { readonly lock: boolean | 'nowait' },
 ): Promise<ChunkRecord> {
   const { rows } = await db.query(sql`
     select id, range_from, range_to, state, relation_name
     from tidemark.chunk
     where id = ${chunkId}::int8 and hypertable_id = ${hypertable.id}::int
-    ${raw(options.lock ? 'for update' : '')}`)
+    ${raw(options.lock === false ? '' : options.lock === true ? 'for update' : 'for update nowait')}`)
   const row = rows[0]
   if (row === undefined) {
     throw new TidemarkError('TM_MIGRATION', {

@@ -16,11 +16,10 @@ import { identifier, join, quoteLiteral, raw, type Sql, sql } from '../util/sql.
 import { assertLoadable, readUniqueKeys, type UniqueKey } from './admission.ts'
 import { type ChunkRecord, listChunks, listFiles, partitionOf, readDeletions } from './chunk-record.ts'
 import { type LifecycleContext, type Subject, subjectOf } from './context.ts'
-import { guardDefault } from './expire.ts'
 import { flip, lockAgainstWriters } from './flip.ts'
+import { guardDefault, installTableGuard } from './guards.ts'
 import { insertNamedFile, noteWritten, takeNotes } from './lake-rows.ts'
 import type { LifecycleOptions } from './lifecycle.ts'
-import { installTableGuard } from './move-chunk.ts'
 import { settleSettings } from './options.ts'
 import { markLake } from './ownership.ts'
 
@@ -132,8 +131,8 @@ class Adoption {
     await assertLoadable(db, this.#subject)
     const keys = await readUniqueKeys(db, this.#subject)
     if (this.#groups.length > 0) {
-      await installTableGuard(this.#context, this.#subject, signal)
-      if (keys.length > 0) await guardDefault(this.#context, this.#subject, signal)
+      await installTableGuard(this.#context, this.#subject, { signal })
+      if (keys.length > 0) await guardDefault(this.#context, this.#subject, { signal })
     }
     if (keys.length > 0) await this.#compareFiles(keys)
     const cells = await this.#touched()
@@ -223,8 +222,8 @@ class Adoption {
     const found = await listChunks(connection, hypertable)
     const needed = this.#groups.map((group) => placeOf(this.#subject, found, group)!.id)
     await connection.query(sql`
-      select id from tidemark.chunk where id = any (${needed}::int8[]) order by id for update`)
-    // what a move that was waited for has made of them
+      select id from tidemark.chunk where id = any (${needed}::int8[]) order by id for update nowait`)
+    // A statement of its own: it sees what a move has made of them.
     const locked = await listChunks(connection, hypertable)
     return this.#groups.map((group) => ({ group, chunk: placeOf(this.#subject, locked, group)! }))
   }

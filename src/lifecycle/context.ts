@@ -42,5 +42,10 @@ export interface MoveProgress {
 
 export interface MoveOptions {
   readonly signal?: AbortSignal | null
+  /**
+   * A chunk whose rows are changed during every export is exported once more while its writers wait (seconds for millions
+   * of rows). Default false: it stays where it is, TM_BUSY.
+   */
+  readonly blockWriters?: boolean
   readonly onProgress?: (progress: MoveProgress) => void
 }

@@ -52,6 +52,8 @@ export async function ejectTable(
     async (connection) => {
       await connection.query(sql`
       select id from tidemark.hypertable where id = ${hypertable.id}::int for update`)
+      await connection.query(sql`
+      select id from tidemark.chunk where hypertable_id = ${hypertable.id}::int order by id for update nowait`)
       const { rows } = await connection.query(sql`
       select id from tidemark.chunk where hypertable_id = ${hypertable.id}::int and state = 'cold'`)
       if (rows.length > 0) throw taken(definition.name, rows[0]![0] as bigint)

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { timestamptzText } from '../changelog/index.ts'
-import { findDefaultPartition, guardDefaultSql, uniqueColumns } from '../hot/index.ts'
+import { findDefaultPartition } from '../hot/index.ts'
 import type { Connection, Queryable } from '../postgres/index.ts'
 import { type Instant, subtractInterval } from '../time/index.ts'
 import { identifier, type Sql, sql } from '../util/sql.ts'
@@ -91,7 +91,7 @@ function dropChunk(
   signal: AbortSignal | null,
 ): Promise<{ files: number; rows: number }> {
   const what = `dropping chunk ${chunkId} of ${subject.definition.name}`
-  return flip(context, { what, signal }, async (connection) => {
+  return flip(context, { what, signal, givesWay: true }, async (connection) => {
     const chunk = await readChunk(connection, subject.hypertable, chunkId, { lock: true })
     const partition = partitionOf(chunk)
     await beginMove(connection, subject)
@@ -109,20 +109,21 @@ function dropChunk(
           lease_owner = null,
           lease_until = null,
           move_error = null,
+          move_failed_at = null,
           move_failures = 0
       where id = ${chunkId}::int8`)
     await endMove(connection, subject, chunk.range)
+    // Nobody waits for one of the deleted rows (flip-chunk.ts).
+    if (partition !== null) await lockAgainstWriters(connection, partition)
     return { files: files.length, rows }
   })
 }
 
-/** All rows of a partition; nobody writes to it from here to the end of the transaction. */
+/** All rows of a partition. */
 async function deletePartitionRows(connection: Connection, partition: Partition): Promise<number> {
   const triggers = await userTriggers(connection, partition, 'delete')
   if (triggers === null) await probeLock(connection, partition)
-  const rows = await deleteRows(connection, partition, triggers, sql`true`)
-  await lockAgainstWriters(connection, partition)
-  return rows
+  return deleteRows(connection, partition, triggers, sql`true`)
 }
 
 /** Rows of a chunk without a partition. One that is written at this moment stays for the next run. */
@@ -196,28 +197,4 @@ async function hasRows(db: Queryable, partition: Partition, condition: Sql): Pro
     sql`select exists (select from only ${identifier(partition.schema, partition.table)} as p where ${condition})`,
   )
   return rows[0]![0] as boolean
-}
-
-/** For the default partition of a keyed table, before a cold chunk has no partition. Idempotent. */
-export async function guardDefault(
-  context: LifecycleContext,
-  { definition, hypertable }: Subject,
-  signal: AbortSignal | null,
-): Promise<void> {
-  const partition = await findDefaultPartition(context.db, definition)
-  if ((await uniqueColumns(context.db, partition)) === null) return
-  const { rows } = await context.db.query(sql`
-    select exists (
-      select
-      from pg_trigger as g
-      where g.tgrelid = format('%I.%I', ${partition.schema}::text, ${partition.table}::text)::regclass
-        and g.tgname = 'tidemark_cold_default' and g.tgenabled = 'A'
-    )`)
-  if (rows[0]![0] === true) return
-  const guarded = { id: hypertable.id, name: definition.name, time: definition.time }
-  await flip(
-    context,
-    { what: `guarding the default partition of ${definition.name}`, signal },
-    (connection) => connection.execute(guardDefaultSql(guarded, partition)),
-  )
 }

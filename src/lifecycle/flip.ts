@@ -5,6 +5,7 @@ import { type Connection, isRetryable, retry, sqlstateOf } from '../postgres/ind
 import { TidemarkError } from '../util/errors.ts'
 import { identifier, join, raw, type Sql, sql } from '../util/sql.ts'
 import type { LifecycleContext, Subject } from './context.ts'
+import { GaveWay, givingWay } from './give-way.ts'
 
 /** What was exported is no longer what is there: another export is needed, not another try. */
 export class Changed extends Error {
@@ -16,35 +17,46 @@ export class Changed extends Error {
   }
 }
 
+export interface FlipOptions {
+  readonly what: string
+  readonly signal: AbortSignal | null
+  readonly lockTimeoutMs?: number
+  /** Default: `lockTries`. */
+  readonly tries?: number
+  /** It is rolled back, and tried again, when others wait for its locks. Default false. */
+  readonly givesWay?: boolean
+}
+
 /**
  * Runs a transaction that makes a move visible; again with jitter while locks are in the way. `lock_timeout` bounds what
  * others wait behind it: a lock that is waited for holds up whoever comes later and conflicts with it.
  *
- * Lock order: the chunk's row, rows of its partition, the partition, the audit's row, the hypertable's row (epoch).
+ * Lock order: the chunk's row (several: by id), rows of its partition, the audit's row, the hypertable's row (epoch), the
+ * partition. Those who make, attach or drop partitions and adopt files have the hypertable's row first. So nobody who has it
+ * ever waits for a chunk's row (NOWAIT, then all of it again); what they wait for, locks of tables, they wait for no
+ * longer than `lock_timeout`, which is less than `deadlock_timeout`.
  */
 export async function flip<T>(
   context: LifecycleContext,
-  options: { readonly what: string; readonly signal: AbortSignal | null; readonly lockTimeoutMs?: number },
+  options: FlipOptions,
   work: (connection: Connection) => Promise<T>,
 ): Promise<T> {
   const { lockTimeoutMs, lockTries } = context.settings
+  const { what, signal, givesWay = false } = options
   return retry(
     {
-      what: options.what,
-      tries: lockTries,
+      what,
+      tries: options.tries ?? lockTries,
       maxMs: 1000,
       random: context.random,
-      signal: options.signal,
-      isRetryable,
+      signal,
+      isRetryable: (error) => error instanceof GaveWay || isRetryable(error),
     },
     () =>
       context.db.transaction(
-        {
-          mode: 'read committed',
-          lockTimeoutMs: options.lockTimeoutMs ?? lockTimeoutMs,
-          signal: options.signal,
-        },
-        work,
+        { mode: 'read committed', lockTimeoutMs: options.lockTimeoutMs ?? lockTimeoutMs, signal },
+        (connection) =>
+          givesWay ? givingWay(context.db, connection, () => work(connection)) : work(connection),
       ),
   )
 }
@@ -56,7 +68,7 @@ export async function beginMove(connection: Connection, { hypertable }: Subject)
   if (hypertable.appendOnly) await beginRowMove(connection)
 }
 
-/** What a move leaves behind for others: the audit does not compare over it, caches look again. Last in its transaction. */
+/** What a move leaves behind for others: the audit does not compare over it, caches look again. Late in its transaction: others wait for the rows. */
 export async function endMove(
   connection: Connection,
   { hypertable }: Subject,
@@ -82,24 +94,23 @@ export async function lockAgainstWriters(
 }
 
 /**
- * As `lockAgainstWriters`, after work in this transaction that is dear to lose: the wait is repeated under a savepoint.
+ * Takes locks at the end of work that is dear to lose: under a savepoint, given back and tried again while they are not to be had.
  *
  * @throws TidemarkError TM_BUSY
  */
-export async function lockAgainstWritersLate(
+export async function lockLate(
   context: LifecycleContext,
   connection: Connection,
-  partition: { readonly schema: string; readonly table: string },
-  signal: AbortSignal | null,
+  options: { readonly what: string; readonly signal: AbortSignal | null },
+  lock: () => Promise<void>,
 ): Promise<void> {
-  const { lockTries } = context.settings
-  const what = `locking ${partition.schema}.${partition.table}`
+  const { lockTries: tries } = context.settings
   await retry(
-    { what, tries: lockTries, maxMs: 1000, random: context.random, signal, isRetryable: isLockTimeout },
+    { ...options, tries, maxMs: 1000, random: context.random, isRetryable: isLockTimeout },
     async () => {
       await connection.execute('savepoint tidemark_lock')
       try {
-        await lockAgainstWriters(connection, partition)
+        await lock()
       } catch (error) {
         if (isLockTimeout(error)) await connection.execute('rollback to savepoint tidemark_lock')
         throw error

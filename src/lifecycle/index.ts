@@ -3,17 +3,14 @@ export type { ChunkRecord } from './chunk-record.ts'
 export { type AdoptOptions, type ColdLoads, createColdLoads } from './cold-loads.ts'
 export type { MoveOptions, MoveProgress, Subject } from './context.ts'
 export type { EjectReport } from './eject.ts'
-export type { ErasedFile, ErasureInput, ErasureOptions, ErasurePlan, ErasureReport } from './erase.ts'
+export type { ErasureOptions, ErasureReport } from './erase.ts'
+export type { ErasedFile } from './erase-chunks.ts'
+export type { ErasurePlan } from './erase-plan.ts'
+export type { ErasureInput } from './erase-search.ts'
 export type { ErasureLeftovers } from './erasure-leftovers.ts'
 export type { ExpireReport, MayExpire } from './expire.ts'
-export type {
-  ChunkSelection,
-  Lifecycle,
-  LifecycleOptions,
-  MovedChunks,
-  PolicyRun,
-} from './lifecycle.ts'
-export { createLifecycle } from './lifecycle.ts'
+export { createLifecycle, type Lifecycle, type LifecycleOptions } from './lifecycle.ts'
+export type { ChunkSelection, MovedChunks, PolicyRun } from './move-each.ts'
 export { type LifecycleSettings, lifecycleDefaults } from './options.ts'
 export type { ReclaimReport } from './reclaim.ts'
 export { type ChunkLife, readChunkLives } from './status.ts'

@@ -56,6 +56,19 @@ export async function withLease<T>(
   }
 }
 
+/** What movers that died have left of their leases. Nothing rests on it: whoever comes takes the chunk over anyway. */
+export async function endStaleLeases(db: Database, { hypertable }: Subject): Promise<void> {
+  await db.query(sql`
+    update tidemark.chunk
+    set lease_owner = null, lease_until = null, state = case when state = 'freezing' then 'hot' else state end
+    where id in (
+      select k.id
+      from tidemark.chunk as k
+      where k.hypertable_id = ${hypertable.id}::int and k.lease_until < now()
+      for update skip locked
+    )`)
+}
+
 /** A row that somebody else has locked (a flip, a write to cold rows) is skipped, not waited for. */
 async function claim(
   db: Database,
@@ -101,6 +114,7 @@ async function giveBack(db: Database, chunkId: bigint, owner: string, error: str
         lease_until = null,
         state = case when state = 'freezing' then 'hot' else state end,
         move_error = coalesce(${error}::text, move_error),
+        move_failed_at = case when ${error}::text is null then move_failed_at else clock_timestamp() end,
         move_failures = move_failures + case when ${error}::text is null then 0 else 1 end
     where id = ${chunkId}::int8 and lease_owner = ${owner}::uuid`)
 }

@@ -1,28 +1,24 @@
-import { timestamptzText } from '../changelog/index.ts'
 import type { ChunkManager, ColdRows } from '../hot/index.ts'
 import type { LakeFiles, ObjectStore } from '../lake/index.ts'
 import type { Database } from '../postgres/index.ts'
 import type { HypertableDefinition, StoredDefinition } from '../schema/index.ts'
-import { type Clock, type Instant, subtractInterval, systemClock } from '../time/index.ts'
+import { type Clock, type Instant, systemClock } from '../time/index.ts'
 import { isTidemarkError, TidemarkError } from '../util/errors.ts'
-import { identifier, sql } from '../util/sql.ts'
-import { type ChunkRecord, listChunks, listFiles, partitionOf } from './chunk-record.ts'
+import { type ChunkRecord, listChunks } from './chunk-record.ts'
 import { createColdRows } from './cold-rows.ts'
 import { type LifecycleContext, type MoveOptions, type Subject, subjectOf } from './context.ts'
+import { findDue, findWorn } from './due.ts'
 import { type EjectReport, ejectTable } from './eject.ts'
-import {
-  type ErasureInput,
-  type ErasureOptions,
-  type ErasurePlan,
-  type ErasureReport,
-  eraseRows,
-  planErasure,
-} from './erase.ts'
+import { type ErasureOptions, type ErasureReport, eraseRows } from './erase.ts'
+import { type ErasurePlan, planErasure } from './erase-plan.ts'
+import type { ErasureInput } from './erase-search.ts'
 import { type ExpireReport, expireChunks, type MayExpire } from './expire.ts'
+import { installTableGuard } from './guards.ts'
+import { endStaleLeases } from './leases.ts'
 import { type MoveOutcome, moveChunk } from './move-chunk.ts'
+import { type ChunkSelection, isSelected, type MovedChunks, moveEach, type PolicyRun } from './move-each.ts'
 import { type LifecycleSettings, settleSettings } from './options.ts'
 import { assertSameLake } from './ownership.ts'
-import { judgeWear } from './policy.ts'
 import { type ReclaimReport, reclaimSpace } from './reclaim.ts'
 import { type ChunkLife, readChunkLives } from './status.ts'
 import { type SurveyedChunk, surveyChunks } from './survey.ts'
@@ -41,34 +37,6 @@ export interface LifecycleOptions {
   /** Asked before a chunk is dropped; default: it may. */
   readonly mayExpire?: MayExpire
   readonly settings?: Partial<LifecycleSettings>
-}
-
-/** Which chunks are meant. Without any of these: all. */
-export interface ChunkSelection {
-  readonly chunk?: bigint
-  /** Chunks that lie wholly in `[from, to)`. */
-  readonly from?: Instant
-  readonly to?: Instant
-  /** Chunks that lie wholly before it. */
-  readonly olderThan?: Instant
-}
-
-export interface MovedChunks {
-  readonly chunks: number
-  readonly rows: number
-  /** Of the files that were written; 0 for a thaw. */
-  readonly bytes: number
-  /** What the partitions of hot chunks took with their indexes before. */
-  readonly bytesBefore: number
-  /** Chunks that somebody else moves at this moment. */
-  readonly taken: readonly bigint[]
-  /** Chunks that could not be moved, and why; the others were. */
-  readonly failed: readonly { readonly chunk: bigint; readonly reason: string }[]
-}
-
-export interface PolicyRun extends MovedChunks {
-  /** Chunks that are old enough and wait for a while without writes. */
-  readonly waiting: number
 }
 
 /** Moves chunks between PostgreSQL and the lake; docs/design/chunk-life.md. */
@@ -190,11 +158,12 @@ export function createLifecycle(options: LifecycleOptions): Lifecycle {
     },
 
     async freezeDue(definition, options = {}) {
-      const due =
-        definition.freeze === null ? [] : await findDue(context, definition, definition.freeze.after)
+      const subject = await subjectOf(context, definition)
+      await endStaleLeases(context.db, subject)
+      if (definition.freeze !== null) await guardEarly(context, subject, options)
+      const due = definition.freeze === null ? [] : await findDue(context, subject, definition.freeze.after)
       const ready = due.filter((each) => each.isReady).slice(0, settings.chunksPerRun)
       if (ready.length > 0) await assertLake()
-      const subject = await subjectOf(context, definition)
       const moved = await moveAll(
         ready.map((each) => each.chunk),
         options,
@@ -207,14 +176,7 @@ export function createLifecycle(options: LifecycleOptions): Lifecycle {
       move(definition, selection, options, isCold, async (subject, chunk) => {
         const outcome = await thawChunk(context, subject, chunk.id, options)
         if (outcome.kind !== 'thawed') return outcome
-        return {
-          kind: 'moved',
-          rows: outcome.rows,
-          rowsFromPartition: 0,
-          bytes: 0,
-          bytesBefore: 0,
-          exports: 1,
-        }
+        return { kind: 'moved', rows: outcome.rows, bytes: 0, bytesBefore: 0, exports: 1 }
       }),
 
     compact: (definition, selection = {}, options = {}) =>
@@ -268,16 +230,6 @@ export function createLifecycle(options: LifecycleOptions): Lifecycle {
   return lifecycle
 }
 
-function isSelected({ id, range }: Pick<ChunkRecord, 'id' | 'range'>, selection: ChunkSelection): boolean {
-  const { chunk, from, to, olderThan } = selection
-  return (
-    (chunk === undefined || id === chunk) &&
-    (from === undefined || range.from >= from) &&
-    (to === undefined || range.to <= to) &&
-    (olderThan === undefined || range.to <= olderThan)
-  )
-}
-
 function holdsRows(chunk: ChunkRecord): boolean {
   return chunk.state !== 'dropped' && chunk.relation !== null
 }
@@ -286,125 +238,15 @@ function isCold(chunk: ChunkRecord): boolean {
   return chunk.state === 'cold'
 }
 
-/** One after the other. A chunk that cannot be moved does not keep the others. */
-async function moveEach(
-  chunks: readonly ChunkRecord[],
-  { signal }: MoveOptions,
-  each: (chunk: ChunkRecord) => Promise<MoveOutcome>,
-): Promise<MovedChunks> {
-  const total = { chunks: 0, rows: 0, bytes: 0, bytesBefore: 0 }
-  const taken: bigint[] = []
-  const failed: { chunk: bigint; reason: string }[] = []
-  for (const chunk of chunks) {
-    if (signal?.aborted) break
-    try {
-      const outcome = await each(chunk)
-      if (outcome.kind === 'taken') taken.push(chunk.id)
-      if (outcome.kind !== 'moved') continue
-      total.chunks += 1
-      total.rows += outcome.rows
-      total.bytes += outcome.bytes
-      total.bytesBefore += outcome.bytesBefore
-    } catch (error) {
-      // With one chunk the error is the answer; a lost database or a cancelled call ends the run.
-      if (!isTidemarkError(error) || chunks.length === 1 || endsRun.has(error.code)) throw error
-      failed.push({ chunk: chunk.id, reason: error.message })
-    }
-  }
-  return { ...total, taken, failed }
-}
-
-const endsRun: ReadonlySet<string> = new Set(['TM_CANCELLED', 'TM_CONNECT', 'TM_COMMIT_UNKNOWN'])
-
-interface DueChunk {
-  readonly chunk: ChunkRecord
-  readonly isReady: boolean
-}
-
-/**
- * Hot chunks wholly before now - after, oldest first. One that the change log says was written to within `quietMs` waits,
- * unless it is twice as old as it has to be: late rows that keep coming would keep it hot for ever.
- */
-async function findDue(
-  context: LifecycleContext,
-  definition: HypertableDefinition,
-  after: NonNullable<HypertableDefinition['freeze']>['after'],
-): Promise<DueChunk[]> {
-  const { db, clock, settings } = context
-  const subject = await subjectOf(context, definition)
-  const cutoff = subtractInterval(clock.now(), after, null)
-  const impatient = subtractInterval(cutoff, after, null)
-  const { rows } = await db.query(sql`
-    select k.id, k.range_to <= ${timestamptzText(impatient)}::timestamptz or not exists (
-      select
-      from tidemark.change_log as l
-      where l.hypertable_id = k.hypertable_id
-        and l.range_from < k.range_to and l.range_to > k.range_from
-        and l.logged_at > clock_timestamp() - ${settings.quietMs}::float8 * interval '1 millisecond'
-    )
-    from tidemark.chunk as k
-    join pg_class as c
-      on c.relname = k.relation_name and c.relnamespace = 'tidemark_chunks'::regnamespace
-    where k.hypertable_id = ${subject.hypertable.id}::int
-      and k.state in ('hot', 'freezing')
-      and k.range_to <= ${timestamptzText(cutoff)}::timestamptz
-      and pg_relation_size(c.oid) > 0
-    order by k.range_from`)
-  const ready = new Map(rows.map(([id, isReady]) => [id as bigint, isReady as boolean]))
-  const chunks = await listChunks(db, subject.hypertable)
-  return chunks.flatMap((chunk) => {
-    const isReady = ready.get(chunk.id)
-    return isReady === undefined ? [] : [{ chunk, isReady }]
-  })
-}
-
-/** Cold chunks that are worth writing, by what the policy says of them. */
-async function findWorn(
+/** Long before the first chunk is moved nobody is in the way; while somebody is, the next run tries again. */
+async function guardEarly(
   context: LifecycleContext,
   subject: Subject,
-): Promise<{ readonly chunk: ChunkRecord; readonly wear: 'fold' | 'rewrite' }[]> {
-  const { db, settings } = context
-  const files = await listFiles(db, subject.hypertable, null)
-  const worn: { chunk: ChunkRecord; wear: 'fold' | 'rewrite' }[] = []
-  for (const chunk of await listChunks(db, subject.hypertable)) {
-    if (chunk.state !== 'cold') continue
-    const own = files.filter((file) => file.chunkId === chunk.id)
-    const partition = partitionOf(chunk)
-    let deltaRows = 0
-    if (partition !== null) {
-      const relation = identifier(partition.schema, partition.table)
-      const { rows } = await db.query(sql`
-        select case when pg_relation_size(format('%I.%I', ${partition.schema}::text, ${partition.table}::text)::regclass) = 0
-          then 0 else (select count(*) from (select from only ${relation} limit ${settings.foldRows}::int8 + 1) as few) end`)
-      deltaRows = Number(rows[0]![0])
-    }
-    const { rows } = await db.query(sql`
-      select extract(epoch from clock_timestamp() - greatest(
-        k.frozen_at,
-        (
-          select max(l.logged_at)
-          from tidemark.change_log as l
-          where l.hypertable_id = k.hypertable_id and l.range_from < k.range_to and l.range_to > k.range_from
-        ),
-        (
-          select max(d.created_at)
-          from tidemark.lake_deletion as d
-          join tidemark.lake_file as f on f.id = d.file_id
-          where f.chunk_id = k.id
-        )
-      ))::float8 * 1000
-      from tidemark.chunk as k
-      where k.id = ${chunk.id}::int8`)
-    const wear = judgeWear(
-      {
-        deltaRows,
-        fileRows: own.map((file) => file.rowCount),
-        deletedRows: own.reduce((sum, file) => sum + file.deletedRows, 0),
-        restedMs: rows[0]![0] as number,
-      },
-      settings,
-    )
-    if (wear !== 'rest') worn.push({ chunk, wear })
+  { signal = null }: MoveOptions,
+): Promise<void> {
+  try {
+    await installTableGuard(context, subject, { signal, tries: 1 })
+  } catch (error) {
+    if (!isTidemarkError(error) || error.code !== 'TM_BUSY') throw error
   }
-  return worn
 }

@@ -6,12 +6,14 @@ export interface LifecycleSettings {
   readonly lockTimeoutMs: number
   /** Tries for the locks of a flip, before TM_BUSY; nothing is read again in between. */
   readonly lockTries: number
-  /** Exports without a lock, when rows of the chunk were changed meanwhile; then one under the lock, which writers wait for. */
+  /** Exports of a chunk whose rows are changed meanwhile, before it is left where it is; at least one. */
   readonly exports: number
   /** ms after which the work of a mover that stopped may be taken over; it says three times as often that it lives. */
   readonly leaseMs: number
   /** ms without a write to a chunk before the policy freezes it; a chunk twice as old as `freeze.after` is not waited for. */
   readonly quietMs: number
+  /** ms before the policy tries a chunk again that is not quiet and could not be moved. */
+  readonly restlessMs: number
   /** ms that a write to cold rows waits for whoever moves one of its chunks; it tries again some times. */
   readonly coldLockTimeoutMs: number
   /** Rows of a chunk that a write takes back one by one at most; beyond it the chunk is thawed. */
@@ -50,6 +52,7 @@ export const lifecycleDefaults: LifecycleSettings = Object.freeze({
   exports: 3,
   leaseMs: 60_000,
   quietMs: 10 * 60_000,
+  restlessMs: 60 * 60_000,
   coldLockTimeoutMs: 5000,
   liftRows: 500_000,
   liftShare: 0.3,

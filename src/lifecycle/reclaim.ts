@@ -4,7 +4,7 @@ import { isTidemarkError } from '../util/errors.ts'
 import { identifier, sql } from '../util/sql.ts'
 import { type ChunkRecord, listChunks, partitionOf, readChunk } from './chunk-record.ts'
 import type { LifecycleContext, MoveOptions, Subject } from './context.ts'
-import { guardDefault } from './expire.ts'
+import { guardDefault } from './guards.ts'
 
 export interface ReclaimReport {
   /** Partitions that gave space back. */
@@ -34,7 +34,7 @@ export async function reclaimSpace(
   const total = { reclaimed: 0, bytes: 0 }
   const held: { chunk: bigint; reason: string }[] = []
   const { rows } = await context.db.query(sql`
-    select k.id, k.moved_xid >= h.horizon and not h.hidden, h.holder
+    select k.id, k.moved_xid >= h.horizon, h.holder
     from tidemark.chunk as k, tidemark.snapshot_horizon() as h
     where k.hypertable_id = ${subject.hypertable.id}::int
       and k.relation_name is not null and k.moved_xid is not null
@@ -142,7 +142,7 @@ async function dropEmptyPartitions(
   for (const chunk of [...chunks.filter((each) => each.state === 'dropped'), ...surplus]) {
     if (signal?.aborted) break
     if (!(await isEmpty(context, chunk))) continue
-    if (chunk.state === 'cold') await guardDefault(context, subject, signal)
+    if (chunk.state === 'cold') await guardDefault(context, subject, { signal })
     if (await dropPartition(context, subject, chunk.id)) dropped += 1
   }
   // Rows for them would otherwise go to the default partition until somebody looks again.
@@ -170,11 +170,11 @@ async function dropPartition(context: LifecycleContext, subject: Subject, chunkI
   const remainder = await findDefaultPartition(db, definition)
   try {
     return await db.transaction({ lockTimeoutMs: settings.lockTimeoutMs }, async (connection) => {
-      // Lock order of those who make chunks: the hypertable's row first, then the table.
+      // Lock order of those who make chunks: the hypertable's row first, then the table. Who moves the chunk is not waited for.
       await connection.query(
         sql`select id from tidemark.hypertable where id = ${hypertable.id}::int for no key update`,
       )
-      const chunk = await readChunk(connection, hypertable, chunkId, { lock: true })
+      const chunk = await readChunk(connection, hypertable, chunkId, { lock: 'nowait' })
       const partition = partitionOf(chunk)
       if (partition === null || chunk.state === 'hot' || chunk.state === 'freezing') return false
       const relation = identifier(partition.schema, partition.table)

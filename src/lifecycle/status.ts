@@ -33,7 +33,10 @@ export interface ChunkLife {
 export async function readChunkLives(db: Queryable, { hypertable }: Subject): Promise<ChunkLife[]> {
   const { rows } = await db.query(sql`
     select
-      k.id, k.range_from, k.range_to, k.state, k.relation_name, coalesce(pg_relation_size(c.oid), 0) > 0,
+      k.id, k.range_from, k.range_to,
+      -- a mover that died has left its hint behind
+      case when k.state = 'freezing' and coalesce(k.lease_until < now(), true) then 'hot' else k.state end,
+      k.relation_name, coalesce(pg_relation_size(c.oid), 0) > 0,
       case when c.oid is null or pg_relation_size(c.oid) = 0 then 0 else pg_stat_get_live_tuples(c.oid) end::float8,
       coalesce(pg_total_relation_size(c.oid), 0)::float8,
       coalesce(f.row_count - f.deleted, 0)::float8,
@@ -59,40 +62,8 @@ export async function readChunkLives(db: Queryable, { hypertable }: Subject): Pr
     where k.hypertable_id = ${hypertable.id}::int
     order by k.range_from`)
   return rows.map((row) => {
-    const [
-      id,
-      from,
-      to,
-      state,
-      relation,
-      hasHotPages,
-      hotRows,
-      hotBytes,
-      coldRows,
-      coldBytes,
-      files,
-      deletedRows,
-      bytesBefore,
-      ...rest
-    ] = row as [
-      bigint,
-      Instant,
-      Instant,
-      ChunkState,
-      string | null,
-      boolean,
-      number,
-      number,
-      number,
-      number,
-      number,
-      number,
-      number | null,
-      Instant | null,
-      string | null,
-      number,
-    ]
-    const [frozenAt, moveError, moveFailures] = rest
+    const [id, from, to, state, relation, hasHotPages, hotRows, hotBytes, ...cold] = row as LifeRow
+    const [coldRows, coldBytes, files, deletedRows, bytesBefore, frozenAt, moveError, moveFailures] = cold
     return {
       id,
       range: { from, to },
@@ -112,3 +83,15 @@ export async function readChunkLives(db: Queryable, { hypertable }: Subject): Pr
     }
   })
 }
+
+type LifeRow = [
+  id: bigint,
+  from: Instant,
+  to: Instant,
+  ...Values<['state', 'relation', 'hasHotPages', 'hotRows', 'hotBytes']>,
+  ...Values<
+    ['coldRows', 'coldBytes', 'files', 'deletedRows', 'bytesBefore', 'frozenAt', 'moveError', 'moveFailures']
+  >,
+]
+
+type Values<Keys extends readonly (keyof ChunkLife)[]> = { [I in keyof Keys]: ChunkLife[Keys[I]] }

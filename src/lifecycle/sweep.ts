@@ -46,13 +46,13 @@ export async function sweepLake(context: LifecycleContext, options: SweepOptions
   await markErased(context)
   const strays = await noteStrays(context, signal)
   const { rows: horizons } = await db.query(sql`
-    select h.horizon::text, h.holder, h.hidden from tidemark.snapshot_horizon() as h`)
-  const [horizon, holder, isHidden] = horizons[0] as [string, string | null, boolean]
+    select h.horizon::text, h.holder from tidemark.snapshot_horizon() as h`)
+  const [horizon, holder] = horizons[0] as [string, string | null]
   const { rows: due } = await db.query(sql`
     select
       t.path,
       t.bytes,
-      t.reason in ('cancelled', 'stray') or (t.dropped_xid < ${horizon}::xid8 and not ${isHidden}::bool)
+      t.reason in ('cancelled', 'stray') or t.dropped_xid < ${horizon}::xid8
     from tidemark.lake_trash as t
     where t.dropped_at < clock_timestamp() - interval '1 millisecond' * case
       when t.reason in ('cancelled', 'stray') then ${settings.keepStrayMs}::float8
@@ -76,9 +76,7 @@ export async function sweepLake(context: LifecycleContext, options: SweepOptions
   await closeErasures(context)
   await removeTemporaries(store, settings.keepStrayMs, signal)
   const { rows: left } = await db.query(sql`select count(*) from tidemark.lake_trash`)
-  const held = isHidden
-    ? 'the snapshots of other roles are hidden: grant pg_read_all_stats to the role of tidemark'
-    : `${holder ?? 'a transaction that still runs'} has an older snapshot`
+  const held = `${holder ?? 'a transaction that still runs'} has an older snapshot`
   return { removed, bytes, kept: Number(left[0]![0]), strays, held: isHeld ? held : null }
 }
 

@@ -4,15 +4,7 @@ import { TidemarkError } from '../util/errors.ts'
 import { identifier, join, sql } from '../util/sql.ts'
 import { listFiles, partitionOf, readChunk, readDeletions } from './chunk-record.ts'
 import type { LifecycleContext, MoveOptions, Subject } from './context.ts'
-import {
-  assertLease,
-  beginMove,
-  endMove,
-  flip,
-  lockAgainstWriters,
-  lockAgainstWritersLate,
-  userTriggers,
-} from './flip.ts'
+import { assertLease, beginMove, endMove, flip, lockAgainstWriters, lockLate, userTriggers } from './flip.ts'
 import { dropFiles } from './lake-rows.ts'
 import { withLease } from './leases.ts'
 import { assertAttached, assertNotPublished } from './obstacles.ts'
@@ -100,12 +92,7 @@ export async function thawChunk(
           }
           rows += copied
         }
-        if (triggers === null) await lockAgainstWritersLate(context, connection, partition, signal)
-        else await connection.execute(triggers.on)
-        await assertAttached(connection, subject, chunk)
         await dropFiles(connection, subject, files, 'thawed')
-        const guards = await disableGuardsSql(connection, partition)
-        if (guards !== null) await connection.execute(guards)
         await connection.query(sql`
           update tidemark.chunk
           set state = 'hot',
@@ -115,9 +102,17 @@ export async function thawChunk(
               lease_owner = null,
               lease_until = null,
               move_error = null,
+              move_failed_at = null,
               move_failures = 0
           where id = ${chunkId}::int8`)
-        await endMove(connection, subject, chunk.range)
+        await lockLate(context, connection, { what: `locking ${chunk.relation}`, signal }, async () => {
+          await endMove(connection, subject, chunk.range)
+          if (triggers === null) await lockAgainstWriters(connection, partition)
+        })
+        if (triggers !== null) await connection.execute(triggers.on)
+        await assertAttached(connection, subject, chunk)
+        const guards = await disableGuardsSql(connection, partition)
+        if (guards !== null) await connection.execute(guards)
         options.onProgress?.({ chunk: chunkId, stage: 'done', rows, bytes: 0 })
         return { kind: 'thawed', rows, files: files.length } as const
       },

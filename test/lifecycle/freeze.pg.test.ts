@@ -88,28 +88,68 @@ it.each([
   expect(rows).toEqual([['cancelled']])
 })
 
-it('a chunk that is changed during every export is exported under the lock in the end', async () => {
-  const { test, writer, files, another } = fixture
-  await writer.insert(samples, day('2026-01-01'))
-  let writes = 0
-  const blocked: unknown[] = []
+/** A lifecycle during whose exports a row of the chunk is changed; what became of those changes that had to wait. */
+function changing(settings: { readonly exports: number }) {
+  const { test, files, another } = fixture
+  const changes = { count: 0, waiting: [] as Promise<unknown>[] }
   const lifecycle = another({
-    settings: { exports: 2 },
+    settings,
     files: {
       ...files,
       async write(request) {
-        writes += 1
-        const change = test.db.query(sql`update samples set value = ${writes}::float8 where sensor = 's1'`)
-        if (writes <= 2) await change
+        changes.count += 1
+        const change = test.db.query(sql`
+          update samples set value = ${changes.count}::float8
+          where sensor = 's1' and time >= '2026-01-01' and time < '2026-01-02'`)
+        if (changes.count <= settings.exports) await change
         // Now it waits for the lock, and finds a guard when it has it.
-        else blocked.push(change.then(() => 'updated').catch((error: Error) => error.message))
+        else changes.waiting.push(change.then(() => 'updated').catch((error: Error) => error.message))
         return files.write(request)
       },
     },
   })
-  expect(await lifecycle.freeze(samples)).toMatchObject({ chunks: 1, rows: 3 })
-  expect(writes).toBe(3)
-  expect(await blocked[0]).toContain('TM_COLD')
+  return { lifecycle, changes }
+}
+
+it('a chunk that is changed during every export stays where it is, and nobody waits for it', async () => {
+  const { test, writer } = fixture
+  await writer.insert(samples, day('2026-01-01'))
+  const { lifecycle, changes } = changing({ exports: 2 })
+  await expect(lifecycle.freeze(samples)).rejects.toMatchObject({
+    code: 'TM_BUSY',
+    message: expect.stringContaining('still being changed'),
+  })
+  expect(changes).toEqual({ count: 2, waiting: [] })
+  expect(await states(test.db)).toEqual(['hot 0'])
+  expect(await seen(fixture, test.db, samples)).toEqual(['H s0', 'H s1', 'H s2'])
+})
+
+it('the policy lets such a chunk rest for a while, and comes back when it is quiet', async () => {
+  const { test, writer, clock, another } = fixture
+  await writer.insert(samples, day('2026-01-01'))
+  // twice as old as freeze.after: it would not wait for a quiet moment
+  clock.set(parseInstant('2026-01-20T00:00:00Z'))
+  const { lifecycle, changes } = changing({ exports: 2 })
+  await expect(lifecycle.freezeDue(samples)).rejects.toMatchObject({ code: 'TM_BUSY' })
+  expect(await lifecycle.freezeDue(samples)).toMatchObject({ chunks: 0, waiting: 1 })
+  expect(changes.count).toBe(2)
+  const eager = another({ settings: { restlessMs: 0 } })
+  expect(await eager.freezeDue(samples)).toMatchObject({ chunks: 1, rows: 3 })
+  await eager.thaw(samples)
+  await expect(changing({ exports: 1 }).lifecycle.freezeDue(samples)).rejects.toMatchObject({
+    code: 'TM_BUSY',
+  })
+  await clearLog(test.db)
+  expect(await another().freezeDue(samples)).toMatchObject({ chunks: 1, rows: 3 })
+})
+
+it('with blockWriters it is exported under the lock in the end', async () => {
+  const { test, writer } = fixture
+  await writer.insert(samples, day('2026-01-01'))
+  const { lifecycle, changes } = changing({ exports: 2 })
+  expect(await lifecycle.freeze(samples, {}, { blockWriters: true })).toMatchObject({ chunks: 1, rows: 3 })
+  expect(changes.count).toBe(3)
+  expect(await changes.waiting[0]).toContain('TM_COLD')
   expect(await seen(fixture, test.db, samples)).toEqual(['C s0', 'C s1', 'C s2'])
 })
 

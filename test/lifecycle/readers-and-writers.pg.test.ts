@@ -127,7 +127,7 @@ it('an update that waits for the flip fails loudly, and one that was there befor
       },
     },
   })
-  expect(await locked.freeze(samples, { chunk })).toMatchObject({ rows: 3 })
+  expect(await locked.freeze(samples, { chunk }, { blockWriters: true })).toMatchObject({ rows: 3 })
   expect(await waiting).toContain('TM_COLD')
 })
 
