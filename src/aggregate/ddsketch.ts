@@ -34,7 +34,7 @@ export function finiteCount(state: SketchState): number {
   return state.negative.total + state.zero + state.positive.total
 }
 
-export function sketchCount(state: SketchState): number {
+function sketchCount(state: SketchState): number {
   return finiteCount(state) + state.nan + state.infinity + state.minusInfinity
 }
 

@@ -6,7 +6,6 @@ import {
   minusInfinityInstant,
   type TimeRange,
 } from '../time/index.ts'
-import { TidemarkError } from '../util/errors.ts'
 import { identifier, join, raw, type Sql, sql } from '../util/sql.ts'
 import {
   allTime,
@@ -68,22 +67,31 @@ export async function auditHypertable(
   options: AuditOptions = {},
 ): Promise<AuditReport> {
   const hypertable = await findHypertable(db, table)
-  const partitions = await listPartitions(db, hypertable)
-  return auditPieces(db, hypertable, piecesOf(hypertable, partitions), true, options)
-}
-
-/** As `auditHypertable`, for the cells that `range` touches. */
-export async function auditChunk(
-  db: Database,
-  table: TableName,
-  range: TimeRange,
-  options: AuditOptions = {},
-): Promise<AuditReport> {
-  const hypertable = await findHypertable(db, table)
-  const from = cellStart(hypertable, range.from)
-  const last = cellStart(hypertable, range.to - 1n)
-  const to = range.to === infinityInstant ? infinityInstant : last + hypertable.cellMicros
-  return auditPieces(db, hypertable, [{ from, to }], false, options)
+  const known = await listPartitions(db, hypertable)
+  const partitions = await findPartitionProblems(db, hypertable, known)
+  const triggers = await findTriggerProblems(db, hypertable)
+  const signal = options.signal ?? null
+  const run = <T>(use: (connection: Connection) => Promise<T>): Promise<T> =>
+    retry({ what: `auditing ${hypertable.schema}.${hypertable.table}`, signal }, () =>
+      db.transaction({ mode: 'repeatable read', signal }, use),
+    )
+  const compared = await run((connection) => prepare(connection, hypertable))
+  let cells = 0
+  let rows = 0n
+  let first: string | null = null
+  const unlogged: UnloggedChange[] = []
+  for (const piece of piecesOf(hypertable, known)) {
+    const found = await run((connection) => auditPiece(connection, hypertable, piece, compared))
+    cells += found.cells
+    rows += found.rows
+    unlogged.push(...found.unlogged)
+    first ??= found.snapshot
+  }
+  if (first !== null) {
+    const position = first
+    await run((connection) => finish(connection, hypertable, position))
+  }
+  return { compared, cells, rows, unlogged: mergeAdjacent(unlogged), triggers, partitions }
 }
 
 function cellStart(hypertable: HypertableRecord, time: Instant): Instant {
@@ -103,51 +111,8 @@ function piecesOf(hypertable: HypertableRecord, partitions: readonly Partition[]
   return [allTime.from, ...borders].map((from, i) => ({ from, to: borders[i] ?? allTime.to }))
 }
 
-async function auditPieces(
-  db: Database,
-  hypertable: HypertableRecord,
-  pieces: readonly TimeRange[],
-  isWhole: boolean,
-  options: AuditOptions,
-): Promise<AuditReport> {
-  const signal = options.signal ?? null
-  const triggers = await findTriggerProblems(db, hypertable)
-  const partitions = await findPartitionProblems(db, hypertable)
-  const run = <T>(use: (connection: Connection) => Promise<T>): Promise<T> =>
-    retry({ what: `auditing ${hypertable.schema}.${hypertable.table}`, signal }, () =>
-      db.transaction({ mode: 'repeatable read', signal }, use),
-    )
-  const compared = await run((connection) => prepare(connection, hypertable, isWhole))
-  if (!isWhole && !compared) {
-    throw new TidemarkError('TM_MIGRATION', {
-      problem: `${hypertable.schema}.${hypertable.table} has not been audited as a whole yet`,
-      todo: 'audit the hypertable once: a part needs something to be compared with',
-    })
-  }
-  let cells = 0
-  let rows = 0n
-  let first: string | null = null
-  const unlogged: UnloggedChange[] = []
-  for (const piece of pieces) {
-    const found = await run((connection) => auditPiece(connection, hypertable, piece, compared))
-    cells += found.cells
-    rows += found.rows
-    unlogged.push(...found.unlogged)
-    first ??= found.snapshot
-  }
-  if (isWhole && first !== null) {
-    const position = first
-    await run((connection) => finish(connection, hypertable, position))
-  }
-  return { compared, cells, rows, unlogged: mergeAdjacent(unlogged), triggers, partitions }
-}
-
-/** Whether there is a whole audit of the same database and the same cells; otherwise begins anew. */
-async function prepare(
-  connection: Connection,
-  hypertable: HypertableRecord,
-  isWhole: boolean,
-): Promise<boolean> {
+/** Whether there is an audit of the same database and the same cells; otherwise begins anew. */
+async function prepare(connection: Connection, hypertable: HypertableRecord): Promise<boolean> {
   const { rows } = await connection.query(sql`
     select a.position is not null
       and a.cell_us = ${hypertable.cellMicros}::int8
@@ -156,12 +121,10 @@ async function prepare(
     from tidemark.change_audit as a, tidemark.change_identity() as i
     where a.hypertable_id = ${hypertable.id}::int`)
   if (rows[0]?.[0] === true) {
-    if (isWhole)
-      await connection.query(sql`
+    await connection.query(sql`
       update tidemark.change_audit set trimmed_meanwhile = '{}' where hypertable_id = ${hypertable.id}::int`)
     return true
   }
-  if (!isWhole) return false
   await connection.execute(sql`
     delete from tidemark.change_audit_cell where hypertable_id = ${raw(String(hypertable.id))};
     delete from tidemark.change_audit where hypertable_id = ${raw(String(hypertable.id))};
@@ -172,7 +135,7 @@ async function prepare(
 }
 
 async function finish(connection: Connection, hypertable: HypertableRecord, position: string): Promise<void> {
-  // Cells without rows need no record: what is not recorded was empty at the position of the whole audit.
+  // Cells without rows need no record: what is not recorded was empty at the position of the audit.
   await connection.query(sql`
     delete from tidemark.change_audit_cell
     where hypertable_id = ${hypertable.id}::int and row_count = 0`)
@@ -356,8 +319,8 @@ function mergeAdjacent(changes: readonly UnloggedChange[]): UnloggedChange[] {
 async function findPartitionProblems(
   db: Database,
   hypertable: HypertableRecord,
+  partitions: readonly Partition[],
 ): Promise<AuditReport['partitions']> {
-  const partitions = await listPartitions(db, hypertable)
   const { rows } = await db.query(sql`
     select k.relation_name
     from tidemark.chunk as k

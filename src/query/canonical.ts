@@ -1,30 +1,4 @@
-import type { FilterNode, QueryNode } from './nodes.ts'
-
-/**
- * One text for a query: equal for queries that ask the same of the same dataset. Conditions that commute are sorted,
- * so `{ a: 1, b: 2 }` and `{ b: 2, a: 1 }` are one. For cache keys; the range is absolute, so "-1 day" asked twice is
- * two queries.
- *
- * @example
- * canonicalQuery(parseQuery({ select: { n: count() } }, { dataset, clock }))
- */
-export function canonicalQuery(node: QueryNode): string {
-  const { dataset, where, ...rest } = node
-  const query: Record<string, unknown> = { ...rest, dataset: dataset.name, where: normalFilter(where) }
-  if (node.kind === 'aggregate') {
-    query['having'] = normalFilter(node.having)
-    query['select'] = node.select.map(({ name, aggregate }) => ({
-      name,
-      aggregate: { ...aggregate, where: normalFilter(aggregate.where) },
-    }))
-    query['bucket'] = node.bucket && {
-      // The text is how it was written: 60 minutes and 1 hour are one length.
-      every: { ...node.bucket.every, text: undefined },
-      zone: node.bucket.zone,
-    }
-  }
-  return stableJson(query)
-}
+import type { FilterNode } from './nodes.ts'
 
 /** One text for a filter; equal filters in another order of their conditions have the same. */
 export function canonicalFilter(filter: FilterNode | null): string {

@@ -15,7 +15,7 @@ export {
   variance,
 } from './aggregates.ts'
 export type { Answer, AnswerPlan, OutputRow, OutputValue, PlanPart } from './answer.ts'
-export { canonicalFilter, canonicalQuery } from './canonical.ts'
+export { canonicalFilter } from './canonical.ts'
 export { ExactNumber, evaluateFilter, type Operand, type Truth } from './evaluate.ts'
 export { executeQuery } from './execute.ts'
 export { defaultQueryLimits, type QueryLimits, queryLimits } from './limits.ts'
@@ -31,7 +31,7 @@ export {
   type UnansweredStretch,
 } from './plan-parts.ts'
 export type { QueryContext } from './read-parts.ts'
-export { inputTypeOf, type OutputColumn, outputColumns, typeOfOutput } from './references.ts'
+export { inputTypeOf, type OutputColumn, outputColumns } from './references.ts'
 export {
   compareNewest,
   compareRowKeys,

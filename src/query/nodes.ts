@@ -14,7 +14,6 @@ export interface ColumnRef {
 }
 
 export type FilterValue = string | number | bigint | boolean
-export type Scalar = FilterValue | null
 
 export type CompareOperator = 'eq' | 'ne' | 'lt' | 'lte' | 'gt' | 'gte'
 

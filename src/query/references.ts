@@ -139,8 +139,3 @@ export function outputColumns(node: QueryNode): readonly OutputColumn[] {
     return { name, type: column.type, nullable: column.nullable }
   })
 }
-
-/** The type of one output column, or null when the query has no such output. */
-export function typeOfOutput(node: QueryNode, name: string): ResultType | null {
-  return outputColumns(node).find((column) => column.name === name)?.type ?? null
-}

@@ -26,7 +26,6 @@ export {
   parseInstant,
   readInstant,
   timeColumnYears,
-  toDate,
   toInstant,
   tryParseInstant,
 } from './instant.ts'
@@ -34,20 +33,11 @@ export {
   addInterval,
   approximateMicros,
   boundMicros,
-  compareIntervals,
   intervalFromMicros,
   parseInterval,
-  sameInterval,
   subtractInterval,
 } from './interval.ts'
 export { showValue, TimeProblem } from './problem.ts'
-export {
-  overlaps,
-  type ParseRangeOptions,
-  parsePoint,
-  parseRange,
-  type RangeInput,
-  type RangePoint,
-} from './range.ts'
+export { overlaps, parsePoint, type RangePoint } from './range.ts'
 export type * from './types.ts'
 export { instantOfLocal, localMicros, offsetAt, resolveZone, type Zone } from './zone.ts'

@@ -297,14 +297,6 @@ export function instantFromDate(date: Date): Instant {
   return BigInt(millis) * 1000n
 }
 
-/** The Date of an instant; digits below the millisecond are dropped towards the past. */
-export function toDate(instant: Instant): Date {
-  const date = new Date(Number(floorDivide(instant, 1000n)))
-  if (Number.isNaN(date.getTime()))
-    throw new TimeProblem(`${formatInstant(instant)} is outside of what a Date can hold`)
-  return date
-}
-
 /** What stands for an instant at the border: a Date, a text with zone, or microseconds. */
 export type InstantInput = Date | string | bigint
 

@@ -114,12 +114,6 @@ export function intervalFromMicros(micros: bigint): Interval {
   return fixedInterval(micros, micros, 'microsecond')
 }
 
-/** True when both are the same length by construction (`60 minutes` and `1 hour`; `1 month` is never `30 days`). */
-export function sameInterval(a: Interval, b: Interval): boolean {
-  if (a.kind === 'fixed') return b.kind === 'fixed' && a.micros === b.micros
-  return b.kind === 'calendar' && a.months === b.months && a.days === b.days
-}
-
 /** Microseconds of a mean month: 146097 days / 4800 months. */
 const meanMonthMicros = (146_097n * microsPerDay) / 4800n
 
@@ -137,12 +131,6 @@ export function boundMicros(interval: Interval): { readonly least: bigint; reado
   const least = Math.max(months * 28, Math.floor(months * 30.436875) - 3) + days
   const most = Math.min(months * 31, Math.ceil(months * 30.436875) + 3) + days
   return { least: BigInt(least) * microsPerDay, most: BigInt(most) * microsPerDay }
-}
-
-/** Negative when `a` is shorter than `b`, by their approximate lengths. */
-export function compareIntervals(a: Interval, b: Interval): number {
-  const difference = approximateMicros(a) - approximateMicros(b)
-  return difference < 0n ? -1 : difference > 0n ? 1 : 0
 }
 
 /**

@@ -1,5 +1,5 @@
 /**
- * A text or value that is not a time, an interval, a zone or a range. It carries no path: whoever asked for the
+ * A text or value that is not a time, an interval or a zone. It carries no path: whoever asked for the
  * parsing knows where the value came from and wraps `problem` into a TidemarkError with that path.
  *
  * @example
@@ -12,13 +12,10 @@ export class TimeProblem extends Error {
   override readonly name = 'TimeProblem'
   /** What is wrong and what to write instead, without a path. */
   readonly problem: string
-  /** For ranges: which end is wrong. */
-  readonly part: 'from' | 'to' | null
 
-  constructor(problem: string, part: 'from' | 'to' | null = null) {
+  constructor(problem: string) {
     super(problem)
     this.problem = problem
-    this.part = part
   }
 }
 

@@ -64,10 +64,6 @@ export function resolveZone(name: string | null): Zone {
   return zone
 }
 
-export function isUtc(zone: Zone): boolean {
-  return zone.fixedOffset === 0
-}
-
 const unknownZone = (name: unknown): TimeProblem =>
   new TimeProblem(
     `${showValue(name)} is not a time zone; write an IANA name such as 'Europe/Berlin', 'UTC', or an offset such as '+05:30'`,

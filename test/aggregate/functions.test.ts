@@ -3,7 +3,6 @@ import {
   type AggregateFunction,
   aggregateFunctions,
   aggregates,
-  hasValue,
   type InputType,
   type InputValue,
   stateKey,
@@ -170,15 +169,6 @@ describe('aggregate functions', () => {
       aggregateFunctions.filter((fn) => aggregates[fn].errorBound(input) !== null)
     expect(bounded('int4')).toEqual(['stddev', 'variance', 'percentile', 'uniques'])
     expect(bounded('float8')).toEqual(['sum', 'avg', 'stddev', 'variance', 'percentile', 'uniques'])
-  })
-
-  it('a state has a value once one went in', () => {
-    for (const fn of aggregateFunctions) {
-      const spec = aggregates[fn].state('float8', { borders: [0] })
-      const state = states[spec.kind].create(spec)
-      expect(hasValue(spec, state), fn).toBe(false)
-      expect(hasValue(spec, states[spec.kind].add(state, 0, 0n)), fn).toBe(true)
-    }
   })
 
   it('bytes that are damaged or of another version are refused', () => {
