@@ -475,7 +475,7 @@ export class Tidemark<Config extends TidemarkConfig = TidemarkConfig> {
     const definition = this.#hypertable(dataset)
     const selection = this.#moves.chosen(
       choice,
-      'say which chunks (olderThan, from and to, chunk), or all: true',
+      'say which chunks: olderThan, from and to, or chunk; or all of them',
     )
     return this.#moves.move(definition, await this.#moves.countCold(definition), options, (move) =>
       this.#lifecycle.thaw(definition, selection, move),

@@ -42,7 +42,7 @@ export class ChunkMoves {
     if (due !== null && !isChosen) return due
     return this.chosen(
       choice,
-      `is missing, and ${definition.name} does not declare freeze.after; say which chunks (olderThan, from and to, chunk), or all: true`,
+      `is missing, and ${definition.name} does not declare freeze.after; say which chunks: olderThan, from and to, or chunk; or all of them`,
     )
   }
 
