@@ -62,3 +62,44 @@ it('a subscriber of inserts and updates keeps its copy through freeze, reclaim a
   await test.db.execute(`insert into samples values ('2026-03-01', 't1', 'z', 1)`)
   await expect.poll(copied, { timeout: 60_000, interval: 100 }).toEqual(['s0', 's1', 's2', 'z'])
 })
+
+it('while a publication sends deletes nothing is frozen, and the error says how to stop them', {
+  timeout: 120_000,
+}, async () => {
+  const { test, lifecycle, writer } = fixture
+  const copied = async () =>
+    (await subscriber.db.query(sql`select sensor from samples where sensor like 'd%' order by 1`)).rows.flat()
+  await writer.insert(samples, day('2026-01-05', 3, 'd'))
+  await test.db.execute(`alter publication history set (publish = 'insert, update, delete, truncate')`)
+  const refused = {
+    code: 'TM_MIGRATION',
+    message: expect.stringContaining(`alter publication "history" set (publish = 'insert, update')`),
+  }
+  const chunk = (await lifecycle.status(samples)).at(-2)!.id
+  await expect(lifecycle.freeze(samples, { chunk })).rejects.toMatchObject(refused)
+  const plan = await lifecycle.survey(samples)
+  expect(plan.map(({ obstacle }) => obstacle)).toEqual(plan.map(() => refused.message))
+  await test.db.execute(`alter publication history set (publish = 'insert, update')`)
+  expect(await lifecycle.freeze(samples, { chunk })).toMatchObject({ rows: 3 })
+  await writer.insert(samples, day('2026-01-06', 1, 'dz'))
+  await expect.poll(copied, { timeout: 60_000, interval: 100 }).toEqual(['d0', 'd1', 'd2', 'dz0'])
+})
+
+it.each([
+  ['everything', 'for all tables'],
+  ['its schema', 'for tables in schema public'],
+  ['one partition', 'for table tidemark_chunks.samples_c1'],
+  ['the schema of partitions', 'for tables in schema tidemark_chunks'],
+])('a publication of %s counts', async (_, what) => {
+  const another = await createFixture(samples)
+  const { test, lifecycle, writer } = another
+  await writer.insert(samples, day('2026-01-01'))
+  await test.db.execute(`create publication "all of ""it""" ${what}`)
+  await expect(lifecycle.freeze(samples)).rejects.toMatchObject({
+    code: 'TM_MIGRATION',
+    message: expect.stringContaining(`alter publication "all of ""it""" set (publish = 'insert, update')`),
+  })
+  await test.db.execute(`alter publication "all of ""it""" set (publish = 'insert, update')`)
+  expect(await lifecycle.freeze(samples)).toMatchObject({ rows: 3 })
+  await another.drop()
+})
