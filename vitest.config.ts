@@ -31,7 +31,12 @@ const alias = [
   replacement: fileURLToPath(new URL(file as string, import.meta.url)),
 }))
 
-const shared = { exclude: ['**/node_modules/**', '**/dist/**'], testTimeout: 30_000, hookTimeout: 60_000 }
+const shared = {
+  exclude: ['**/node_modules/**', '**/dist/**'],
+  testTimeout: 30_000,
+  hookTimeout: 60_000,
+  setupFiles: ['test/helpers/setup.ts'],
+}
 
 export default defineConfig({
   test: {

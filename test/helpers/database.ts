@@ -1,8 +1,9 @@
 import { randomBytes } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { afterAll, afterEach, inject } from 'vitest'
+import { inject } from 'vitest'
 import { type Connection, createDatabase, type Database } from '../../src/postgres/index.ts'
 import { sql } from '../../src/util/sql.ts'
+import { afterFile } from './after-file.ts'
 import './global-setup.ts'
 
 export interface TestDatabase {
@@ -20,30 +21,16 @@ export interface TestDatabaseOptions {
   readonly empty?: boolean
   /** Connections of `db`; default 10. */
   readonly max?: number
+  /** How long drop() waits for backends of clients that have left; default 3000. */
+  readonly leaveMs?: number
 }
 
 const open = new Set<TestDatabase>()
-let fileFailed = false
-
-afterEach(({ task }) => {
-  if (task.result?.state === 'fail') fileFailed = true
-})
 
 /**
- * What a file did not drop itself is dropped after its last test. The database of a file with a failed test is kept
- * and named: it can be looked at while the run goes on, and afterwards where DATABASE_URL is used.
- */
-afterAll(async () => {
-  for (const database of open) {
-    if (fileFailed) {
-      await database.db.close()
-      console.error(`kept the database of the failed file: ${database.name}`)
-    } else await database.drop()
-  }
-})
-
-/**
- * A fresh database with the catalog, on the server of the lane.
+ * A fresh database with the catalog, on the server of the lane. When the file does not drop it, that is done after its last test;
+ * the database of a file with a failed test is kept and named: it can be looked at while the run goes on, and afterwards where
+ * DATABASE_URL is used.
  *
  * @example
  * let test: TestDatabase
@@ -74,12 +61,18 @@ export async function createTestDatabase(options: TestDatabaseOptions = {}): Pro
       if (!open.delete(database)) return
       await Promise.all([...lent].map((close) => close()))
       await db.close()
-      const left = await connectionsLeft(name)
+      const left = await connectionsLeft(name, options.leaveMs ?? 3000)
       await admin((server) => server.execute(`drop database ${name} with (force)`))
       if (left.length > 0) throw new Error(`connections were left open:\n${left.join('\n')}`)
     },
   }
   open.add(database)
+  afterFile(async (hasFailed) => {
+    if (!open.has(database)) return
+    if (!hasFailed) return database.drop()
+    await database.db.close()
+    console.error(`kept the database of the failed file: ${name}`)
+  })
   return database
 }
 
@@ -112,15 +105,16 @@ async function connectAlone(connectionString: string): Promise<Connection & { cl
 }
 
 /** A backend needs a moment to leave after its client has. */
-async function connectionsLeft(name: string): Promise<string[]> {
+async function connectionsLeft(name: string, waitMs: number): Promise<string[]> {
   return admin(async (db) => {
-    for (let tries = 0; ; tries += 1) {
+    const end = performance.now() + waitMs
+    for (;;) {
       const { rows } = await db.query(sql`
         select format('%s %s: %s', pid, state, query)
         from pg_stat_activity
         where datname = ${name}::text and backend_type = 'client backend'`)
-      if (rows.length === 0 || tries >= 60) return rows.map(([line]) => String(line))
-      await sleep(50)
+      if (rows.length === 0 || performance.now() > end) return rows.map(([line]) => String(line))
+      await sleep(10)
     }
   })
 }

@@ -26,7 +26,7 @@ it('a test database has the catalog, an empty one has not', async () => {
 })
 
 it('a connection that is left open fails the drop and is named', async () => {
-  const leaky = await createTestDatabase()
+  const leaky = await createTestDatabase({ leaveMs: 200 })
   const forgotten = createDatabase({ connectionString: leaky.connectionString, max: 1 })
   await forgotten.query(sql`select 'forgotten'`)
   await expect(leaky.drop()).rejects.toThrow(`idle: select 'forgotten'`)
