@@ -1,15 +1,10 @@
-import { spawn } from 'node:child_process'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { count, createTidemark, defineConfig, hypertable, type Tidemark, t } from '../../src/index.ts'
+import { createCommandLine } from '../helpers/command-line.ts'
 import { createTestDatabase, type TestDatabase } from '../helpers/database.ts'
-
-const main = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url))
-const loader = import.meta.resolve('jiti/register')
-const schema = JSON.stringify(fileURLToPath(new URL('../../src/schema/index.ts', import.meta.url)))
 
 const visits = hypertable('web.visits', {
   columns: { time: t.timestamptz(), user_id: t.int8(), page: t.text() },
@@ -28,7 +23,7 @@ beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'tidemark-erase-'))
   await writeFile(
     join(folder, 'tidemark.config.ts'),
-    `import { defineConfig, hypertable, t } from ${schema}
+    `import { defineConfig, hypertable, t } from 'tidemark/schema'
 export default defineConfig({ datasets: [hypertable('web.visits', {
   columns: { time: t.timestamptz(), user_id: t.int8(), page: t.text() },
   time: 'time', primaryKey: ['user_id', 'time'], chunk: '1 day', appendOnly: true,
@@ -42,23 +37,10 @@ afterAll(async () => {
   await test.drop()
 })
 
-async function run(...args: string[]): Promise<{ code: number | null; out: string; err: string }> {
-  const child = spawn(process.execPath, ['--import', loader, main, ...args], {
-    cwd: folder,
-    env: { PATH: process.env['PATH'], NO_COLOR: '1', DATABASE_URL: test.connectionString },
-    stdio: ['ignore', 'pipe', 'pipe'],
-  })
-  let out = ''
-  let err = ''
-  child.stdout.on('data', (data) => {
-    out += data
-  })
-  child.stderr.on('data', (data) => {
-    err += data
-  })
-  const code = await new Promise<number | null>((done) => child.once('close', done))
-  return { code, out, err }
-}
+const { run } = createCommandLine({
+  cwd: () => folder,
+  env: () => ({ DATABASE_URL: test.connectionString }),
+})
 
 const total = async () => (await tm.query(visits, { select: { n: count() } })).rows[0]!.n
 

@@ -1,20 +1,16 @@
-import { type ChildProcess, spawn } from 'node:child_process'
 import { randomInt } from 'node:crypto'
 import { createInterface } from 'node:readline'
-import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { createHotWriter } from '../../src/hot/index.ts'
 import { importFile } from '../../src/ingest/index.ts'
 import { raw } from '../../src/util/sql.ts'
 import { createTestDatabase, type TestDatabase } from '../helpers/database.ts'
+import { killWhenDone, type Running, startProcess } from '../helpers/processes.ts'
 import { createTestHypertable, testChunks } from '../hot/create-test-hypertable.ts'
 import { writeFile } from './files.ts'
 import { killed } from './killed-table.ts'
 
-const jiti = fileURLToPath(new URL('../../node_modules/jiti/lib/jiti-cli.mjs', import.meta.url))
-const child = fileURLToPath(new URL('import-child.ts', import.meta.url))
-
-const records = 30_000
+const records = 12_000
 const isBad = (i: number): boolean => i % 97 === 5
 const bad = Array.from({ length: records }, (_, i) => i).filter(isBad).length
 const content = `time,number,text\n${Array.from(
@@ -34,34 +30,13 @@ async function numbers(query: string): Promise<number[]> {
   return (await test.db.query(raw(query))).rows[0]!.map(Number)
 }
 
-const running = new Set<ChildProcess>()
-afterAll(() => {
-  for (const process of running) process.kill('SIGKILL')
-})
-
-/** Runs the import; kills it when it has told of `killAt` committed records, then `waitMs` later. */
-async function run(file: string, killAt: number | null, waitMs: number): Promise<'killed' | 'done'> {
-  const process_ = spawn(process.execPath, [jiti, child, test.connectionString, file, '150', '2'], {
-    stdio: ['ignore', 'pipe', 'pipe'],
-  })
-  running.add(process_)
-  let output = ''
-  let errors = ''
-  process_.stderr.on('data', (data) => {
-    errors += data
-  })
-  createInterface({ input: process_.stdout }).on('line', (line) => {
-    output += `${line}\n`
-    if (killAt !== null && Number(line) >= killAt) setTimeout(() => process_.kill('SIGKILL'), waitMs)
-  })
-  const [code, signal] = await new Promise<[number | null, string | null]>((resolve) =>
-    process_.on('close', (...how) => resolve(how)),
-  )
-  running.delete(process_)
-  if (signal === 'SIGKILL') return 'killed'
-  if (code !== 0) throw new Error(`the import failed:\n${errors}\n${output}`)
-  return 'done'
-}
+const start = (file: string, batchRows: number, connections: number): Promise<Running> =>
+  startProcess('test/ingest/import-child.ts', [
+    test.connectionString,
+    file,
+    String(batchRows),
+    String(connections),
+  ])
 
 it('an import that is killed at random moments goes on, and every row is in exactly once', async () => {
   const file = writeFile('killed.csv.gz', content, { gzip: true })
@@ -70,10 +45,14 @@ it('an import that is killed at random moments goes on, and every row is in exac
   try {
     for (;;) {
       const [committed] = await numbers('select count(*) from import.killed')
-      const killAt = committed! + randomInt(1, 9000)
+      const killAt = committed! + randomInt(1, 4500)
       const waitMs = randomInt(0, 12)
       moments.push(`${killAt}+${waitMs} ms`)
-      const end = await run(file, killAt > records - 2000 ? null : killAt, waitMs)
+      const end = await killWhenDone(
+        await start(file, 150, 2),
+        killAt > records - 800 ? null : killAt,
+        waitMs,
+      )
       // one statement: a commit of the killed process may still land between two
       const [rows, distinct, noted, dead, letters, lines] = await numbers(
         `select
@@ -115,18 +94,11 @@ it('an import that is killed at random moments goes on, and every row is in exac
 
 it('a process that was thought dead cannot commit after another one has taken over', async () => {
   const file = writeFile('stopped.csv', content.replaceAll('row', 'line'))
-  const process_ = spawn(process.execPath, [jiti, child, test.connectionString, file, '100', '1'], {
-    stdio: ['ignore', 'pipe', 'pipe'],
-  })
-  running.add(process_)
-  let errors = ''
-  process_.stderr.on('data', (data) => {
-    errors += data
-  })
-  const lines = createInterface({ input: process_.stdout })
-  const closed = new Promise<void>((resolve) => process_.on('close', () => resolve()))
-  await new Promise<void>((resolve) => lines.on('line', (line) => Number(line) > 0 && resolve()))
-  process_.kill('SIGSTOP')
+  const stopped = await start(file, 100, 1)
+  await new Promise<void>((resolve) =>
+    createInterface({ input: stopped.process.stdout! }).on('line', (line) => Number(line) > 0 && resolve()),
+  )
+  stopped.process.kill('SIGSTOP')
   // its lock goes with its connection, as after a network that was cut; the process itself does not know yet
   await test.db.query(
     raw(`select pg_terminate_backend(pid) from pg_stat_activity
@@ -141,10 +113,8 @@ it('a process that was thought dead cannot commit after another one has taken ov
     file,
     options: { timeFormat: 'unix-s' },
   })
-  process_.kill('SIGCONT')
-  await closed
-  running.delete(process_)
-  expect(errors).not.toBe('')
+  stopped.process.kill('SIGCONT')
+  expect((await stopped.ended).err).not.toBe('')
   expect(report).toMatchObject({ isResumed: true, rows: records - bad, dead: bad })
   expect(
     await numbers(`select count(*), count(distinct number) from import.killed where text like 'line%'`),

@@ -1,15 +1,9 @@
 import { chmod, mkdtemp, rm } from 'node:fs/promises'
-import { createServer } from 'node:net'
+import { type AddressInfo, createServer, Server } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, expect, it, vi } from 'vitest'
 import { startEmbedded } from '../../src/postgres/embedded/index.ts'
-
-const handOut = vi.hoisted(() => ({ ports: [] as number[] }))
-vi.mock('../../src/postgres/embedded/port.ts', async (original) => {
-  const real = await original<typeof import('../../src/postgres/embedded/port.ts')>()
-  return { ...real, anyFreePort: async () => handOut.ports.shift() ?? (await real.anyFreePort()) }
-})
 
 const folders: string[] = []
 afterEach(async () => {
@@ -23,16 +17,21 @@ it('a port that another program takes between choice and start is replaced by an
   await chmod(folder, 0o755)
   const thief = createServer()
   await new Promise<void>((resolve) => thief.listen(0, '127.0.0.1', resolve))
-  const { port } = thief.address() as { port: number }
-  handOut.ports.push(port, port)
+  const taken = thief.address() as AddressInfo
+  // the system hands out the taken one first, as if it had been free a moment ago
+  const handOut = vi.spyOn(Server.prototype, 'address').mockReturnValueOnce(taken).mockReturnValueOnce(taken)
   try {
     await using server = await startEmbedded({
       dataDir: join(folder, 'data'),
       settings: { shared_buffers: '16MB' },
     })
-    expect(handOut.ports).toEqual([])
-    expect(server.port).not.toBe(port)
+    expect(handOut.mock.results.map(({ value }) => (value as AddressInfo).port)).toEqual([
+      taken.port,
+      taken.port,
+      server.port,
+    ])
   } finally {
+    handOut.mockRestore()
     thief.close()
   }
 })
