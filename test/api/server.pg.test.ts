@@ -1,13 +1,10 @@
-import { mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { gzipSync } from 'node:zlib'
 import type { FastifyInstance } from 'fastify'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { createServer, listen } from '../../src/api/index.ts'
-import { createTidemark, type Tidemark } from '../../src/engine.ts'
+import { createTidemark } from '../../src/engine.ts'
 import { defineConfig, hypertable, t, table } from '../../src/schema/index.ts'
-import { createTestDatabase, type TestDatabase } from '../helpers/database.ts'
+import { createTestEngine, type TestEngine } from '../helpers/test-engine.ts'
 
 const requests = hypertable('metrics.requests', {
   columns: {
@@ -24,22 +21,15 @@ const requests = hypertable('metrics.requests', {
 const models = table('models', { columns: { name: t.text(), price: t.numeric(10, 4) }, primaryKey: ['name'] })
 const config = defineConfig({ datasets: [requests, models] })
 
-let test: TestDatabase
-let tm: Tidemark
+let engine: TestEngine<typeof config>
 let app: FastifyInstance
-let root: string
 beforeAll(async () => {
-  test = await createTestDatabase()
-  root = await mkdtemp(join(tmpdir(), 'tidemark-api-'))
-  tm = await createTidemark(config, { connectionString: test.connectionString, root })
-  await tm.migrate()
-  app = await createServer(tm, { bodyLimitBytes: 100_000 })
+  engine = await createTestEngine(config)
+  app = await createServer(engine.tm, { bodyLimitBytes: 100_000 })
 })
 afterAll(async () => {
   await app.close()
-  await tm.close()
-  await test.drop()
-  await rm(root, { recursive: true })
+  await engine.close()
 })
 
 const rowsUrl = '/api/v1/datasets/metrics.requests/rows'
@@ -227,7 +217,7 @@ describe('queries over HTTP', () => {
 
   it('stop in the database when the client goes away', async () => {
     const address = await app.listen({ host: '127.0.0.1', port: 0 })
-    const blocker = await test.connect()
+    const blocker = await engine.test.connect()
     await blocker.execute('begin; lock table metrics.requests in access exclusive mode')
     const controller = new AbortController()
     const waiting = fetch(`${address}/api/v1/query`, {
@@ -247,7 +237,7 @@ describe('queries over HTTP', () => {
 })
 
 async function countSessions(condition: string): Promise<number> {
-  const connection = await test.connect()
+  const connection = await engine.test.connect()
   const { raw, sql } = await import('../../src/util/sql.ts')
   const { rows } = await connection.query(
     sql`select count(*)::int4 from pg_stat_activity where datname = current_database() and ${raw(condition)}`,
@@ -323,7 +313,7 @@ describe('the other routes', () => {
 
 describe('a port that is taken', () => {
   it('is an error that names it and the way out', async () => {
-    const [one, other] = [await createServer(tm), await createServer(tm)]
+    const [one, other] = [await createServer(engine.tm), await createServer(engine.tm)]
     try {
       const { port } = new URL(await listen(one, { host: '127.0.0.1', port: 0 }))
       await expect(listen(other, { host: '127.0.0.1', port: Number(port) })).rejects.toMatchObject({
@@ -346,7 +336,7 @@ describe('the lake over HTTP', () => {
         select: { n: { fn: 'count' } },
       })
     const before = await ask()
-    const { chunks } = await tm.freeze('metrics.requests', { all: true })
+    const { chunks } = await engine.tm.freeze('metrics.requests', { all: true })
     const after = await ask()
     expect(after.body.rows).toEqual(before.body.rows)
     const cold = after.body.plan.parts.filter((part: { source: string }) => part.source === 'cold')

@@ -1,36 +1,26 @@
 import { readFileSync } from 'node:fs'
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, expect, it } from 'vitest'
-import { createTidemark, type Tidemark } from '../../src/engine.ts'
 import { defineConfig, hypertable, t } from '../../src/schema/index.ts'
 import { raw } from '../../src/util/sql.ts'
-import { createTestDatabase, type TestDatabase } from '../helpers/database.ts'
+import { createTestEngine, type TestEngine } from '../helpers/test-engine.ts'
 
 const cpu = hypertable('metrics.cpu', { columns: { time: t.timestamptz(), usage: t.float8() }, time: 'time' })
 
-let test: TestDatabase
-let tm: Tidemark
-let folder: string
+let engine: TestEngine
 beforeAll(async () => {
-  test = await createTestDatabase({ empty: true })
-  folder = await mkdtemp(join(tmpdir(), 'tidemark-dead-'))
-  tm = await createTidemark(defineConfig({ datasets: [cpu] }), { connectionString: test.connectionString })
-  await tm.migrate()
+  engine = await createTestEngine(defineConfig({ datasets: [cpu] }))
 })
-afterAll(async () => {
-  await tm.close()
-  await rm(folder, { recursive: true, force: true })
-  await test.drop()
-})
+afterAll(() => engine.close())
 
 it('dead letters are counted, read with their table and file, and cleared as the reference says', async () => {
+  const { tm, test, root } = engine
   const page = readFileSync(fileURLToPath(new URL('../../docs/reference/import.md', import.meta.url)), 'utf8')
   const section = page.slice(page.indexOf('## Dead letters'), page.indexOf('## Limits'))
   const [count, read, clear] = [...section.matchAll(/```sql\n([\s\S]*?)```/g)].map(([, text]) => raw(text!))
-  const file = join(folder, 'cpu.csv')
+  const file = join(root, 'cpu.csv')
   await writeFile(
     file,
     'time,usage\n2026-01-01T00:00:00Z,1\n2026-01-01T00:00:01Z,high\n2026-01-01T00:00:02Z,low\n',

@@ -7,7 +7,13 @@ import { startTestServer, type TestServer } from './test-server.ts'
 
 declare module 'vitest' {
   interface ProvidedContext {
-    postgres: { readonly lane: string; readonly connectionString: string; readonly template: string }
+    postgres: {
+      readonly lane: string
+      /** The lanes of this run. */
+      readonly lanes: readonly string[]
+      readonly connectionString: string
+      readonly template: string
+    }
   }
 }
 
@@ -24,7 +30,8 @@ export async function setup(project: TestProject): Promise<() => Promise<void>> 
     await server.stop()
     throw error
   }
-  project.provide('postgres', { lane, connectionString: server.connectionString, template })
+  const lanes = project.vitest.projects.map(({ name }) => name).filter((name) => name !== 'unit')
+  project.provide('postgres', { lane, lanes, connectionString: server.connectionString, template })
   return async () => {
     if (lane === 'pg-url') await dropTemplate(server.connectionString)
     await server.stop()

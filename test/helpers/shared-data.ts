@@ -1,7 +1,9 @@
 import { existsSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
+import { inject } from 'vitest'
 import type { DeadReason, ImportOptions } from '../../src/ingest/index.ts'
 import { hypertable, type StoredDefinition, t } from '../../src/schema/index.ts'
+import './global-setup.ts'
 
 /** The public data sets beside the project; they are never part of it. */
 export const sharedDataFolder = fileURLToPath(new URL('../../../shared/data/', import.meta.url))
@@ -648,3 +650,21 @@ export const sharedData: readonly SharedData[] = [
     ],
   },
 ]
+
+/** Above, a set is large: what does not hang on the version of PostgreSQL is then promised in one lane. */
+const fewRows = 60_000
+
+/** What a lane imports: all small sets, and the large ones where it is the first, or the last, of the lanes. */
+export function sharedDataOf(which: 'first' | 'last'): readonly SharedData[] {
+  return sharedData.filter((data) => isLane(which) || !isLarge(data))
+}
+
+/** With one lane only, that is both. */
+export function isLane(which: 'first' | 'last'): boolean {
+  const { lane, lanes } = inject('postgres')
+  return lane === lanes.at(which === 'first' ? 0 : -1)
+}
+
+export function isLarge(data: SharedData): boolean {
+  return data.rows > fewRows
+}

@@ -1,12 +1,10 @@
-import { mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { afterEach, beforeEach, expect, it } from 'vitest'
-import { createTidemark, type Tidemark } from '../../src/engine.ts'
+import type { Tidemark } from '../../src/engine.ts'
 import { defineConfig, hypertable, t } from '../../src/schema/index.ts'
 import { fixedClock, parseInstant } from '../../src/time/index.ts'
 import { raw } from '../../src/util/sql.ts'
-import { createTestDatabase, type TestDatabase } from '../helpers/database.ts'
+import type { TestDatabase } from '../helpers/database.ts'
+import { createTestEngine, type TestEngine } from '../helpers/test-engine.ts'
 import { writeFile } from './files.ts'
 
 const loose = hypertable('cold.loose', {
@@ -26,20 +24,14 @@ const keyed = hypertable('cold.keyed', {
 const config = defineConfig({ datasets: [loose, keyed], lake: { dir: 'lake', threads: 1 } })
 const clock = fixedClock(parseInstant('2026-03-01T00:00:00Z'))
 
+let engine: TestEngine<typeof config>
 let test: TestDatabase
-let root: string
-let tm: Tidemark
+let tm: Tidemark<typeof config>
 beforeEach(async () => {
-  test = await createTestDatabase({ empty: true })
-  root = await mkdtemp(join(tmpdir(), 'tidemark-cold-import-'))
-  tm = await createTidemark(config, { connectionString: test.connectionString, clock, root })
-  await tm.migrate()
+  engine = await createTestEngine(config, { clock })
+  ;({ test, tm } = engine)
 })
-afterEach(async () => {
-  await tm.close()
-  await test.drop()
-  await rm(root, { recursive: true, force: true })
-})
+afterEach(() => engine.close())
 
 const minute = 60_000
 const start = Date.UTC(2026, 0, 1)

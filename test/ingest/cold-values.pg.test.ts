@@ -1,12 +1,10 @@
-import { mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { DuckDBInstance } from '@duckdb/node-api'
 import { afterAll, beforeAll, expect, it } from 'vitest'
-import { createTidemark, type Tidemark } from '../../src/engine.ts'
+import type { Tidemark } from '../../src/engine.ts'
 import { defineConfig, hypertable, t } from '../../src/schema/index.ts'
 import { identifier, sql } from '../../src/util/sql.ts'
-import { createTestDatabase, type TestDatabase } from '../helpers/database.ts'
+import type { TestDatabase } from '../helpers/database.ts'
+import { createTestEngine, type TestEngine } from '../helpers/test-engine.ts'
 import { writeFile } from './files.ts'
 
 const columns = {
@@ -54,20 +52,14 @@ const config = defineConfig({
   lake: { dir: 'lake', threads: 1 },
 })
 
+let engine: TestEngine<typeof config>
 let test: TestDatabase
-let root: string
-let tm: Tidemark
+let tm: Tidemark<typeof config>
 beforeAll(async () => {
-  test = await createTestDatabase({ empty: true })
-  root = await mkdtemp(join(tmpdir(), 'tidemark-cold-values-'))
-  tm = await createTidemark(config, { connectionString: test.connectionString, root })
-  await tm.migrate()
+  engine = await createTestEngine(config)
+  ;({ test, tm } = engine)
 })
-afterAll(async () => {
-  await tm.close()
-  await test.drop()
-  await rm(root, { recursive: true, force: true })
-})
+afterAll(() => engine.close())
 
 const floats = ['0', '-0', 'NaN', 'Infinity', '-Infinity', '1e-300', '0.1', '3.4028235e38', '-7']
 const shortFloats = ['0', '-0', 'NaN', '-Infinity', '0.1', '3.4028235e38', '1.1e-40']

@@ -11,10 +11,12 @@ import {
   sharedData,
   sharedDataAbsent,
   sharedDataFolder,
+  sharedDataOf,
 } from '../helpers/shared-data.ts'
 import { createTestHypertable, testChunks } from '../hot/create-test-hypertable.ts'
 
-const cases = sharedData.map((data) => ({ name: data.definition.name, data }))
+// the large ones go into the lake in the other lane
+const cases = sharedDataOf('first').map((data) => ({ name: data.definition.name, data }))
 
 describe('every file of the data sets imports with the counts that their README states', () => {
   let test: TestDatabase
