@@ -3,8 +3,9 @@ import { bucketBorder, bucketIndex } from '../../src/aggregate/ddsketch-buckets.
 import { type AggregateFunction, aggregates, type InputType, states } from '../../src/aggregate/index.ts'
 import { identifier, type Sql, sql } from '../../src/util/sql.ts'
 import { createTestDatabase, type TestDatabase } from '../helpers/database.ts'
+import { aggregateRules } from '../suites/aggregate-rules.ts'
 import { doublesAround } from './doubles.ts'
-import { buildState, bytesOf, postgresState, postgresStates, rowsOf, type ValueText } from './harness.ts'
+import { buildState, bytesOf, postgresState, postgresStates, rowsOf } from './harness.ts'
 import { allSpecs, expectSame } from './same.ts'
 
 let test: TestDatabase
@@ -12,84 +13,17 @@ beforeAll(async () => {
   test = await createTestDatabase()
 })
 
-async function ask(
-  fn: AggregateFunction,
-  input: InputType,
-  values: readonly ValueText[],
-  quantile: number | null = null,
-): Promise<unknown> {
-  const spec = aggregates[fn].state(input, { borders: null })
-  return aggregates[fn].finish(await postgresState(test.db, spec, values), spec, { quantile })
-}
-
-async function oneValue(statement: Sql): Promise<unknown> {
-  return (await test.db.query(statement)).rows[0]![0]
-}
-
-describe('overflow and special values', () => {
-  const huge = Array.from({ length: 10 }, () => '1e308')
-
-  it('a sum of doubles that overflows is Infinity, and its average is not', async () => {
-    expect(await ask('sum', 'float8', huge)).toBe(Number.POSITIVE_INFINITY)
-    expect(await ask('avg', 'float8', huge)).toBe(1e308)
-    expect(await ask('sum', 'float8', [...huge.map((x) => `-${x}`), '1'])).toBe(Number.NEGATIVE_INFINITY)
-    // PostgreSQL's own sum fails here
-    await expect(test.db.query(sql`select sum(x) from unnest(${huge}::float8[]) x`)).rejects.toThrow(/22003/)
-  })
-
-  it('huge values that cancel do not overflow, whatever their order', async () => {
-    const cancelling = [...huge, ...huge.map((x) => `-${x}`), '5e307']
-    expect(await ask('sum', 'float8', cancelling)).toBe(5e307)
-    expect(await ask('sum', 'float8', [...cancelling].reverse())).toBe(5e307)
-  })
-
-  it('Infinity and -Infinity together sum to NaN, alone to themselves', async () => {
-    expect(await ask('sum', 'float8', ['Infinity', '1', '-Infinity'])).toBeNaN()
-    expect(await ask('sum', 'float8', ['Infinity', '1', ...huge])).toBe(Number.POSITIVE_INFINITY)
-    expect(await ask('avg', 'float8', ['-Infinity', '1'])).toBe(Number.NEGATIVE_INFINITY)
-    expect(await ask('sum', 'float8', ['NaN', 'Infinity'])).toBeNaN()
-    expect(await ask('sum', 'numeric', ['Infinity', '-Infinity', '1'])).toBe('NaN')
-    expect(await ask('sum', 'numeric', ['-Infinity', '1.5'])).toBe('-Infinity')
-  })
-
-  it('the deviation of huge values is finite where their variance is not', async () => {
-    const values = ['1e200', '3e200', '5e200']
-    expect(await ask('variance', 'float8', values)).toBe(Number.POSITIVE_INFINITY)
-    expect((await ask('stddev', 'float8', values)) as number).toBeCloseTo(2e200, -186)
-    expect(await ask('stddev', 'float8', ['1', 'Infinity'])).toBeNaN()
-    expect(await ask('variance', 'float8', ['1', 'NaN', '2'])).toBeNaN()
-    expect(await ask('variance', 'float8', ['1'])).toBeNull()
-  })
-
-  it('sums of integers pass the range of int8', async () => {
-    const most = '9223372036854775807'
-    expect(await ask('sum', 'int8', [most, most, most])).toBe('27670116110564327421')
-    expect(await ask('sum', 'int4', ['2147483647', '2147483647'])).toBe(4294967294n)
-  })
-
-  it('nulls are left out, and no values give null', async () => {
-    for (const fn of ['sum', 'avg', 'min', 'max', 'first', 'last', 'stddev', 'variance'] as const)
-      expect(await ask(fn, 'float8', [null, null]), fn).toBeNull()
-    expect(await ask('percentile', 'float8', [null], 0.5)).toBeNull()
-    expect(await ask('count', 'float8', [null, '1'])).toBe(1)
-    expect(await ask('uniques', 'text', [null, 'a'])).toBe(1)
-    expect(await ask('countDistinct', 'text', [null])).toBe(0)
-  })
-})
-
-describe('conversion to double', () => {
-  it('int8 and numeric round to the nearest double in PostgreSQL as in TypeScript', async () => {
-    const whole: string[] = []
-    for (let power = 53; power < 63; power += 1)
-      for (let step = -3; step <= 3; step += 1) {
-        const gap = 2n ** BigInt(power - 53)
-        whole.push(String(2n ** BigInt(power) + (BigInt(step) * gap) / 2n))
-        whole.push(String(-(2n ** BigInt(power)) - BigInt(step) * gap))
-      }
-    const overflow = 2n ** 1024n - 2n ** 970n
-    const decimal = [
-      ...whole.map((x) => `${x}.5`),
-      '0.1',
+const overflow = 2n ** 1024n - 2n ** 970n
+aggregateRules(
+  {
+    statesOfValues: (spec, values, cells) =>
+      postgresStates(test.db, spec, rowsOf(spec.input, values, null, cells), {
+        cell: cells && identifier('cell'),
+      }),
+    statesOfRows: (spec, from, cell) => postgresStates(test.db, spec, from, { cell }),
+  },
+  {
+    decimals: [
       '-123456789.123456789123456789',
       String(overflow),
       String(overflow - 1n),
@@ -99,23 +33,26 @@ describe('conversion to double', () => {
       `-0.${'0'.repeat(307)}22250738585072014`,
       'NaN',
       '-Infinity',
-    ]
-    // equal extremes and equal buckets of each value alone: the doubles were the same
-    for (const [input, values] of [
-      ['int8', whole],
-      ['numeric', decimal],
-    ] as const) {
-      const spec = aggregates.percentile.state(input, { borders: null })
-      const cells = values.map((_, i) => i)
-      const found = await postgresStates(test.db, spec, rowsOf(input, values, null, cells), {
-        cell: identifier('cell'),
-      })
-      values.forEach((value, i) => {
-        expect(bytesOf(spec, found.get(i)!), value).toBe(bytesOf(spec, buildState(spec, [value])))
-      })
-    }
-  })
+    ],
+  },
+)
+
+it('sums of numerics have infinities, as those of doubles', async () => {
+  const spec = aggregates.sum.state('numeric', { borders: null })
+  const sum = async (values: readonly string[]) =>
+    aggregates.sum.finish(await postgresState(test.db, spec, values), spec, { quantile: null })
+  expect(await sum(['Infinity', '-Infinity', '1'])).toBe('NaN')
+  expect(await sum(['-Infinity', '1.5'])).toBe('-Infinity')
 })
+
+it("a sum of doubles that overflows is where PostgreSQL's own fails", async () => {
+  const huge = Array.from({ length: 10 }, () => '1e308')
+  await expect(test.db.query(sql`select sum(x) from unnest(${huge}::float8[]) x`)).rejects.toThrow(/22003/)
+})
+
+async function oneValue(statement: Sql): Promise<unknown> {
+  return (await test.db.query(statement)).rows[0]![0]
+}
 
 describe('percentile', () => {
   it('PostgreSQL puts every border of every power of two, and 4 doubles to either side, where TypeScript does', async () => {
@@ -233,24 +170,6 @@ describe("beside PostgreSQL's own functions", () => {
       const estimate = aggregates.uniques.finish(state, spec, { quantile: null }) as number
       expect(Math.abs(estimate / (exact.get(cell) as number) - 1)).toBeLessThan(0.07)
     }
-  })
-
-  it('uniques of 512 values keep their hashes, of 513 registers, in one statement', async () => {
-    const spec = aggregates.uniques.state('int4', { borders: null })
-    const from = sql`(select (g > 512)::int4 as cell, (g * 3)::int4 as value, now() as time
-      from generate_series(1, 1025) g) source`
-    const found = await postgresStates(test.db, spec, from, { cell: identifier('cell') })
-    const range = (low: number, high: number): string[] =>
-      Array.from({ length: high - low + 1 }, (_, i) => String((low + i) * 3))
-    expect(bytesOf(spec, found.get(0)!)).toBe(bytesOf(spec, buildState(spec, range(1, 512))))
-    expect(bytesOf(spec, found.get(1)!)).toBe(bytesOf(spec, buildState(spec, range(513, 1025))))
-  })
-
-  it('countDistinct over its limit is an error that names uniques, and no array is built', async () => {
-    const spec = aggregates.countDistinct.state('text', { borders: null })
-    const from = sql`(select repeat('x', 1000) || g as value, now() as time from generate_series(1, 17000) g) source`
-    await expect(postgresStates(test.db, spec, from)).rejects.toMatchObject({ code: 'TM_LIMIT' })
-    await expect(postgresStates(test.db, spec, from)).rejects.toThrow(/16777216 bytes.*uniques/)
   })
 })
 

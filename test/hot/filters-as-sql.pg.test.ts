@@ -7,6 +7,7 @@ import { type ColumnType, t, table } from '../../src/schema/index.ts'
 import { daysFromCivil } from '../../src/time/index.ts'
 import { identifier, join, raw, sql } from '../../src/util/sql.ts'
 import { createTestDatabase, type TestDatabase } from '../helpers/database.ts'
+import { edgeValues, filterArbitrary, pickShifted } from '../helpers/random-filter.ts'
 import { createForReading, start } from './reading-fixture.ts'
 
 const kinds = table('filtered.kinds', {
@@ -43,20 +44,9 @@ const moments: ReadonlyMap<bigint, string> = new Map([
   [-(2n ** 63n), '-infinity'],
 ])
 const pools: Readonly<Record<Exclude<ColumnType, 'jsonb' | 'text[]' | 'int4'>, readonly unknown[]>> = {
+  ...edgeValues,
   timestamptz: [...moments.keys()],
-  date: ['2026-01-01', '2025-12-31', '0001-01-01', '9999-12-31', 'infinity', '-infinity'],
   text: ['', 'a', 'A', 'b', 'ab', 'a_b', 'a%b', 'a\\b', 'é', 'z', '\u{1f600}', '\uffee', "o'k", '10', '9'],
-  uuid: [
-    '00000000-0000-0000-0000-000000000000',
-    '80000000-0000-4000-8000-000000000001',
-    'ffffffff-ffff-ffff-ffff-ffffffffffff',
-  ],
-  bool: [true, false],
-  int2: [0, 1, -1, 32767, -32768],
-  int8: [0n, 1n, -1n, 2n ** 53n + 1n, 2n ** 63n - 1n, -(2n ** 63n)],
-  float4: [0, -0, 1, Math.fround(0.1), Math.fround(-1e-40), Number.NaN, Infinity, -Infinity],
-  float8: [0, -0, 1, 0.1, 5e-324, 1.7976931348623157e308, Number.NaN, Infinity, -Infinity],
-  numeric: ['0', '1', '1.0', '-1', '0.1', '12345678901234567890.123456789', 'NaN', 'Infinity', '-Infinity'],
 }
 const columnsOf = {
   moment: 'timestamptz',
@@ -87,82 +77,25 @@ const tagPool: readonly unknown[] = [null, [], ['a'], ['a', null], ['b', 'é'], 
 /** Every value of every pool appears, the columns shifted against each other. */
 const rowCount = 40
 const rows = Array.from({ length: rowCount }, (_, i) => {
-  const pick = (pool: readonly unknown[], shift: number) => {
-    const at = (i + shift) % (pool.length + 1)
-    return at === pool.length ? null : pool[at]
-  }
-  const scalars = Object.entries(columnsOf).map(([name, type], c) => [name, pick(pools[type], c * 3)])
-  return { id: i, ...Object.fromEntries(scalars), tags: pick(tagPool, 1), json: pick(jsonPool, 0) } as Record<
-    string,
-    unknown
-  >
+  const scalars = Object.entries(columnsOf).map(([name, type], c) => [
+    name,
+    pickShifted(pools[type], i, c * 3),
+  ])
+  const [tags, json] = [pickShifted(tagPool, i, 1), pickShifted(jsonPool, i, 0)]
+  return { id: i, ...Object.fromEntries(scalars), tags, json } as Record<string, unknown>
 })
 
-const patterns = ['', '%', 'a%', '%b', '_', 'a\\_b', 'a\\%b', 'a\\\\b', 'A%', '%É%', '__']
-const operators = ['eq', 'ne', 'lt', 'lte', 'gt', 'gte'] as const
-const jsonRefs = [[], ['a'], ['a', 'b'], ['a', '0'], ['missing']].map((path) => ({ column: 'json', path }))
-const jsonValues = jsonScalars.filter((value) => value !== null) as (string | number | boolean)[]
-
-const leaf: fc.Arbitrary<FilterNode> = fc.oneof(
-  ...Object.entries(columnsOf).flatMap(([column, type]): fc.Arbitrary<FilterNode>[] => {
-    const ref = { column, path: [] }
-    const value = fc.constantFrom(...(pools[type] as (string | number | bigint | boolean)[]))
-    return [
-      fc.record({
-        kind: fc.constant('compare' as const),
-        ref: fc.constant(ref),
-        operator: fc.constantFrom(...operators),
-        value,
-      }),
-      fc.record({
-        kind: fc.constant('in' as const),
-        ref: fc.constant(ref),
-        values: fc.array(value, { maxLength: 4 }),
-      }),
-      fc.constant({ kind: 'isNull' as const, ref }),
-    ]
-  }),
-  fc.record({
-    kind: fc.constant('compare' as const),
-    ref: fc.constantFrom(...jsonRefs),
-    operator: fc.constantFrom(...operators),
-    value: fc.constantFrom(...jsonValues),
-  }),
-  fc.record({
-    kind: fc.constant('in' as const),
-    ref: fc.constantFrom(...jsonRefs),
-    values: fc.array(fc.constantFrom(...jsonValues), { maxLength: 4 }),
-  }),
-  fc.record({
-    kind: fc.constant('isNull' as const),
-    ref: fc.constantFrom(...jsonRefs, { column: 'tags', path: [] }),
-  }),
-  fc.record({
-    kind: fc.constant('like' as const),
-    ref: fc.constantFrom({ column: 'name', path: [] }, ...jsonRefs),
-    pattern: fc.constantFrom(...patterns),
-    caseInsensitive: fc.boolean(),
-  }),
-  fc.record({
-    kind: fc.constant('contains' as const),
-    ref: fc.constant({ column: 'tags', path: [] }),
-    value: fc.constantFrom('a', 'b', 'é', 'c'),
-  }),
-)
-const filter: fc.Arbitrary<FilterNode> = fc.letrec<{ node: FilterNode }>((tie) => ({
-  node: fc.oneof(
-    { maxDepth: 3 },
-    { weight: 4, arbitrary: leaf },
-    { weight: 1, arbitrary: fc.record({ kind: fc.constant('not' as const), filter: tie('node') }) },
-    {
-      weight: 1,
-      arbitrary: fc.record({
-        kind: fc.constantFrom('and' as const, 'or' as const),
-        filters: fc.array(tie('node'), { maxLength: 3 }),
-      }),
-    },
-  ),
-})).node
+const filter = filterArbitrary({
+  columns: Object.fromEntries(Object.entries(columnsOf).map(([column, type]) => [column, pools[type]])),
+  json: {
+    refs: [[], ['a'], ['a', 'b'], ['a', '0'], ['missing']].map((path) => ({ column: 'json', path })),
+    values: jsonScalars.filter((value) => value !== null),
+  },
+  nullable: [{ column: 'tags', path: [] }],
+  patterns: ['', '%', 'a%', '%b', '_', 'a\\_b', 'a\\%b', 'a\\\\b', 'A%', '%É%', '__'],
+  texts: { column: 'name', path: [] },
+  lists: { column: 'tags', path: [] },
+})
 
 describe('filters as SQL', () => {
   let base: TestDatabase

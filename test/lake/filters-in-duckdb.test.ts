@@ -9,6 +9,7 @@ import { operandReader } from '../../src/lake/scan-rows.ts'
 import { evaluateFilter, type FilterNode } from '../../src/query/index.ts'
 import { createRowCodec, hypertable, t } from '../../src/schema/index.ts'
 import { raw, type Sql, sql } from '../../src/util/sql.ts'
+import { edgeValues, filterArbitrary, pickShifted } from '../helpers/random-filter.ts'
 import { type ColdFixture, createColdFixture, jsonbText } from './cold-fixture.ts'
 
 const start = 1_767_225_600_000_000n
@@ -38,7 +39,7 @@ const kinds = hypertable('filtered.kinds', {
 
 const pools = {
   moment: [start, start + 1n, start - 1n, -1n, 2n ** 63n - 1n, -(2n ** 63n), 9_000_000_000_000_000_000n],
-  day: ['2026-01-01', '2025-12-31', '0001-01-01', '9999-12-31', 'infinity', '-infinity'],
+  day: edgeValues.date,
   name: [
     '',
     'a',
@@ -61,17 +62,13 @@ const pools = {
     'İ',
     '\u{10FFFF}',
   ],
-  token: [
-    '00000000-0000-0000-0000-000000000000',
-    '80000000-0000-4000-8000-000000000001',
-    'ffffffff-ffff-ffff-ffff-ffffffffffff',
-  ],
-  flag: [true, false],
-  small: [0, 1, -1, 32767, -32768],
-  big: [0n, 1n, -1n, 2n ** 53n + 1n, 2n ** 63n - 1n, -(2n ** 63n)],
-  real: [0, -0, 1, Math.fround(0.1), Math.fround(-1e-40), Number.NaN, Infinity, -Infinity],
-  double: [0, -0, 1, 0.1, 5e-324, 1.7976931348623157e308, Number.NaN, Infinity, -Infinity],
-  exact: ['0', '1', '1.0', '-1', '0.1', '12345678901234567890.123456789', 'NaN', 'Infinity', '-Infinity'],
+  token: edgeValues.uuid,
+  flag: edgeValues.bool,
+  small: edgeValues.int2,
+  big: edgeValues.int8,
+  real: edgeValues.float4,
+  double: edgeValues.float8,
+  exact: edgeValues.numeric,
   fee: ['0.00', '1.00', '-1.00', '0.10', '9999.99', '-9999.99', '12.34'],
 } as const
 /** Values of filters beyond those of rows. */
@@ -157,22 +154,17 @@ function documentText(value: unknown): string {
 
 /** Every value of every pool appears, the columns shifted against each other. */
 const rows = Array.from({ length: 60 }, (_, i) => {
-  const pick = (pool: readonly unknown[], shift: number): unknown => {
-    const at = (i + shift) % (pool.length + 1)
-    return at === pool.length ? null : pool[at]
-  }
-  const plain = Object.entries(pools).map(([name, pool], c) => [name, pick(pool, c * 3)])
+  const plain = Object.entries(pools).map(([name, pool], c) => [name, pickShifted(pool, i, c * 3)])
   const document = documents[i % documents.length]
   return {
     id: i,
     time: start + BigInt(i % 7) * 3_600_000_000n,
     ...Object.fromEntries(plain),
-    tags: pick(tagLists, 1),
+    tags: pickShifted(tagLists, i, 1),
     json: document,
   } as Record<string, unknown>
 })
 
-const operators = ['eq', 'ne', 'lt', 'lte', 'gt', 'gte'] as const
 const patterns = [
   '',
   '%',
@@ -193,79 +185,25 @@ const patterns = [
   '%%a',
   'a%b',
 ]
-const refs = [['a'], ['a', 'b'], ['a', '0'], ['a', '-1'], ['k/~"\\'], ['missing']].map((path) => ({
-  column: 'json',
-  path,
-}))
-const jsonValues = ['', 'a', 'x', '1', 0, 1, -1, 1.5, 2.5, 0.1, 9007199254740992, 1e300, -1e300, true, false]
-
-const leaf: fc.Arbitrary<FilterNode> = fc.oneof(
-  ...(Object.keys(pools) as (keyof typeof pools)[]).flatMap((column): fc.Arbitrary<FilterNode>[] => {
-    const ref = { column, path: [] }
-    const value = fc.constantFrom(
-      ...([...pools[column], ...(asked[column] ?? [])] as (string | number | bigint | boolean)[]),
-    )
-    return [
-      fc.record({
-        kind: fc.constant('compare' as const),
-        ref: fc.constant(ref),
-        operator: fc.constantFrom(...operators),
-        value,
-      }),
-      fc.record({
-        kind: fc.constant('in' as const),
-        ref: fc.constant(ref),
-        values: fc.array(value, { maxLength: 4 }),
-      }),
-      fc.constant({ kind: 'isNull' as const, ref }),
-    ]
-  }),
-  fc.record({
-    kind: fc.constant('compare' as const),
-    ref: fc.constantFrom(...refs),
-    operator: fc.constantFrom(...operators),
-    value: fc.constantFrom(...jsonValues),
-  }),
-  fc.record({
-    kind: fc.constant('in' as const),
-    ref: fc.constantFrom(...refs),
-    values: fc.array(fc.constantFrom(...jsonValues), { maxLength: 4 }),
-  }),
-  fc.record({
-    kind: fc.constant('isNull' as const),
-    ref: fc.constantFrom(
-      ...refs,
-      { column: 'tags', path: [] },
-      { column: 'json', path: [] },
-      { column: 'time', path: [] },
-    ),
-  }),
-  fc.record({
-    kind: fc.constant('like' as const),
-    ref: fc.constantFrom({ column: 'name', path: [] }, ...refs),
-    pattern: fc.constantFrom(...patterns),
-    caseInsensitive: fc.boolean(),
-  }),
-  fc.record({
-    kind: fc.constant('contains' as const),
-    ref: fc.constant({ column: 'tags', path: [] }),
-    value: fc.constantFrom('a', 'b', 'é', 'c'),
-  }),
-)
-const filter: fc.Arbitrary<FilterNode> = fc.letrec<{ node: FilterNode }>((tie) => ({
-  node: fc.oneof(
-    { maxDepth: 3 },
-    { weight: 4, arbitrary: leaf },
-    { weight: 1, arbitrary: fc.record({ kind: fc.constant('not' as const), filter: tie('node') }) },
-    {
-      weight: 1,
-      arbitrary: fc.record({
-        kind: fc.constantFrom('and' as const, 'or' as const),
-        filters: fc.array(tie('node'), { maxLength: 3 }),
-      }),
-    },
+const filter = filterArbitrary({
+  columns: Object.fromEntries(
+    Object.entries(pools).map(([column, pool]) => [
+      column,
+      [...pool, ...(asked[column as keyof typeof pools] ?? [])],
+    ]),
   ),
-})).node
+  json: {
+    refs: [['a'], ['a', 'b'], ['a', '0'], ['a', '-1'], ['k/~"\\'], ['missing']].map((path) => ({
+      column: 'json',
+      path,
+    })),
+    values: ['', 'a', 'x', '1', 0, 1, -1, 1.5, 2.5, 0.1, 9007199254740992, 1e300, -1e300, true, false],
+  },
+  nullable: ['tags', 'json', 'time'].map((column) => ({ column, path: [] })),
+  patterns,
+  texts: { column: 'name', path: [] },
+  lists: { column: 'tags', path: [] },
+})
 
 describe('filters in DuckDB', () => {
   let fixture: ColdFixture
