@@ -17,7 +17,8 @@ interface Victim {
   readonly sent: () => number
 }
 
-type Death = 'the worker dies before' | 'the worker dies after' | 'the backend is terminated before'
+/** To die before a statement is to die after the one before it. */
+type Death = 'the worker dies after' | 'the backend is terminated before'
 
 /** Everything that is asked of PostgreSQL goes well up to the n-th statement; from there on the asker is dead. */
 function dieAt(n: number, death: Death): Victim {
@@ -27,7 +28,6 @@ function dieAt(n: number, death: Death): Victim {
     sent += 1
     if (sent > n) throw new Error('dead')
     if (sent < n) return run()
-    if (death === 'the worker dies before') throw new Error('dead')
     if (death === 'the worker dies after') {
       await run()
       throw new Error('dead')
@@ -56,9 +56,16 @@ function dieAt(n: number, death: Death): Victim {
       execute: (script) => step(null, () => db.execute(script)),
       withConnection: (use, options) => db.withConnection((connection) => use(wrap(connection)), options),
       async transaction(options, use) {
-        const result = await step(null, () => db.transaction(options, (connection) => use(wrap(connection))))
-        // The commit has arrived, its answer has not.
-        if (sent >= n) throw new Error('dead')
+        const result = await step(null, () =>
+          db.transaction(options, async (connection) => {
+            const used = await use(wrap(connection))
+            // the commit is a statement, too
+            if (death === 'the backend is terminated before') await step(connection, async () => {})
+            return used
+          }),
+        )
+        // the commit has arrived, its answer has not
+        if (death === 'the worker dies after') await step(null, async () => {})
         return result
       },
       reading: (options, use) => db.reading(options, use),
@@ -68,97 +75,97 @@ function dieAt(n: number, death: Death): Victim {
   }
 }
 
-const settings = { emptyShare: 0, keepDroppedMs: 0, keepStrayMs: 0, lockTries: 2, leaseMs: 60_000 }
+const settings = { emptyShare: 0, keepDroppedMs: 0, keepStrayMs: 0, leaseMs: 60_000 }
 
-/** Kills `work` at its first statement, its second, …, and has it done properly after each death, and undone. */
-async function killEverywhere(
-  death: Death,
-  expected: readonly string[],
-  work: (lifecycle: Lifecycle) => Promise<unknown>,
-  undo: (lifecycle: Lifecycle) => Promise<unknown>,
-): Promise<number> {
+type Move = 'freeze' | 'thaw' | 'compact' | 'reclaim'
+
+interface Round {
+  readonly death: Death
+  /** Killed one after the other, each at its first statement in the first round, at its second in the second, … */
+  readonly killed: readonly Move[]
+  /** Makes what the next round needs again. */
+  readonly again?: (lifecycle: Lifecycle) => Promise<void>
+  /** Sensors that must be there. */
+  readonly expected: readonly string[]
+}
+
+/** After each death the move is done properly. Ends when no statement is left; gives how many each move has. */
+async function killEverywhere({ death, killed, again, expected }: Round): Promise<Record<Move, number>> {
   const sound = fixture.another({ settings })
-  const names = async () =>
-    (await seen(fixture, fixture.test.db, samples)).map((each) => each.slice(2)).sort()
+  const steps = { freeze: 0, thaw: 0, compact: 0, reclaim: 0 }
   for (let n = 1; ; n += 1) {
-    const { db, sent } = dieAt(n, death)
-    const doomed = fixture.another({ db, settings })
-    await work(doomed).catch(() => {})
-    expect([death, n, await names()]).toEqual([death, n, expected])
-    if (sent() < n) return n
-    await fixture.test.db.execute(
-      `update tidemark.chunk set lease_until = now() - interval '1 s' where lease_until is not null`,
-    )
-    await sound.sweep()
-    await work(sound)
-    expect([death, n, await names()]).toEqual([death, n, expected])
-    const { problems } = await sound.verify([samples])
-    expect([death, n, problems.filter(({ kind }) => kind !== 'stray')]).toEqual([death, n, []])
-    await undo(sound)
+    let deaths = 0
+    for (const move of killed) {
+      const assertRows = async (): Promise<void> => {
+        const names = (await seen(fixture, fixture.test.db, samples)).map((each) => each.slice(2)).sort()
+        expect([move, death, n, names]).toEqual([move, death, n, expected])
+      }
+      const { db, sent } = dieAt(n, death)
+      await fixture
+        .another({ db, settings: { ...settings, lockTries: 2 } })
+        [move](samples, move === 'freeze' ? { to: 10n ** 18n } : {})
+        .catch(() => {})
+      await assertRows()
+      steps[move] = Math.max(steps[move], Math.min(sent(), n))
+      if (sent() < n) continue
+      deaths += 1
+      await fixture.test.db.execute(
+        `update tidemark.chunk set lease_until = now() - interval '1 s' where lease_until is not null`,
+      )
+      await sound.sweep()
+      await sound[move](samples)
+      await assertRows()
+      const { problems } = await sound.verify([samples])
+      expect([move, death, n, problems.filter(({ kind }) => kind !== 'stray')]).toEqual([move, death, n, []])
+    }
+    if (deaths === 0) return steps
+    await again?.(sound)
   }
 }
 
-const deaths: Death[] = [
-  'the worker dies before',
-  'the worker dies after',
-  'the backend is terminated before',
-]
 const rows = ['s0', 's1', 's2']
-const first = { to: 10n ** 18n }
 
-it.each(deaths)('freeze: %s each statement', { timeout: 120_000 }, async (death) => {
-  const steps = await killEverywhere(
-    death,
-    rows,
-    (lifecycle) => lifecycle.freeze(samples, first),
-    (lifecycle) => lifecycle.thaw(samples),
-  )
-  expect(steps).toBeGreaterThan(20)
-})
-
-it.each(deaths)('thaw: %s each statement', { timeout: 120_000 }, async (death) => {
-  await fixture.lifecycle.freeze(samples)
-  const steps = await killEverywhere(
-    death,
-    rows,
-    (lifecycle) => lifecycle.thaw(samples),
-    (lifecycle) => lifecycle.freeze(samples),
-  )
-  expect(steps).toBeGreaterThan(15)
-})
+it.each<Death>(['the worker dies after', 'the backend is terminated before'])(
+  'freeze and thaw: %s each statement',
+  { timeout: 120_000 },
+  async (death) => {
+    const steps = await killEverywhere({ death, killed: ['freeze', 'thaw'], expected: rows })
+    expect(steps.freeze).toBeGreaterThan(20)
+    expect(steps.thaw).toBeGreaterThan(15)
+  },
+)
 
 it('compact: the worker dies after each statement', { timeout: 120_000 }, async () => {
   await fixture.lifecycle.freeze(samples)
-  let late = 0
   const expected = [...rows]
-  const add = async () => {
-    await fixture.writer.insert(samples, day('2026-01-01', 1, `late${late}-`))
-    expected.push(`late${late}-0`)
+  const addLate = async () => {
+    const prefix = `late${expected.length}-`
+    await fixture.writer.insert(samples, day('2026-01-01', 1, prefix))
+    expected.push(`${prefix}0`)
     expected.sort()
-    late += 1
   }
-  await add()
-  const steps = await killEverywhere(
-    'the worker dies after',
+  await addLate()
+  const steps = await killEverywhere({
+    death: 'the worker dies after',
+    killed: ['compact'],
+    again: addLate,
     expected,
-    (lifecycle) => lifecycle.compact(samples),
-    add,
-  )
-  expect(steps).toBeGreaterThan(20)
+  })
+  expect(steps.compact).toBeGreaterThan(20)
 })
 
 it('reclaim, with partitions that are dropped: the worker dies after each statement', {
   timeout: 120_000,
 }, async () => {
   await fixture.lifecycle.freeze(samples)
-  const steps = await killEverywhere(
-    'the worker dies after',
-    rows,
-    (lifecycle) => lifecycle.reclaim(samples),
-    async (lifecycle) => {
+  const steps = await killEverywhere({
+    death: 'the worker dies after',
+    killed: ['reclaim'],
+    again: async (lifecycle) => {
       await lifecycle.thaw(samples)
       await lifecycle.freeze(samples)
     },
-  )
-  expect(steps).toBeGreaterThan(3)
+    expected: rows,
+  })
+  expect(steps.reclaim).toBeGreaterThan(3)
 })
