@@ -106,10 +106,14 @@ describe('the examples of docs/design/buckets.md', () => {
 })
 
 /**
- * The oracle: a clock on a wall, read minute by minute. The readings come from Intl every 15 minutes; where two of
+ * The oracle: a clock on a wall, read minute by minute. The readings come from Intl every hour; where two of
  * them differ from each other by something else, every minute between is read too. Nothing here knows of offsets.
  */
-function* wallClock(zone: string, from: number, to: number): Generator<{ minute: number; local: number }> {
+function* wallClock(
+  zone: string,
+  from: number,
+  to: number,
+): Generator<{ minute: number; local: number; before: number | null }> {
   const format = new Intl.DateTimeFormat('en-GB', {
     timeZone: zone,
     hourCycle: 'h23',
@@ -126,10 +130,17 @@ function* wallClock(zone: string, from: number, to: number): Generator<{ minute:
     return Date.UTC(field(6, 4), field(3, 2) - 1, field(0, 2), field(12, 2), field(15, 2)) / 60_000
   }
   let here = read(from)
-  for (let minute = from; minute < to; minute += 15) {
-    const next = read(minute + 15)
-    const isEven = next - here === 15
-    for (let i = 0; i < 15; i++) yield { minute: minute + i, local: isEven ? here + i : read(minute + i) }
+  let before: number | null = null
+  for (let minute = from; minute < to; minute += 60) {
+    const next = read(minute + 60)
+    const isEven = next - here === 60
+    for (let i = 0; i < 60; i++) {
+      const local = isEven ? here + i : read(minute + i)
+      // While the clock runs evenly nothing begins off a multiple of 5 minutes; skipping those makes this quick.
+      if (before === null || local !== before + 1 || local % 5 === 0)
+        yield { minute: minute + i, local, before }
+      before = local
+    }
     here = next
   }
 }
@@ -145,9 +156,16 @@ const unitsOfDates: Readonly<Record<string, (local: number) => number>> = {
   '1 quarter': (local) => Math.floor(monthOf(local) / 3),
   '5 months': (local) => Math.floor(monthOf(local) / 5),
 }
+const months = new Map<number, number>()
 function monthOf(local: number): number {
-  const date = new Date(local * 60_000)
-  return (date.getUTCFullYear() - 2000) * 12 + date.getUTCMonth()
+  const day = Math.floor(local / dayMinutes)
+  let month = months.get(day)
+  if (month === undefined) {
+    const date = new Date(local * 60_000)
+    month = (date.getUTCFullYear() - 2000) * 12 + date.getUTCMonth()
+    months.set(day, month)
+  }
+  return month
 }
 const widths: Readonly<Record<string, number>> = {
   '15 minutes': 15,
@@ -164,13 +182,7 @@ function oracle(zone: string, from: number, to: number): Map<string, bigint[]> {
   const found = new Map<string, bigint[]>()
   for (const name of [...Object.keys(unitsOfDates), ...Object.keys(widths)]) found.set(name, [])
   const highest = new Map<string, number>()
-  let before: number | null = null
-  for (const { minute, local } of wallClock(zone, from, to)) {
-    // While the clock runs evenly nothing begins off a multiple of 5 minutes; skipping those makes this quick.
-    if (before !== null && local === before + 1 && local % 5 !== 0) {
-      before = local
-      continue
-    }
+  for (const { minute, local, before } of wallClock(zone, from, to)) {
     const instant = BigInt(minute) * 60_000_000n
     for (const [name, unit] of Object.entries(unitsOfDates)) {
       const value = unit(local)
@@ -189,7 +201,6 @@ function oracle(zone: string, from: number, to: number): Map<string, bigint[]> {
         if (isOnMultiple || hasPassed) found.get(name)?.push(instant)
       }
     }
-    before = local
   }
   return found
 }
@@ -221,9 +232,14 @@ describe('borders are those of a clock that is read minute by minute', () => {
         const last = wanted.at(-1) as bigint
         const range = { from: wanted[0] as bigint, to: last }
         const found = bucketBorders(spec(name, zone), range, { max: 100_000 })
-        expect(found.map(formatInstant), `${name} in ${zone}`).toEqual(
-          (wanted.length === 1 ? [] : wanted).map(formatInstant),
-        )
+        const right = wanted.length === 1 ? [] : wanted
+        // as numbers: there are 35,000 in a year
+        const wrong = right.findIndex((border, i) => found[i] !== border)
+        const shown = [right, found].map((list) => list.slice(wrong, wrong + 3).map(formatInstant))
+        expect({ wrong, count: found.length }, `${name} in ${zone}: ${shown.join(' is not ')}`).toEqual({
+          wrong: -1,
+          count: right.length,
+        })
       }
     })
   }
@@ -273,7 +289,7 @@ describe('buckets cut the time line into pieces without gap or overlap', () => {
         expect(bucketStart(s, next - 1n)).toBe(start)
         expect(nextBucket(s, start)).toBe(next)
       }),
-      { numRuns: 4000 },
+      { numRuns: 1500 },
     )
   })
 
@@ -282,7 +298,7 @@ describe('buckets cut the time line into pieces without gap or overlap', () => {
       fc.property(anySpec, instants, fc.bigInt({ min: 0n, max: 200_000_000_000n }), (s, t, later) => {
         expect(bucketStart(s, t) <= bucketStart(s, t + later)).toBe(true)
       }),
-      { numRuns: 2000 },
+      { numRuns: 1000 },
     )
   })
 
@@ -297,7 +313,7 @@ describe('buckets cut the time line into pieces without gap or overlap', () => {
         for (let i = 0; i < count; i++) expect(nextBucket(s, list[i] as bigint)).toBe(list[i + 1])
         expect(() => bucketBorders(s, { from: t, to: end + 1n }, { max: count })).toThrow(TidemarkError)
       }),
-      { numRuns: 1000 },
+      { numRuns: 400 },
     )
   })
 
@@ -315,9 +331,9 @@ describe('buckets cut the time line into pieces without gap or overlap', () => {
           expect(at - offset).toBe(bucketStart(s, at))
         }
       }),
-      { numRuns: 4000 },
+      { numRuns: 2000 },
     )
-    expect(fixed).toBeGreaterThan(500)
+    expect(fixed).toBeGreaterThan(250)
   })
 })
 

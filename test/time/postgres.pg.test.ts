@@ -35,14 +35,24 @@ const to = parseInstant('2026-01-01T00:00Z')
 const randomInstants = (count: number): Instant[] =>
   fc.sample(fc.bigInt({ min: from, max: to }), { numRuns: count, seed: 42 })
 
+const instantsOf = (zone: string): Promise<Instant[]> => {
+  const known = found.get(zone) ?? findInstants(zone)
+  found.set(zone, known)
+  return known
+}
+const found = new Map<string, Promise<Instant[]>>()
+
 /** A few minutes around each change of the zone's clock since 1975, as PostgreSQL knows it, and random instants. */
-async function instantsOf(zone: string): Promise<Instant[]> {
+async function findInstants(zone: string): Promise<Instant[]> {
   const answer = await database.db.query(sql`
-    select h from (
-      select h, h at time zone ${zone}::text as local, lag(h at time zone ${zone}::text) over (order by h) as before
-      from generate_series(timestamptz '1975-01-01 00:00+00', timestamptz '2026-01-01 00:00+00', interval '1 hour') h
-    ) x
-    where local - before <> interval '1 hour'`)
+    select h
+    from
+      -- days in which the clock is set, then their hours
+      generate_series(timestamptz '1975-01-01 00:00+00', timestamptz '2025-12-31 00:00+00', interval '24 hours') d,
+      generate_series(d + interval '1 hour', d + interval '24 hours', interval '1 hour') h
+    where (d + interval '24 hours') at time zone ${zone}::text - d at time zone ${zone}::text <> interval '24 hours'
+      and h at time zone ${zone}::text - (h - interval '1 hour') at time zone ${zone}::text <> interval '1 hour'
+    order by h`)
   const changes = answer.rows.map(([h]) => h as bigint)
   const minute = 60_000_000n
   return [
