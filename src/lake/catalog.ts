@@ -3,7 +3,8 @@ import type { ColumnType, HypertableDefinition } from '../schema/index.ts'
 import type { Instant, TimeRange } from '../time/index.ts'
 import { TidemarkError } from '../util/errors.ts'
 import { type Sql, sql } from '../util/sql.ts'
-import type { ColumnRange, FileLayout, LakeFile, LakeSummary, SummaryLayout } from './contract.ts'
+import type { ColumnRange, LakeFile } from './contract.ts'
+import { createFileReader, fileColumnCount, fileColumns } from './file-record.ts'
 import type { LakeSnapshot } from './lake-snapshot.ts'
 
 /** A file and the chunk that it belongs to. */
@@ -69,7 +70,7 @@ export function createLakeCatalogs(): LakeCatalogs {
       }
       const { rows } = await snapshot.query(catalogSql(dataset), signal)
       const version = await snapshot.catalogVersion(dataset)
-      const catalog = toCatalog(rows as readonly unknown[] as readonly CatalogRow[], dataset)
+      const catalog = toCatalog(rows, dataset)
       const limit = rows[0]?.at(-1)
       if (typeof limit === 'string') {
         if (catalog.some(({ chunk }) => range === null || intersect(chunk, range)))
@@ -111,9 +112,8 @@ export function createLakeCatalogs(): LakeCatalogs {
 function catalogSql(dataset: HypertableDefinition): Sql {
   return sql`
     select
-      f.id, f.chunk_id, c.range_from, c.range_to, f.path, f.row_count, f.bytes, f.min_time, f.max_time,
-      f.checksum, f.content_hash, f.layout::text, f.stats,
-      f.summary_path, f.summary_bytes, f.summary_checksum, f.summary_layout,
+      ${fileColumns},
+      c.range_from, c.range_to, f.stats,
       coalesce((select sum(cardinality(d.positions)) from tidemark.lake_deletion d where d.file_id = f.id), 0)::int8,
       case
         when row_security_active(t.name) then 'row security limits what this role may see of the table'
@@ -127,24 +127,11 @@ function catalogSql(dataset: HypertableDefinition): Sql {
     order by f.min_time, f.id`
 }
 
+/** Behind the columns of the file. */
 type CatalogRow = readonly [
-  id: bigint,
-  chunkId: bigint,
   from: Instant,
   to: Instant,
-  path: string,
-  rowCount: bigint,
-  bytes: bigint,
-  minTime: Instant,
-  maxTime: Instant,
-  checksum: Uint8Array,
-  contentHash: Uint8Array,
-  layout: string,
   stats: Readonly<Record<string, StoredRange | null>>,
-  summaryPath: string | null,
-  summaryBytes: bigint | null,
-  summaryChecksum: Uint8Array | null,
-  summaryLayout: SummaryLayout | null,
   deletedRows: bigint,
   limit: string | null,
 ]
@@ -158,40 +145,14 @@ function limited(dataset: HypertableDefinition, limit: string): TidemarkError<'T
   })
 }
 
-function toCatalog(rows: readonly CatalogRow[], dataset: HypertableDefinition): LakeCatalog {
-  // mostly all files have one layout: one object for equal ones
-  const layouts = new Map<string, FileLayout>()
+function toCatalog(rows: readonly (readonly unknown[])[], dataset: HypertableDefinition): LakeCatalog {
+  const toFile = createFileReader()
   return rows.map((row) => {
-    const [id, chunkId, from, to, path, rowCount, bytes, minTime, maxTime, checksum, contentHash, text] = row
-    const [stats, summaryPath, summaryBytes, summaryChecksum, summaryLayout, deletedRows] = row.slice(12) as [
-      CatalogRow[12],
-      ...[CatalogRow[13], CatalogRow[14], CatalogRow[15], CatalogRow[16], CatalogRow[17]],
-    ]
-    const layout = layouts.get(text) ?? (JSON.parse(text) as FileLayout)
-    layouts.set(text, layout)
-    const summary: LakeSummary | null =
-      summaryPath === null || summaryLayout === null
-        ? null
-        : {
-            path: summaryPath,
-            bytes: Number(summaryBytes ?? 0n),
-            checksum: summaryChecksum ?? new Uint8Array(),
-            layout: summaryLayout,
-          }
+    const [from, to, stats, deletedRows] = row.slice(fileColumnCount) as unknown as CatalogRow
     return {
-      id,
-      chunkId,
+      ...toFile(row),
       chunk: { from, to },
-      path,
-      rowCount: Number(rowCount),
-      bytes: Number(bytes),
-      minTime,
-      maxTime,
-      checksum,
-      contentHash,
-      layout,
       stats: statsFromJson(stats, dataset),
-      summary,
       deletedRows: Number(deletedRows),
     }
   })

@@ -63,26 +63,6 @@ export interface ColumnRange {
   readonly hasNull: boolean
 }
 
-/** A file of the catalog as one snapshot sees it. */
-export interface LakeFile {
-  readonly id: bigint
-  readonly chunkId: bigint
-  readonly path: string
-  readonly rowCount: number
-  readonly bytes: number
-  /** Inclusive. */
-  readonly minTime: Instant
-  readonly maxTime: Instant
-  readonly checksum: Uint8Array
-  readonly contentHash: Uint8Array
-  readonly layout: FileLayout
-  /** Of the columns it is sorted by. */
-  readonly stats: Readonly<Record<string, ColumnRange | null>>
-  readonly summary: LakeSummary | null
-  /** How many of its rows no longer count. */
-  readonly deletedRows: number
-}
-
 export interface LakeSummary {
   readonly path: string
   readonly bytes: number
@@ -103,19 +83,29 @@ export interface SummaryLayout {
 
 export type SummaryState = 'count' | 'sum' | 'min' | 'max'
 
-/** A file that was written and read back, and that no catalog knows yet. */
+/** A file that was written and read back. */
 export interface WrittenFile {
-  /** Where it will be, below the root of the lake. It is there already, durable. */
+  /** Where it is, below the root of the lake: there already, durable. */
   readonly path: string
   readonly rowCount: number
   readonly bytes: number
+  /** Inclusive. */
   readonly minTime: Instant
   readonly maxTime: Instant
   readonly checksum: Uint8Array
   readonly contentHash: Uint8Array
   readonly layout: FileLayout
+  /** Of the columns it is sorted by. */
   readonly stats: Readonly<Record<string, ColumnRange | null>>
   readonly summary: LakeSummary | null
+}
+
+/** A file of the catalog as one snapshot sees it. */
+export interface LakeFile extends WrittenFile {
+  readonly id: bigint
+  readonly chunkId: bigint
+  /** How many of its rows no longer count. */
+  readonly deletedRows: number
 }
 
 export interface StoredObject {

@@ -3,6 +3,7 @@ export type * from './contract.ts'
 export { createDuckDB, type DuckDB, type DuckDBOptions } from './duckdb.ts'
 export { equalBytes, sha256 } from './file-digest.ts'
 export { datasetPrefix, isFilePath } from './file-paths.ts'
+export { createFileReader, type FileRecord, fileColumnCount, fileColumns } from './file-record.ts'
 export { createLakeFiles } from './files.ts'
 export { JsonbProblem, toJsonbText } from './jsonb-text.ts'
 export {

@@ -8,6 +8,8 @@ import type { DuckDBDataChunk } from '@duckdb/node-api'
 
 export type RawVector = { readonly __vector: true }
 
+type CopyBytes = (vector: RawVector, at: number, source: ArrayBufferLike, from: number, bytes: number) => void
+
 /** What is used of DuckDB's C API; the module that the client itself has loaded, so both speak of the same objects. */
 interface Bindings {
   data_chunk_get_vector(chunk: unknown, column: number): RawVector
@@ -19,20 +21,8 @@ interface Bindings {
   list_vector_get_size(vector: RawVector): number
   list_vector_set_size(vector: RawVector, size: number): void
   list_vector_reserve(vector: RawVector, capacity: number): void
-  copy_data_to_vector(
-    vector: RawVector,
-    at: number,
-    source: ArrayBufferLike,
-    from: number,
-    bytes: number,
-  ): void
-  copy_data_to_vector_validity(
-    vector: RawVector,
-    at: number,
-    source: ArrayBufferLike,
-    from: number,
-    bytes: number,
-  ): void
+  readonly copy_data_to_vector: CopyBytes
+  readonly copy_data_to_vector_validity: CopyBytes
   get_data_from_pointer(source: ArrayBufferLike, pointerAt: number, bytes: number): Uint8Array
 }
 

@@ -1,6 +1,12 @@
 import type { HypertableRecord } from '../changelog/index.ts'
 import type { ChunkState } from '../hot/index.ts'
-import type { FileLayout, LakeFile, LakeSummary, SummaryLayout, WrittenFile } from '../lake/index.ts'
+import {
+  createFileReader,
+  type FileRecord,
+  fileColumnCount,
+  fileColumns,
+  type WrittenFile,
+} from '../lake/index.ts'
 import { chunkSchema } from '../migrate/index.ts'
 import type { Queryable } from '../postgres/index.ts'
 import type { Instant, TimeRange } from '../time/index.ts'
@@ -16,7 +22,9 @@ export interface ChunkRecord {
 }
 
 /** A file of a chunk, with what has been taken out of it. */
-export interface ChunkFile extends LakeFile {
+export interface ChunkFile extends FileRecord {
+  /** How many of its rows no longer count. */
+  readonly deletedRows: number
   /** Changes whenever a deletion is added: the number of entries. */
   readonly deletionEntries: number
 }
@@ -101,8 +109,7 @@ export async function listFilesOf(
 ): Promise<ChunkFile[]> {
   const { rows } = await db.query(sql`
     select
-      f.id, f.chunk_id, f.path, f.row_count, f.bytes, f.min_time, f.max_time, f.checksum, f.content_hash, f.layout, f.stats,
-      f.summary_path, f.summary_bytes, f.summary_checksum, f.summary_layout,
+      ${fileColumns},
       coalesce(d.positions, 0)::int8, coalesce(d.entries, 0)::int8
     from tidemark.lake_file as f
     left join lateral (
@@ -113,70 +120,11 @@ export async function listFilesOf(
     where f.hypertable_id = ${hypertable.id}::int
       and (${chunkIds}::int8[] is null or f.chunk_id = any (${chunkIds}::int8[]))
     order by f.chunk_id, f.id`)
-  return rows.map(toFile)
-}
-
-type FileRow = [
-  id: bigint,
-  chunkId: bigint,
-  path: string,
-  rowCount: bigint,
-  bytes: bigint,
-  minTime: Instant,
-  maxTime: Instant,
-  checksum: Uint8Array,
-  contentHash: Uint8Array,
-  layout: FileLayout,
-  stats: LakeFile['stats'],
-  summaryPath: string | null,
-  summaryBytes: bigint | null,
-  summaryChecksum: Uint8Array | null,
-  summaryLayout: SummaryLayout | null,
-  deleted: bigint,
-  entries: bigint,
-]
-
-function toFile(row: readonly unknown[]): ChunkFile {
-  const [
-    id,
-    chunkId,
-    path,
-    rowCount,
-    bytes,
-    minTime,
-    maxTime,
-    checksum,
-    contentHash,
-    layout,
-    stats,
-    ...rest
-  ] = row as FileRow
-  const [summaryPath, summaryBytes, summaryChecksum, summaryLayout, deleted, entries] = rest
-  const summary: LakeSummary | null =
-    summaryPath === null || summaryLayout === null
-      ? null
-      : {
-          path: summaryPath,
-          bytes: Number(summaryBytes),
-          checksum: summaryChecksum!,
-          layout: summaryLayout,
-        }
-  return {
-    id,
-    chunkId,
-    path,
-    rowCount: Number(rowCount),
-    bytes: Number(bytes),
-    minTime,
-    maxTime,
-    checksum,
-    contentHash,
-    layout,
-    stats,
-    summary,
-    deletedRows: Number(deleted),
-    deletionEntries: Number(entries),
-  }
+  const toFile = createFileReader()
+  return rows.map((row) => {
+    const [deleted, entries] = row.slice(fileColumnCount)
+    return { ...toFile(row), deletedRows: Number(deleted), deletionEntries: Number(entries) }
+  })
 }
 
 /** Places of rows in a file that no longer count, ascending. */
