@@ -32,19 +32,40 @@ const settings: Readonly<Record<string, string>> = {
 }
 
 export async function startTestServer(lane: string, bin: string): Promise<TestServer> {
-  const dir = mkdtempSync(join(tmpdir(), `tidemark-test-${lane}-`))
+  const dir = await serverFolder(`tidemark-test-${lane}-`)
+  const data = join(dir, 'data')
+  const initdb = ['-D', data, '-U', 'postgres', '-A', 'trust', '-E', 'UTF8', '--locale=C.UTF-8', '-N']
+  const as = { cwd: dir, ...asAccount(await accountForServer()) }
+  execFileSync(join(bin, 'initdb'), initdb, { ...as, stdio: ['ignore', 'ignore', 'pipe'] })
+  return launchServer({ name: lane, dir, bin })
+}
+
+/** A folder that the server's account owns. */
+export async function serverFolder(prefix: string): Promise<string> {
+  const dir = mkdtempSync(join(tmpdir(), prefix))
   const owner = await accountForServer()
   if (owner) chownSync(dir, owner.uid, owner.gid)
   else chmodSync(dir, 0o700)
+  return dir
+}
+
+/** Starts a server on `dir`/data, which is removed with it; waits until it takes connections. */
+export async function launchServer(options: {
+  readonly name: string
+  readonly dir: string
+  readonly bin: string
+  /** Beside those of every test server. */
+  readonly more?: Readonly<Record<string, string>>
+}): Promise<TestServer> {
+  const { name, dir, bin } = options
   const data = join(dir, 'data')
-  const as = { cwd: dir, ...asAccount(owner) }
-  const initdb = ['-D', data, '-U', 'postgres', '-A', 'trust', '-E', 'UTF8', '--locale=C.UTF-8', '-N']
-  execFileSync(join(bin, 'initdb'), initdb, { ...as, stdio: ['ignore', 'ignore', 'pipe'] })
+  const as = { cwd: dir, ...asAccount(await accountForServer()) }
   const port = await anyFreePort()
-  const options = Object.entries({ ...settings, port: String(port) }).flatMap(([k, v]) => ['-c', `${k}=${v}`])
+  const all = { ...settings, ...options.more, port: String(port) }
+  const given = Object.entries(all).flatMap(([k, v]) => ['-c', `${k}=${v}`])
   const logFile = join(dir, 'server.log')
   const log = openSync(logFile, 'a')
-  const server = spawn(join(bin, 'postgres'), ['-D', data, ...options], {
+  const server = spawn(join(bin, 'postgres'), ['-D', data, ...given], {
     ...as,
     stdio: ['ignore', log, log],
     // Ctrl-C in the terminal reaches vitest only, which stops the server in order.
@@ -77,7 +98,7 @@ export async function startTestServer(lane: string, bin: string): Promise<TestSe
   watchdog.unref()
   for (let tries = 0; !readyIn(data); tries += 1) {
     if (exited || tries > 600)
-      throw new Error(`the ${lane} server did not start:\n${readFileSync(logFile, 'utf8')}`)
+      throw new Error(`the ${name} server did not start:\n${readFileSync(logFile, 'utf8')}`)
     await sleep(50)
   }
   return {

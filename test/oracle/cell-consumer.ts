@@ -1,7 +1,7 @@
 import { advance, type Consumer, createConsumer, readMissing } from '../../src/changelog/index.ts'
 import type { Connection } from '../../src/postgres/index.ts'
 import type { StoredDefinition } from '../../src/schema/index.ts'
-import { identifier, printSqlInline, raw } from '../../src/util/sql.ts'
+import { identifier, printSqlInline, raw, sql } from '../../src/util/sql.ts'
 import { chunkStates, selectCold } from './lake.ts'
 import type { World } from './world.ts'
 
@@ -106,28 +106,23 @@ export class CellConsumer {
   async #look(connection: Connection): Promise<Cells> {
     const { schema, table, tenant } = this.definition
     const time = this.definition.kind === 'hypertable' ? this.definition.time : ''
-    const columns = this.#columns.map((name) => printSqlInline(identifier('r', name))).join(', ')
-    const select = (relation: string) =>
-      raw(`
-      select ${tenant ?? 'null::text'}, ${time}, count(*), sum(hash_record_extended(row(${columns}), 0)::numeric)::text
-      from ${relation} as r
-      group by 1, 2`)
-    const { rows: hot } = await connection.query(select(printSqlInline(identifier(schema, table))))
+    const names = this.#columns.map((name) => printSqlInline(identifier('r', name))).join(', ')
+    const columns = raw(
+      `${tenant ?? 'null::text'}, ${time}, hash_record_extended(row(${names}), 0)::numeric::text`,
+    )
+    const { rows: hot } = await connection.query(
+      sql`select ${columns} from ${identifier(schema, table)} as r`,
+    )
     const { db, lake } = this.#world.real
     // as it is declared now: files may have columns that were not there in the beginning
-    const cold = await selectCold(
-      db,
-      lake.files,
-      connection,
-      this.#world.definition(this.definition.name),
-      select('r'),
-    )
+    const declared = this.#world.definition(this.definition.name)
+    const cold = await selectCold(db, lake, connection, declared, columns)
     const cells = new Map<string, { tenant: string | null; time: bigint; print: string }>()
     for (const row of [...hot, ...cold]) {
-      const [tenant, time, count, sum] = row as [string | null, bigint, bigint, string]
+      const [tenant, time, hash] = row as [string | null, bigint, string]
       const key = `${tenant ?? '*'} ${time}`
-      const [countBefore, sumBefore] = (cells.get(key)?.print ?? '0:0').split(':').map(BigInt)
-      cells.set(key, { tenant, time, print: `${countBefore! + count}:${sumBefore! + BigInt(sum)}` })
+      const [count, sum] = (cells.get(key)?.print ?? '0:0').split(':').map(BigInt)
+      cells.set(key, { tenant, time, print: `${count! + 1n}:${sum! + BigInt(hash)}` })
     }
     return cells
   }

@@ -1,8 +1,10 @@
 import fc from 'fast-check'
 import { show, verify, verifyAll } from './queries.ts'
 import { registry } from './registry.ts'
+import type { StepKind } from './step.ts'
 import { refreshAll } from './steps/change-log.ts'
 import { finishLake } from './steps/lake.ts'
+import { tableNames } from './tables.ts'
 import { closeWorld, createWorld, type World } from './world.ts'
 
 /** One step as data: what to do, and the seed of the queries that follow. */
@@ -49,9 +51,14 @@ function describe(error: unknown): string {
 }
 
 /** The steps of a seed: the same on every machine, whatever the database does. */
-export function stepsOf(seed: number, count: number, focus?: RegExp): readonly Step[] {
+export function stepsOf(
+  seed: number,
+  count: number,
+  focus?: RegExp,
+  kinds: readonly StepKind<unknown>[] = registry,
+): readonly Step[] {
   const step = fc.oneof(
-    ...registry.map(({ name, weight, args }) => ({
+    ...kinds.map(({ name, weight, args }) => ({
       weight: focus?.test(name) ? weight * 6 : weight,
       arbitrary: fc.record({ kind: fc.constant(name), args, queries: fc.nat(2 ** 30) }),
     })),
@@ -83,7 +90,11 @@ export async function runEpisode(options: EpisodeOptions): Promise<EpisodeReport
       const outcome = await kinds.get(kind)!.run(world, args)
       log[log.length - 1] += ` -> ${outcome}`
       counts.set(`${kind}: ${outcome}`, (counts.get(`${kind}: ${outcome}`) ?? 0) + 1)
-      await verify(world, queries)
+      await verify(world, queries, {
+        about: tableOf(args),
+        // what found nothing to do has changed nothing
+        count: ['none', 'nothing', 'no room'].includes(outcome) ? 1 : 3,
+      })
       options.onStep?.(place, kind, outcome)
     }
     await finish(world)
@@ -93,6 +104,13 @@ export async function runEpisode(options: EpisodeOptions): Promise<EpisodeReport
     throw new Difference(place, log, error)
   }
   return { steps: only.length, queries: world.queries, counts }
+}
+
+/** The table that the arguments of a step name; null when it is about none, or about several. */
+export function tableOf(args: unknown): string | null {
+  if (typeof args === 'string') return tableNames.includes(args) ? args : null
+  const { name, call } = (args ?? {}) as { readonly name?: unknown; readonly call?: unknown }
+  return typeof name === 'string' ? name : call === undefined ? null : tableOf(call)
 }
 
 async function finish(world: World): Promise<void> {

@@ -10,13 +10,13 @@ import {
   type LakeFiles,
   type ObjectStore,
 } from '../../src/lake/index.ts'
-import { listFiles, readDeletions } from '../../src/lifecycle/chunk-record.ts'
+import { type ChunkFile, listFiles, readDeletions } from '../../src/lifecycle/chunk-record.ts'
 import { createLifecycle, type Lifecycle, type LifecycleSettings } from '../../src/lifecycle/index.ts'
 import { applyPartitionPolicies } from '../../src/migrate/index.ts'
 import { createDatabase, type Database, type Queryable } from '../../src/postgres/index.ts'
 import type { HypertableDefinition, StoredDefinition } from '../../src/schema/index.ts'
 import type { Clock } from '../../src/time/index.ts'
-import { identifier, join as joinSql, raw, type Sql, sql } from '../../src/util/sql.ts'
+import { identifier, join as joinSql, printSqlInline, raw, type Sql, sql } from '../../src/util/sql.ts'
 
 /** The lake of an episode: its folder, and two who move chunks, as two workers of a service would. */
 export interface Lake {
@@ -30,6 +30,8 @@ export interface Lake {
   readonly movers: [Mover, Mover]
   /** Moves by table that may have taken rows out of PostgreSQL or back into it. */
   readonly moves: Map<string, number>
+  /** Rows of files that PostgreSQL has read, by path and columns. */
+  readonly read: Map<string, readonly (readonly unknown[])[]>
   /** A mover was killed: files that nobody names may lie around. */
   mayHaveStrays: boolean
 }
@@ -77,6 +79,7 @@ export function createLake(connectionString: string, clock: Clock, folder?: stri
     files,
     movers: [0, 1].map((i) => createMover(connectionString, store, clock, i)) as [Mover, Mover],
     moves: new Map(),
+    read: new Map(),
     mayHaveStrays: false,
   }
   return lake
@@ -106,43 +109,64 @@ export async function closeLake(lake: Lake): Promise<void> {
   if (lake.isOwn) rmSync(lake.root, { recursive: true, force: true })
 }
 
+/** A file that a catalog names is not there. */
+export class FileIsGone extends Error {}
+
 /**
- * What `select` gives over the rows of the files that the snapshot of `reader` names, without those that are noted as
- * deleted. PostgreSQL answers, from a table of its own on another connection: nothing of the planner, nothing of the cold tier.
- * `select` names the rows `r`.
+ * `columns` of the rows of the files that the snapshot of `reader` names, without those that are noted as deleted. PostgreSQL
+ * reads them, from a table of its own on another connection: nothing of the planner, nothing of the cold tier. `columns` names the
+ * rows `r`. Files never change, so what it has read of one is kept; that the file is still there is looked at each time.
+ *
+ * @throws FileIsGone
  */
 export async function selectCold(
   scratch: Database,
-  files: LakeFiles,
+  lake: Lake,
   reader: Queryable,
   definition: StoredDefinition,
-  select: Sql,
+  columns: Sql,
 ): Promise<readonly (readonly unknown[])[]> {
   if (definition.kind !== 'hypertable') return []
   const { rows: ids } = await reader.query(sql`
     select id from tidemark.hypertable
     where schema_name = ${definition.schema}::text and table_name = ${definition.table}::text`)
-  const named = await listFiles(reader, { id: ids[0]![0] } as never, null)
-  if (named.length === 0) return []
-  const deleted: Float64Array[] = []
-  for (const file of named)
-    deleted.push(file.deletedRows === 0 ? new Float64Array() : await readDeletions(reader, file.id))
+  const all: (readonly unknown[])[] = []
+  for (const file of await listFiles(reader, { id: ids[0]![0] } as never, null)) {
+    if ((await lake.store.stat(file.path)) === null) throw new FileIsGone(`${file.path} is named and gone`)
+    const key = `${file.path} ${printSqlInline(columns)}`
+    let rows = lake.read.get(key)
+    if (rows === undefined) {
+      rows = await readFile(scratch, lake.files, definition as HypertableDefinition, file, columns)
+      lake.read.set(key, rows)
+    }
+    const deleted = new Set(file.deletedRows === 0 ? [] : await readDeletions(reader, file.id))
+    if (deleted.size === 0) all.push(...rows)
+    else for (const [i, row] of rows.entries()) if (!deleted.has(i)) all.push(row)
+  }
+  return all
+}
+
+/** In the order of the file. */
+async function readFile(
+  scratch: Database,
+  files: LakeFiles,
+  definition: HypertableDefinition,
+  file: ChunkFile,
+  columns: Sql,
+): Promise<readonly (readonly unknown[])[]> {
+  const names = joinSql(
+    Object.keys(definition.columns).map((name) => identifier(name)),
+    ', ',
+  )
   return scratch.transaction({}, async (connection) => {
     await connection.execute(
       sql`create temp table r (like ${identifier(definition.schema, definition.table)}) on commit drop`,
     )
-    const columns = joinSql(
-      Object.keys(definition.columns).map((name) => identifier(name)),
-      ', ',
+    await connection.copyFrom(
+      sql`copy r (${names}) from stdin (format binary)`,
+      files.rows({ definition, file, choice: { kind: 'all' }, signal: null }),
     )
-    for (const [i, file] of named.entries()) {
-      const choice = { kind: 'without', positions: deleted[i]! } as const
-      await connection.copyFrom(
-        sql`copy r (${columns}) from stdin (format binary)`,
-        files.rows({ definition: definition as HypertableDefinition, file, choice, signal: null }),
-      )
-    }
-    return (await connection.query(select)).rows
+    return (await connection.query(sql`select ${columns} from r order by r.ctid`)).rows
   })
 }
 

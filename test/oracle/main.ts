@@ -2,11 +2,13 @@ import { parseArgs } from 'node:util'
 import { accountForServer } from '../../src/postgres/embedded/account.ts'
 import { prepareBinaries } from '../../src/postgres/embedded/binaries.ts'
 import { createDatabase } from '../../src/postgres/index.ts'
+import { startStandby } from '../helpers/standby.ts'
 import { startTestServer } from '../helpers/test-server.ts'
 import { runCrashLane } from './crash/crash-lane.ts'
 import { startDurableServer } from './crash/durable-server.ts'
 import { mountSmallDisk, runDiskFull } from './disk-full.ts'
 import { Difference, runEpisode } from './episode.ts'
+import { runStandby } from './standby.ts'
 
 /**
  * The long run: `npm run oracle -- --steps 10000 [--seed N] [--lane pg18|pg15]`. Episodes of `--episode` steps, each on a
@@ -26,6 +28,7 @@ const { values } = parseArgs({
     kills: { type: 'string', default: '100' },
     minutes: { type: 'string' },
     'disk-full': { type: 'boolean', default: false },
+    standby: { type: 'boolean', default: false },
     rounds: { type: 'string', default: '100' },
   },
 })
@@ -69,6 +72,15 @@ async function rollBackPrepared(db: ReturnType<typeof createDatabase>): Promise<
   for (const [gid] of rows) await db.execute(`rollback prepared '${String(gid)}'`)
 }
 
+function printCounts(counts: ReadonlyMap<string, number>): void {
+  for (const [what, count] of [...counts].sort())
+    process.stdout.write(`${String(count).padStart(7)} ${what}\n`)
+}
+
+function printDifference({ message, cause }: Error): void {
+  process.stdout.write(`\nDIFFERENCE\n${message}\n${String((cause as Error | undefined)?.stack)}\n`)
+}
+
 /** Kills, in lives of `--episode` kills each on a database of its own. */
 async function runCrashes(): Promise<number> {
   const durable = await startDurableServer(bin)
@@ -102,16 +114,37 @@ async function runCrashes(): Promise<number> {
         `${values.lane}: ${sum.kills} kills, ${sum.orders} orders, ${sum.queries} queries compared\n`,
       )
     }
-    for (const [what, count] of [...counts].sort())
-      process.stdout.write(`${String(count).padStart(7)} ${what}\n`)
+    printCounts(counts)
     return 0
   } catch (error) {
-    process.stdout.write(
-      `\nDIFFERENCE\n${(error as Error).message}\n${String(((error as Error).cause as Error | undefined)?.stack)}\n`,
-    )
+    printDifference(error as Error)
     return 1
   } finally {
     await durable.stop()
+  }
+}
+
+async function runOnStandby(): Promise<number> {
+  const standby = await startStandby(server, bin, values.lane)
+  process.stdout.write(`${values.lane}: seed ${firstSeed}, ${values.rounds} rounds with a standby\n`)
+  try {
+    const report = await withDatabase((connectionString) =>
+      runStandby({
+        connectionString,
+        standby,
+        seed: firstSeed,
+        rounds: Number(values.rounds),
+        ...(values.verbose ? { onLine: (line: string) => void process.stdout.write(`${line}\n`) } : {}),
+      }),
+    )
+    process.stdout.write(`${values.lane}: ${report.rounds} rounds, ${report.queries} queries compared\n`)
+    printCounts(report.counts)
+    return 0
+  } catch (error) {
+    printDifference(error as Error)
+    return 1
+  } finally {
+    await standby.stop()
   }
 }
 
@@ -128,13 +161,10 @@ async function runFullDisks(): Promise<number> {
       runDiskFull({ connectionString, disk, seed: firstSeed, rounds: Number(values.rounds) }),
     )
     process.stdout.write(`${values.lane}: ${report.rounds} rounds, ${report.queries} queries compared\n`)
-    for (const [what, count] of [...report.counts].sort())
-      process.stdout.write(`${String(count).padStart(7)} ${what}\n`)
+    printCounts(report.counts)
     return 0
   } catch (error) {
-    process.stdout.write(
-      `\nDIFFERENCE\n${(error as Error).message}\n${String(((error as Error).cause as Error | undefined)?.stack)}\n`,
-    )
+    printDifference(error as Error)
     return 1
   } finally {
     disk.unmount()
@@ -193,8 +223,8 @@ async function attempt(seed: number, places: readonly number[]): Promise<Differe
   }
 }
 
-if (values['disk-full']) {
-  process.exitCode = await runFullDisks()
+if (values['disk-full'] || values.standby) {
+  process.exitCode = await (values.standby ? runOnStandby() : runFullDisks())
   await admin.close()
   await server.stop()
   process.exit()
@@ -203,6 +233,7 @@ if (values['disk-full']) {
 process.stdout.write(`${values.lane}: seed ${firstSeed}, ${total} steps in episodes of ${perEpisode}\n`)
 let isRight = true
 let stepBegan = performance.now()
+let cpuBegan = process.cpuUsage()
 try {
   for (let episode = 0; done < total && isRight; episode += 1) {
     const seed = firstSeed + episode
@@ -218,9 +249,13 @@ try {
           onStep(place, kind, outcome) {
             done += 1
             const now = performance.now()
+            const { user, system } = process.cpuUsage(cpuBegan)
             if (values.verbose)
-              process.stdout.write(`${place} ${kind}: ${outcome} (${Math.round(now - stepBegan)} ms)\n`)
+              process.stdout.write(
+                `${place} ${kind}: ${outcome} (${Math.round(now - stepBegan)} ms, ${Math.round((user + system) / 1000)} ms of processor)\n`,
+              )
             stepBegan = now
+            cpuBegan = process.cpuUsage()
           },
         }),
       )
@@ -244,8 +279,7 @@ try {
     if (only) break
   }
   report()
-  for (const [kind, count] of [...counts].sort())
-    process.stdout.write(`${String(count).padStart(7)} ${kind}\n`)
+  printCounts(counts)
 } finally {
   await admin.close()
   await server.stop()

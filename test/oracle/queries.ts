@@ -76,6 +76,11 @@ export function selectRows(
 
 const limit = defaultQueryLimits.maxRows
 
+/** Whether it asks for rows, which come page by page. */
+export function isRows(input: QueryInput): boolean {
+  return input['select'] === undefined && input['latestBy'] === undefined
+}
+
 export function show(value: unknown): string {
   return fc.stringify(value)
 }
@@ -90,7 +95,7 @@ export function compare(
   where: string,
 ): void {
   world.queries += 1
-  const all = input['select'] === undefined && input['latestBy'] === undefined ? { limit } : {}
+  const all = isRows(input) ? { limit } : {}
   const node = parseQuery({ ...input, ...all }, { dataset: definition, clock: world.clock })
   const differences = compareAnswers(answer, naiveAnswer(node, [...rows]), node)
   if (differences.length > 0)
@@ -116,9 +121,8 @@ async function allPages(
   }
 }
 
-async function answerOf(ask: (page: number, input: QueryInput) => Promise<Answer>, input: QueryInput) {
-  const isRows = input['select'] === undefined && input['latestBy'] === undefined
-  return isRows ? allPages(ask, input) : ask(0, input)
+export async function answerOf(ask: (page: number, input: QueryInput) => Promise<Answer>, input: QueryInput) {
+  return isRows(input) ? allPages(ask, input) : ask(0, input)
 }
 
 async function check(world: World, i: number, name: string, input: QueryInput): Promise<void> {
@@ -134,27 +138,43 @@ async function check(world: World, i: number, name: string, input: QueryInput): 
   compare(world, definition, input, world.rows(name), answer, where)
 }
 
+/** Pages of a query at most, now and then as many as its limit makes. */
+const mostPages = 6
+
 /**
- * Random queries after a step, over any table; now and then every row of a table, page by page. `seed` is part of the
- * step, so a replay asks the same.
+ * Random queries after a step, most of them over the table that it was about; now and then every row of a table, page by page.
+ * `seed` is part of the step, so a replay asks the same.
  */
-export async function verify(world: World, seed: number): Promise<void> {
+export async function verify(
+  world: World,
+  seed: number,
+  options: { readonly about?: string | null; readonly count?: number } = {},
+): Promise<void> {
   const plan = fc.sample(
     fc.record({
-      name: fc.constantFrom(...tableNames),
+      any: fc.constantFrom(...tableNames),
+      isAbout: fc.nat(2).map((n) => n > 0),
       engine: fc.nat(1),
       page: fc.constantFrom(7, 50, 1000),
-      isFull: fc.integer({ min: 0, max: 3 }).map((n) => n === 0),
+      isFull: fc.nat(3).map((n) => n === 0),
+      allPages: fc.nat(9).map((n) => n === 0),
       seed: fc.nat(2 ** 30),
     }),
-    { seed, numRuns: 3 },
+    { seed, numRuns: options.count ?? 3 },
   )
-  for (const { name, engine, page, isFull, seed: own } of plan) {
+  for (const { any, isAbout, engine, page, isFull, allPages, seed: own } of plan) {
+    const name = isAbout ? (options.about ?? any) : any
     const input = isFull
       ? { limit: page, direction: own % 2 === 0 ? 'asc' : 'desc' }
       : fc.sample(queriesOf(world.engineDefinition(engine, name)), { seed: own, numRuns: 1 })[0]!
-    await check(world, engine, name, input)
+    const least = allPages ? 1 : Math.ceil(world.rows(name).size / mostPages)
+    await check(world, engine, name, withPagesOf(input, least))
   }
+}
+
+function withPagesOf(input: QueryInput, least: number): QueryInput {
+  const { limit } = input
+  return isRows(input) && typeof limit === 'number' && limit < least ? { ...input, limit: least } : input
 }
 
 /** Every row of every table. */

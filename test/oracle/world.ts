@@ -214,9 +214,12 @@ export class World {
     lake.movers[i] = createMover(connectionString, lake.store, this.clock, i)
   }
 
-  createEngine(definitions: readonly StoredDefinition[]): Promise<Tidemark> {
+  createEngine(
+    definitions: readonly StoredDefinition[],
+    connectionString = this.real.connectionString,
+  ): Promise<Tidemark> {
     const config = defineConfig({ datasets: definitions, database: { maxConnections: 6 }, lake: lakeConfig })
-    const { connectionString, lake } = this.real
+    const { lake } = this.real
     return createTidemark(config, { connectionString, clock: this.clock, root: lake.root })
   }
 
@@ -234,9 +237,11 @@ export class World {
   }
 
   /** A connection of the oracle that is not given back: for transactions that stay open. */
-  async connect(): Promise<{ readonly connection: Connection; close(): Promise<void> }> {
+  async connect(
+    connectionString = this.real.connectionString,
+  ): Promise<{ readonly connection: Connection; close(): Promise<void> }> {
     const db = createDatabase({
-      connectionString: this.real.connectionString,
+      connectionString,
       max: 1,
       applicationName: 'oracle',
       closeTimeoutMs: 100,

@@ -14,17 +14,18 @@ import { type Ended, endOf, isBusy, type World } from '../world.ts'
 const day = 86_400_000_000n
 const anyHypertable = fc.constantFrom(...hypertableNames)
 
-/** Which chunks: one of those that are there, those of a stretch of time, or all. */
+/** Which chunks: one of those that are there, some beside each other, all that are older than a time, or all. */
 export interface Choice {
   readonly pick: number
-  readonly kind: 'one' | 'older' | 'all'
+  readonly kind: 'one' | 'some' | 'older' | 'all'
   readonly at: bigint
 }
 
 export const choice = (name: string): fc.Arbitrary<Choice> =>
   fc.record({
     pick: fc.nat(30),
-    kind: fc.constantFrom('one', 'one', 'older', 'older', 'all'),
+    // a move costs as much as ten queries, and one chunk is like the other
+    kind: fc.constantFrom('one', 'one', 'one', 'some', 'some', 'some', 'older', 'all'),
     at: timeArbitrary(name),
   })
 
@@ -37,7 +38,10 @@ export async function selectionOf(
   if (kind === 'all') return {}
   if (kind === 'older') return { olderThan: at }
   const chunks = (await world.chunkStates(name)).filter(wants)
-  return chunks.length === 0 ? null : { chunk: chunks[pick % chunks.length]!.id }
+  if (chunks.length === 0) return null
+  const first = chunks[pick % chunks.length]!
+  if (kind === 'one') return { chunk: first.id }
+  return { from: first.from, to: chunks[Math.min((pick % chunks.length) + 2, chunks.length - 1)]!.to }
 }
 
 export const moveKinds = ['freeze', 'thaw', 'compact'] as const

@@ -110,7 +110,7 @@ const readStep = defineStep({
 })
 
 /** Every row, as psql would see it and in the files that the snapshot names, must be what the shadow was when the snapshot was taken. */
-async function readAll(world: World, reader: Reader, name: string): Promise<void> {
+export async function readAll(world: World, reader: Reader, name: string): Promise<void> {
   const definition = reader.definitions.get(name)!
   const columns = Object.keys(definition.columns)
   const list = join(
@@ -121,7 +121,7 @@ async function readAll(world: World, reader: Reader, name: string): Promise<void
     sql`select ${list} from ${identifier(definition.schema, definition.table)}`,
   )
   const { db, lake } = world.real
-  const cold = await selectCold(db, lake.files, reader.connection, definition, sql`select ${list} from r`)
+  const cold = await selectCold(db, lake, reader.connection, definition, list)
   const rows = [...hot, ...cold]
   const expected = reader.seen!.get(name)!
   const texts = new Map<string, number>()
