@@ -58,7 +58,7 @@ export async function createColdFixture(
   options: { readonly summaryShare?: number } = {},
 ): Promise<ColdFixture> {
   const dir = await mkdtemp(join(tmpdir(), 'tidemark-cold-'))
-  const duckdb = createDuckDB({ threads: 2, memoryBytes: 512 * 1024 * 1024 })
+  const duckdb = createDuckDB({ threads: 1, memoryBytes: 512 * 1024 * 1024 })
   const store = createFolderStore({ dir })
   const files = createLakeFiles({ duckdb, store, ...options })
   const listed: ListedFile[] = []
