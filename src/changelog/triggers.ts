@@ -11,6 +11,7 @@ import {
   type TableName,
 } from './hypertable.ts'
 import { timestamptzText } from './timestamp.ts'
+import { readTriggerState } from './trigger-state.ts'
 
 export interface InstallTriggersOptions {
   /**
@@ -19,6 +20,9 @@ export interface InstallTriggersOptions {
    */
   readonly subscription?: boolean
 }
+
+/** The trigger for each row, which a table that a subscription fills has. */
+const rowTrigger = 'tidemark_log_row'
 
 /** One trigger as it has to be. */
 interface WantedTrigger {
@@ -165,7 +169,7 @@ function parentTriggers(hypertable: HypertableRecord, subscription: boolean): Wa
   if (subscription) {
     const isReplica = raw(`pg_catalog.current_setting('session_replication_role') = 'replica'`)
     wanted.push({
-      name: 'tidemark_log_row',
+      name: rowTrigger,
       body: sql`after insert or update or delete on %on% for each row when (${isReplica}) execute function ${rowFunction(hypertable)}()`,
       forEachRow: true,
     })
@@ -247,7 +251,9 @@ export async function installTriggers(
     )
   }
   if (options.subscription === false) {
-    await connection.execute(sql`drop trigger if exists tidemark_log_row on ${relationSql(hypertable)}`)
+    await connection.execute(
+      sql`drop trigger if exists ${identifier(rowTrigger)} on ${relationSql(hypertable)}`,
+    )
     await connection.execute(sql`drop function if exists ${rowFunction(hypertable)}()`)
   }
 }
@@ -314,15 +320,7 @@ async function missingTriggers(
 }
 
 async function hasRowTrigger(connection: Queryable, table: TableName): Promise<boolean> {
-  const { rows } = await connection.query(sql`
-    select exists (
-      select
-      from pg_trigger as g
-      join pg_class as c on c.oid = g.tgrelid
-      join pg_namespace as n on n.oid = c.relnamespace
-      where g.tgname = 'tidemark_log_row' and n.nspname = ${table.schema}::text and c.relname = ${table.table}::text
-    )`)
-  return rows[0]![0] as boolean
+  return (await readTriggerState(connection, table, rowTrigger)) !== null
 }
 
 /** Replacing a function writes to the catalog: only when its text differs. */

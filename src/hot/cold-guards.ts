@@ -1,4 +1,9 @@
-import { type HypertableRecord, timestamptzText } from '../changelog/index.ts'
+import {
+  type HypertableRecord,
+  readTriggerState,
+  type TableName,
+  timestamptzText,
+} from '../changelog/index.ts'
 import type { Queryable } from '../postgres/index.ts'
 import type { TimeRange } from '../time/index.ts'
 import { identifier, join, quoteLiteral, raw, type Sql, sql } from '../util/sql.ts'
@@ -15,11 +20,6 @@ export const guardNames = Object.freeze({
   default: 'tidemark_cold_default',
 })
 
-interface Relation {
-  readonly schema: string
-  readonly table: string
-}
-
 interface Guarded {
   readonly id: number
   /** As people know it. */
@@ -27,7 +27,7 @@ interface Guarded {
 }
 
 /** For the table itself. Once for each hypertable, before its first chunk becomes cold. */
-export function guardTableSql(hypertable: Guarded & Relation): Sql {
+export function guardTableSql(hypertable: Guarded & TableName): Sql {
   return triggerSql(hypertable, guardNames.table, 'before update or delete or truncate', 'each statement', [
     String(hypertable.id),
     hypertable.name,
@@ -35,7 +35,7 @@ export function guardTableSql(hypertable: Guarded & Relation): Sql {
 }
 
 /** For the default partition of a table with unique keys, before one of its cold chunks has no partition. */
-export function guardDefaultSql(hypertable: Guarded & { readonly time: string }, partition: Relation): Sql {
+export function guardDefaultSql(hypertable: Guarded & { readonly time: string }, partition: TableName): Sql {
   return triggerSql(partition, guardNames.default, 'before insert or update', 'each row', [
     String(hypertable.id),
     hypertable.name,
@@ -46,7 +46,7 @@ export function guardDefaultSql(hypertable: Guarded & { readonly time: string },
 /** For the partition of a chunk that becomes cold. `unique` as `uniqueColumns` gives it. */
 export function guardChunkSql(
   hypertable: Guarded,
-  partition: Relation,
+  partition: TableName,
   range: TimeRange,
   unique: UniqueColumns | null,
 ): Sql {
@@ -71,7 +71,7 @@ export function guardChunkSql(
   return sql`${statement};\n${row}`
 }
 
-function triggerSql(on: Relation, name: string, event: string, each: string, args: readonly string[]): Sql {
+function triggerSql(on: TableName, name: string, event: string, each: string, args: readonly string[]): Sql {
   const relation = identifier(on.schema, on.table)
   const list = args.map((arg) => quoteLiteral(arg).trim()).join(', ')
   const functionName = name.replace('tidemark_', 'guard_')
@@ -82,7 +82,7 @@ alter table only ${relation} enable always trigger ${raw(name)}`
 }
 
 /** The guards of a partition that there are; empty where there is nothing to disable. */
-export async function disableGuardsSql(db: Queryable, partition: Relation): Promise<Sql | null> {
+export async function disableGuardsSql(db: Queryable, partition: TableName): Promise<Sql | null> {
   const { rows } = await db.query(sql`
     select g.tgname
     from pg_trigger as g
@@ -104,7 +104,7 @@ export interface UniqueColumns {
 }
 
 /** The columns of unique indexes; null where there is none. From the database: the declaration may not know them all. */
-export async function uniqueColumns(db: Queryable, relation: Relation): Promise<UniqueColumns | null> {
+export async function uniqueColumns(db: Queryable, relation: TableName): Promise<UniqueColumns | null> {
   const { rows } = await db.query(sql`
     select distinct a.attname, 0 = any (i.indkey::int2[])
     from pg_index as i
@@ -123,15 +123,7 @@ export async function hasTableGuard(db: Queryable, hypertable: HypertableRecord)
   return hasGuard(db, hypertable, guardNames.table)
 }
 
-export async function hasGuard(db: Queryable, relation: Relation, name: string): Promise<boolean> {
-  const { rows } = await db.query(sql`
-    select exists (
-      select
-      from pg_trigger as g
-      join pg_class as c on c.oid = g.tgrelid
-      join pg_namespace as n on n.oid = c.relnamespace
-      where n.nspname = ${relation.schema}::text and c.relname = ${relation.table}::text
-        and g.tgname = ${name}::text and g.tgenabled = 'A'
-    )`)
-  return rows[0]![0] as boolean
+/** Whether a guard is there and fires always. */
+export async function hasGuard(db: Queryable, relation: TableName, name: string): Promise<boolean> {
+  return (await readTriggerState(db, relation, name)) === 'A'
 }

@@ -14,6 +14,7 @@ import {
   findDefaultPartition,
   lockHypertable,
 } from './create-chunks.ts'
+import { publicationOfInserts } from './publications.ts'
 
 /** Rows that lie in no chunk: written outside by direct SQL, or by ingest when a chunk could not be made in time. */
 export interface DefaultPartitionStatus {
@@ -316,18 +317,11 @@ async function resentBy(
   source: Sql,
   ranges: readonly TimeRange[],
 ): Promise<string | null> {
+  const publication = await publicationOfInserts(connection, definition, partition)
+  if (publication === null) return null
   const { rows } = await connection.query(sql`
-    select p.pubname
-    from pg_publication as p
-    join pg_publication_tables as t on t.pubname = p.pubname
-    where p.pubinsert
-      and (t.schemaname, t.tablename) in (
-        (${definition.schema}::text, ${definition.table}::text), (${partition.schema}::text, ${partition.table}::text)
-      )
-      and exists (select from only ${source} where ${notInAny(definition, ranges)})
-    order by 1
-    limit 1`)
-  return (rows[0]?.[0] as string | undefined) ?? null
+    select exists (select from only ${source} where ${notInAny(definition, ranges)})`)
+  return rows[0]![0] === true ? publication : null
 }
 
 function inRange(definition: HypertableDefinition, range: TimeRange): Sql {

@@ -28,6 +28,7 @@ export {
 export type { ApplyPartitionPolicies } from './create-chunks.ts'
 export { bumpEpoch, findDefaultPartition } from './create-chunks.ts'
 export type { DefaultPartitionStatus, DrainOutcome } from './default-partition.ts'
+export { publicationOfInserts } from './publications.ts'
 export type { PostgresSnapshot, ReadSnapshotOptions } from './read-snapshot.ts'
 export { withReadSnapshot } from './read-snapshot.ts'
 export type { RowLane } from './row-lane.ts'

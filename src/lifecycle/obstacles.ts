@@ -1,3 +1,4 @@
+import { publicationOfInserts } from '../hot/index.ts'
 import type { Queryable } from '../postgres/index.ts'
 import { TidemarkError } from '../util/errors.ts'
 import { type Sql, sql } from '../util/sql.ts'
@@ -147,21 +148,10 @@ export async function assertAttached(db: Queryable, subject: Subject, chunk: Chu
  */
 export async function assertNotPublished(db: Queryable, subject: Subject, chunk: ChunkRecord): Promise<void> {
   const { definition } = subject
-  const partition = partitionOf(chunk) ?? definition
-  const { rows } = await db.query(sql`
-    select p.pubname
-    from pg_publication as p
-    join pg_publication_tables as t on t.pubname = p.pubname
-    where p.pubinsert
-      and (t.schemaname, t.tablename) in (
-        (${definition.schema}::text, ${definition.table}::text), (${partition.schema}::text, ${partition.table}::text)
-      )
-    order by 1
-    limit 1`)
-  const row = rows[0]
-  if (row === undefined) return
+  const publication = await publicationOfInserts(db, definition, partitionOf(chunk) ?? definition)
+  if (publication === null) return
   throw new TidemarkError('TM_MIGRATION', {
-    problem: `the publication "${row[0] as string}" would send rows of ${definition.name} that come back from the lake as new ones`,
+    problem: `the publication "${publication}" would send rows of ${definition.name} that come back from the lake as new ones`,
     todo: 'take the table out of the publication, thaw, and add it again',
   })
 }
