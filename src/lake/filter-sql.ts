@@ -1,9 +1,9 @@
 import type { CompareOperator, FilterNode } from '../query/index.ts'
 import type { ColumnType } from '../schema/index.ts'
-import { comparisonSign, identifier, join, raw, type Sql, sql } from '../util/sql.ts'
+import { comparisonSign, identifier, join, printSqlInline, raw, type Sql, sql } from '../util/sql.ts'
 import type { ColumnLayout } from './contract.ts'
 import { columnOf, type FileScope, jsonPlaces, layoutOf, typeOf } from './file-scope.ts'
-import { compareJson, jsonIn, jsonIsNull, jsonLike } from './json-sql.ts'
+import { compareJson, inexact, jsonIn, jsonIsNull, jsonLike } from './json-sql.ts'
 import { duckdbTypes, literalOf, textLiteral } from './literal-sql.ts'
 
 type PlainType = Exclude<ColumnType, 'numeric' | 'jsonb' | 'text[]'>
@@ -60,12 +60,13 @@ export function filterToDuckDB(filter: FilterNode, scope: FileScope): Sql | null
 
 /**
  * The part of a filter that has to be true of every row and can be said in DuckDB: what is left for TypeScript to look at
- * is less then. Null when there is none.
+ * is less then. Null when there is none. What may be `inexact` is left to TypeScript, which would be asked again otherwise.
  */
 export function necessaryFilter(filter: FilterNode | null, scope: FileScope): Sql | null {
   if (!filter) return null
   const whole = filterToDuckDB(filter, scope)
-  if (whole || filter.kind !== 'and') return whole
+  if (whole && !printSqlInline(whole).includes(inexact)) return whole
+  if (filter.kind !== 'and') return null
   const parts = filter.filters
     .map((part) => necessaryFilter(part, scope))
     .filter((part): part is Sql => part !== null)
