@@ -106,7 +106,7 @@ export function createDuckDB(options: DuckDBOptions = {}): DuckDB {
     query: (statement, signal) =>
       withConnection(signal, async (connection) => {
         const { text, values } = printSql(statement)
-        const reader = await connection.runAndReadAll(text, values as DuckDBValue[])
+        const reader = await connection.runAndReadAll(text, parametersOf(values))
         return { rows: reader.getRows().map((row) => row.map(plainValue)) }
       }),
     async close() {
@@ -117,6 +117,11 @@ export function createDuckDB(options: DuckDBOptions = {}): DuckDB {
       started?.closeSync()
     },
   }
+}
+
+/** What a statement is run with: with parameters, even with none of them, it is prepared first (0.5 ms, and planned twice). */
+export function parametersOf(values: readonly unknown[]): DuckDBValue[] | undefined {
+  return values.length === 0 ? undefined : (values as DuckDBValue[])
 }
 
 /** A connection for as long as the borrower lives: a generator, an object that is filled. Given back once. */
@@ -150,6 +155,13 @@ function reasonOf(signal: AbortSignal, cause?: unknown): Error {
   return reason instanceof TidemarkError
     ? reason
     : new TidemarkError('TM_CANCELLED', { what: 'the query' }, { cause })
+}
+
+/** Some values of a row, as `plainValue` makes them. */
+export function plainValues(row: readonly unknown[], from: number, to: number): unknown[] {
+  const values: unknown[] = new Array(to - from)
+  for (let i = from; i < to; i++) values[i - from] = plainValue(row[i])
+  return values
 }
 
 /** DuckDB's own value objects made plain; see `DuckDBAnswer`. */

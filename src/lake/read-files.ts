@@ -4,16 +4,18 @@ import { join, printSql, raw, type Sql, sql } from '../util/sql.ts'
 import type { LakeCatalogs } from './catalog.ts'
 import type { LakeFile, ObjectStore } from './contract.ts'
 import { deletedBits } from './deleted-bits.ts'
-import type { DuckDB } from './duckdb.ts'
+import { type DuckDB, parametersOf } from './duckdb.ts'
 import { inexact } from './json-sql.ts'
 import type { LakeSnapshot } from './lake-snapshot.ts'
 import { pathLiteral } from './literal-sql.ts'
+import type { SummaryMemory } from './summary-memory.ts'
 
 /** What one request reads with. */
 export interface LakeAccess {
   readonly duckdb: DuckDB
   readonly store: ObjectStore
   readonly catalogs: LakeCatalogs
+  readonly summaries: SummaryMemory
   readonly snapshot: LakeSnapshot
   readonly signal: AbortSignal | null
   /** DuckDB only hands over rows: slow, for tests. */
@@ -73,8 +75,22 @@ export async function askFiles(
   const { text, values } = printSql(statement)
   return withLakeErrors(access, () =>
     access.duckdb.withConnection(access.signal, async (connection) => {
-      const reader = await connection.runAndReadAll(text, values as DuckDBValue[])
+      const reader = await connection.runAndReadAll(text, parametersOf(values))
       return reader.getRows()
+    }),
+  )
+}
+
+/** Columns of a statement's answer, as `askFiles` gives its rows. */
+export async function askColumns(
+  access: LakeAccess,
+  statement: Sql,
+): Promise<readonly (readonly DuckDBValue[])[]> {
+  const { text, values } = printSql(statement)
+  return withLakeErrors(access, () =>
+    access.duckdb.withConnection(access.signal, async (connection) => {
+      const reader = await connection.runAndReadAll(text, parametersOf(values))
+      return reader.getColumns()
     }),
   )
 }

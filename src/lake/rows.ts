@@ -38,6 +38,8 @@ import { namesInFilter, operandReader } from './scan-rows.ts'
 interface PlacedRow {
   readonly values: readonly RowValue[]
   readonly keys: readonly RowValue[]
+  /** That its values take in memory, about. */
+  readonly bytes: number
 }
 
 /**
@@ -158,7 +160,7 @@ class Page {
   add(row: PlacedRow): void {
     this.rows.push(row.values)
     this.keys.push(row.keys)
-    this.#bytes += bytesOf(row.values)
+    this.#bytes += row.bytes
   }
 }
 
@@ -272,7 +274,7 @@ async function readParts(
         },
         take: (row) => {
           rows.push(row)
-          bytes += bytesOf(row.values)
+          bytes += row.bytes
           isCut = rows.length >= until.limit || bytes > until.bytes
           return !isCut
         },
@@ -367,7 +369,7 @@ class LeastRows {
 
   add(row: PlacedRow): void {
     this.#rows.push(row)
-    this.#bytes += bytesOf(row.values)
+    this.#bytes += row.bytes
     if (this.#rows.length >= 2 * this.#count + 1000 || this.#bytes > 4 * this.#maxBytes) this.#trim()
   }
 
@@ -387,7 +389,7 @@ class LeastRows {
     let bytes = 0
     let length = 0
     while (length < this.#rows.length && length < this.#count && bytes <= 2 * this.#maxBytes)
-      bytes += bytesOf(this.#rows[length++]!.values)
+      bytes += this.#rows[length++]!.bytes
     if (length < this.#rows.length) length++
     this.#rows.length = length
     this.#bytes = bytes
@@ -476,9 +478,10 @@ async function readWith(
         if (evaluateFilter(where, operandOf) !== true) continue
       }
       const read = values.read(valuesAt === 0 ? row : row.slice(valuesAt))
-      const keys = read.splice(width)
+      const keys = read.slice(width)
+      read.length = width
       if (digests) keys.push(digests[i]!)
-      if (!how.take({ values: read, keys })) return false
+      if (!how.take({ values: read, keys, bytes: bytesOf(read) })) return false
     }
     return true
   })
@@ -519,6 +522,7 @@ function bytesOf(value: unknown): number {
   if (typeof value === 'string') return 16 + value.length
   if (typeof value !== 'object' || value === null) return 8
   let bytes = 16
-  for (const [key, inner] of Object.entries(value)) bytes += 8 + key.length + bytesOf(inner)
+  if (Array.isArray(value)) for (const inner of value) bytes += 8 + bytesOf(inner)
+  else for (const [key, inner] of Object.entries(value)) bytes += 8 + key.length + bytesOf(inner)
   return bytes
 }

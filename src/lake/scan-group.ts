@@ -20,7 +20,7 @@ import { identifier, join, raw, type Sql, sql } from '../util/sql.ts'
 import { type BucketSql, bucketSql } from './bucket-sql.ts'
 import { type Cells, tooManyCells } from './cells.ts'
 import type { LakeFile } from './contract.ts'
-import { plainValue } from './duckdb.ts'
+import { plainValues } from './duckdb.ts'
 import { type FileGroup, type FileScope, jsonPlaces, layoutOf, typeOf } from './file-scope.ts'
 import { columnSql, filterToDuckDB, necessaryFilter } from './filter-sql.ts'
 import { jsonNumber, jsonText } from './json-sql.ts'
@@ -249,7 +249,7 @@ async function askCells(
   const readCell = (row: readonly DuckDBValue[]): (AggregateState | undefined)[] =>
     cells.at(
       plan.bucket ? plan.bucket.startOf(row[0] as bigint) : null,
-      row.slice(plan.bucket ? 1 : 0, width).map(plainValue),
+      plainValues(row, plan.bucket ? 1 : 0, width),
     )
 
   const ask = async (isQuick: boolean): Promise<{ rows: Answered[]; count: number } | null> => {
@@ -276,8 +276,9 @@ async function askCells(
           read.push(null)
           continue
         }
-        const values = row.slice(at, at + columns[i]!.length).map(plainValue)
+        const from = at
         at += columns[i]!.length
+        const values = plainValues(row, from, at)
         const state = isQuick && shape.quick ? shape.quick.read(values) : shape.read(values)
         if (state === null) return null
         read.push(state)
@@ -307,7 +308,7 @@ async function askCells(
   }
   for (const [i, { target, shape }] of keyed.entries())
     for (const row of keyedRows[i]!) {
-      const values = row.slice(width, width + (shape as KeyedState).width).map(plainValue)
+      const values = plainValues(row, width, width + (shape as KeyedState).width)
       cells.merge(readCell(row), target, (shape as KeyedState).read(values))
     }
   return count

@@ -156,7 +156,7 @@ function jsonOperand(document: string, path: readonly string[]): unknown {
 }
 
 /** The bucket of an instant that lies in one. */
-function bucketOf(plan: BucketPlan, time: Instant): Instant {
+export function bucketOf(plan: BucketPlan, time: Instant): Instant {
   if (plan.kind === 'fixed') return plan.origin + floorDivide(time - plan.origin, plan.width) * plan.width
   let low = 0
   let high = plan.borders.length - 1

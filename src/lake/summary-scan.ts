@@ -5,16 +5,16 @@ import { floorDivide, type Instant, type TimeRange } from '../time/index.ts'
 import { identifier, join, raw, type Sql, sql } from '../util/sql.ts'
 import { bucketSql } from './bucket-sql.ts'
 import { type Cells, tooManyCells } from './cells.ts'
-import type { LakeFile, LakeSummary, SummaryState } from './contract.ts'
-import { plainValue } from './duckdb.ts'
+import type { LakeFile, SummaryState } from './contract.ts'
+import { plainValues } from './duckdb.ts'
 import { type FileScope, groupByLayout } from './file-scope.ts'
 import { filterToDuckDB } from './filter-sql.ts'
+import { scanHeldSummaries } from './held-summaries.ts'
 import { instantLiteral, pathLiteral } from './literal-sql.ts'
 import { askFiles, type LakeAccess } from './read-files.ts'
 import { namesInFilter } from './scan-rows.ts'
 import { mergeSummaryColumn, summaryColumns, summaryStateColumns } from './summary.ts'
-
-type SummarizedFile = LakeFile & { readonly summary: LakeSummary }
+import type { SummarizedFile } from './summary-memory.ts'
 
 /** Buckets of summaries that are read together. */
 export interface SummaryQuestion {
@@ -158,6 +158,7 @@ export async function scanSummaries(
   { request, scope, files, range }: SummaryQuestion,
   cells: Cells,
 ): Promise<number | null> {
+  if (access.summaries.takes(files)) return scanHeldSummaries(access, request, files, range, cells)
   const where = request.where && filterToDuckDB(request.where, scope)
   if (request.where && !where) return null
   const time = identifier(summaryColumns.bucket)
@@ -182,9 +183,9 @@ export async function scanSummaries(
   const read = rows.map((row) => {
     let at = grouped.length + 1
     return planned.map(({ columns, read: readState }) => {
-      const values = row.slice(at, at + columns.length).map(plainValue)
+      const from = at
       at += columns.length
-      return readState(values)
+      return readState(plainValues(row, from, at))
     })
   })
   if (read.some((row) => row.includes(null))) return null
@@ -196,7 +197,7 @@ export async function scanSummaries(
     count += counted
     const cell = cells.at(
       bucket ? bucket.startOf(row[0] as bigint) : null,
-      row.slice(bucket ? 1 : 0, grouped.length).map(plainValue),
+      plainValues(row, bucket ? 1 : 0, grouped.length),
     )
     for (const [target, state] of read[i]!.entries()) cells.merge(cell, target, state!)
   }

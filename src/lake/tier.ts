@@ -12,6 +12,7 @@ import { filesFor } from './prune.ts'
 import type { LakeAccess } from './read-files.ts'
 import { readRows } from './rows.ts'
 import { scanFiles } from './scan.ts'
+import { createSummaryMemory } from './summary-memory.ts'
 
 export interface ColdTierOptions {
   readonly duckdb: DuckDB
@@ -22,6 +23,8 @@ export interface ColdTierOptions {
   readonly maxSeries?: number
   /** Whether summaries answer what they can. Default true. */
   readonly useSummaries?: boolean
+  /** Bytes of summaries that are held decoded, about, so that dashboards need not read them again. Default 32 MiB; 0: none. */
+  readonly maxHeldSummaryBytes?: number
   /** Where answers are computed: `typescript` takes only rows from DuckDB, and is for tests. Default `duckdb`. */
   readonly computeIn?: 'duckdb' | 'typescript'
 }
@@ -30,6 +33,7 @@ export const coldTierDefaults = Object.freeze({
   maxPageBytes: 64 * 1024 * 1024,
   maxSeries: 200_000,
   useSummaries: true,
+  maxHeldSummaryBytes: 32 * 1024 * 1024,
   computeIn: 'duckdb' as const,
 }) satisfies Readonly<Required<Omit<ColdTierOptions, 'duckdb' | 'store'>>>
 
@@ -50,15 +54,16 @@ export const coldTierDefaults = Object.freeze({
  * @throws TidemarkError TM_LAKE when a file is absent or damaged, TM_LIMIT, TM_CANCELLED.
  */
 export function createColdTier(options: ColdTierOptions): Tier {
-  const { duckdb, store, maxPageBytes, maxSeries, useSummaries, computeIn } = {
+  const { duckdb, store, maxPageBytes, maxSeries, useSummaries, maxHeldSummaryBytes, computeIn } = {
     ...coldTierDefaults,
     ...options,
   }
   const catalogs = createLakeCatalogs()
+  const summaries = createSummaryMemory(maxHeldSummaryBytes)
 
   function accessOf(snapshot: ReadSnapshot, signal: AbortSignal | null): LakeAccess {
     const onlyTypeScript = computeIn === 'typescript'
-    return { duckdb, store, catalogs, snapshot: lakeSnapshot(snapshot), signal, onlyTypeScript }
+    return { duckdb, store, catalogs, summaries, snapshot: lakeSnapshot(snapshot), signal, onlyTypeScript }
   }
 
   function filesOf(

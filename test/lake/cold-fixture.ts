@@ -152,8 +152,6 @@ function catalogRows(listed: readonly ListedFile[]): (readonly unknown[])[] {
   return sorted.map(({ id, chunk, written: w, deleted }) => [
     id,
     id,
-    chunk.from,
-    chunk.to,
     w.path,
     BigInt(w.rowCount),
     BigInt(w.bytes),
@@ -162,11 +160,13 @@ function catalogRows(listed: readonly ListedFile[]): (readonly unknown[])[] {
     w.checksum,
     w.contentHash,
     JSON.stringify(w.layout),
-    JSON.parse(JSON.stringify(statsToJson(w.stats))),
     w.summary?.path ?? null,
     w.summary ? BigInt(w.summary.bytes) : null,
     w.summary?.checksum ?? null,
     w.summary ? JSON.parse(JSON.stringify(w.summary.layout)) : null,
+    chunk.from,
+    chunk.to,
+    JSON.parse(JSON.stringify(statsToJson(w.stats))),
     BigInt(deleted.length),
   ])
 }

@@ -1,5 +1,6 @@
 import fc from 'fast-check'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import type { ObjectStore } from '../../src/lake/contract.ts'
 import { createColdTier } from '../../src/lake/tier.ts'
 import {
   type Answer,
@@ -74,13 +75,17 @@ it('a border inside the first bucket of a summary leaves its file to the rows', 
   }
 })
 
-describe('summaries', () => {
+describe.each([
+  ['held in memory', 32 * 1024 * 1024],
+  ['read again by each query', 1],
+  ['merged by DuckDB', 0],
+])('summaries that are %s', (_, maxHeldSummaryBytes) => {
   let fixture: ColdFixture
   let tier: Tier
   beforeAll(async () => {
     fixture = await createColdFixture({ summaryShare: 100 })
     await fixture.add(cpu, rows)
-    tier = createColdTier({ duckdb: fixture.duckdb, store: fixture.store })
+    tier = createColdTier({ duckdb: fixture.duckdb, store: fixture.store, maxHeldSummaryBytes })
   })
   afterAll(() => fixture.close())
 
@@ -216,7 +221,48 @@ describe('summaries', () => {
           select,
         })
       }),
-      { numRuns: 60, interruptAfterTimeLimit: 20_000 },
+      { numRuns: 40, interruptAfterTimeLimit: 10_000 },
     )
   }, 60_000)
+})
+
+describe('held summaries', () => {
+  it('are read once, and again only when they had to go', async () => {
+    const fixture = await createColdFixture({ summaryShare: 100 })
+    try {
+      await fixture.add(cpu, rows)
+      let opened = 0
+      const store: ObjectStore = {
+        ...fixture.store,
+        localFile(path, signal) {
+          opened++
+          return fixture.store.localFile(path, signal)
+        },
+      }
+      const ask = async (tier: Tier, column: string): Promise<number> => {
+        opened = 0
+        const input = { bucket: '1 hour', by: ['host'], select: { most: { fn: 'max', column } } }
+        const node = parseQuery(input, { dataset: cpu, clock })
+        const answer = await executeQuery(node, {
+          tiers: [tier],
+          snapshot: fixture.snapshot(),
+          clock,
+          signal: null,
+          limits: defaultQueryLimits,
+        })
+        expect(compareAnswers(answer, naiveAnswer(node, rows), node)).toEqual([])
+        return opened
+      }
+      const roomy = createColdTier({ duckdb: fixture.duckdb, store })
+      expect([await ask(roomy, 'usage'), await ask(roomy, 'usage')]).toEqual([3, 0])
+      expect([await ask(roomy, 'price'), await ask(roomy, 'usage'), await ask(roomy, 'price')]).toEqual([
+        3, 0, 0,
+      ])
+      // 24 hours, 3 hosts, 4 columns of 16 bytes: two of the three files
+      const narrow = createColdTier({ duckdb: fixture.duckdb, store, maxHeldSummaryBytes: 10_000 })
+      expect([await ask(narrow, 'usage'), await ask(narrow, 'usage')]).toEqual([3, 1])
+    } finally {
+      await fixture.close()
+    }
+  })
 })

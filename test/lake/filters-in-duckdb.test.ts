@@ -6,6 +6,7 @@ import { filterToDuckDB } from '../../src/lake/filter-sql.ts'
 import { filesFor } from '../../src/lake/prune.ts'
 import { askFiles, fromFiles, InexactError, type LakeAccess } from '../../src/lake/read-files.ts'
 import { operandReader } from '../../src/lake/scan-rows.ts'
+import { createSummaryMemory } from '../../src/lake/summary-memory.ts'
 import { evaluateFilter, type FilterNode } from '../../src/query/index.ts'
 import { createRowCodec, hypertable, t } from '../../src/schema/index.ts'
 import { raw, type Sql, sql } from '../../src/util/sql.ts'
@@ -231,6 +232,7 @@ describe('filters in DuckDB', () => {
       duckdb: fixture.duckdb,
       store: fixture.store,
       catalogs,
+      summaries: createSummaryMemory(0),
       snapshot,
       signal: null,
       onlyTypeScript: false,
