@@ -67,6 +67,10 @@ export async function startStandby(primary: TestServer, bin: string, name: strin
     ...server,
     admin,
     async catchUp() {
+      // commits that do not wait for the log may not be in it yet; this one takes them along
+      await source.execute(
+        `begin; set local synchronous_commit = on; select pg_logical_emit_message(true, 'standby', ''); commit`,
+      )
       const { rows } = await source.query(raw('select pg_current_wal_flush_lsn()::text'))
       await until(
         `select coalesce(pg_last_wal_replay_lsn() >= '${rows[0]![0] as string}'::pg_lsn, false)`,
