@@ -15,6 +15,7 @@ import { explainUnmigrated } from './unmigrated.ts'
 
 interface MoveWatch {
   readonly signal: AbortSignal | null
+  readonly blockWriters: boolean
   readonly onProgress: (progress: MoveProgress) => void
 }
 
@@ -91,13 +92,14 @@ export class ChunkMoves {
   watched(
     definition: HypertableDefinition,
     chunksTotal: number,
-    { signal, onProgress }: ChunkCallOptions,
+    { signal, onProgress, blockWriters = false }: ChunkCallOptions,
   ): MoveWatch {
     const startedMs = performance.now()
     let chunksDone = 0
     let rowsDone = 0
     return {
       signal: signal ?? null,
+      blockWriters,
       onProgress(progress) {
         if (progress.stage === 'done') {
           chunksDone += 1

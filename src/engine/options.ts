@@ -60,6 +60,11 @@ export interface ImportCallOptions extends ImportOptions, CallOptions {
 
 export interface ChunkCallOptions extends CallOptions {
   readonly onProgress?: (progress: ChunkProgress) => void
+  /**
+   * Freezing, compacting: a chunk that is changed all the time is exported while its writers wait, for seconds where it has
+   * millions of rows. Default false: it stays where it is, TM_BUSY.
+   */
+  readonly blockWriters?: boolean
 }
 
 export interface ChunkProgress extends MoveProgress {

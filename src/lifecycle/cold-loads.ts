@@ -286,7 +286,9 @@ class Adoption {
     if (shared === null) return
     throw new TidemarkError('TM_DUPLICATE_KEY', {
       table: definition.name,
-      detail: `Key ${shared} is there twice, and nothing of the file is in; import it without cold to say which row counts`,
+      detail:
+        `Key ${shared} is there twice, and nothing of the file is in; import it again without cold (again: true, no --cold) to say ` +
+        'which row counts, which also gives up what was written; otherwise that is removed after a week',
     })
   }
 

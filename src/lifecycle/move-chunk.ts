@@ -75,7 +75,7 @@ export async function moveChunk(
         throw new TidemarkError('TM_BUSY', {
           what: whatOf(move),
           tries: exports,
-          lastProblem: `${error.what}: its rows are still being changed; it stays in PostgreSQL until they rest, or until writers may be kept waiting (blockWriters)`,
+          lastProblem: `${error.what}: its rows are still being changed; it stays as it is until they rest, or until writers may be kept waiting (blockWriters, --block-writers)`,
         })
       }
     }

@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, expect, it } from 'vitest'
+import { createDatabase } from '../../src/postgres/index.ts'
 import { parseInstant } from '../../src/time/index.ts'
 import { sql } from '../../src/util/sql.ts'
 import { createFixture, day, type Fixture, samples, seen, states } from './fixture.ts'
@@ -52,6 +53,20 @@ it('a writer of rows that are being moved goes on at once, and the move is tried
   await test.db.execute('create table quick ()')
   expect(await freezing).toMatchObject({ chunks: 1, rows: 20 })
   expect((await seen(fixture, test.db, samples)).every((each) => each.startsWith('C'))).toBe(true)
+})
+
+it('with two connections in the pool nobody looks who waits, and chunks move all the same', async () => {
+  const { test, writer, another } = fixture
+  await writer.insert(samples, [...day('2026-01-01'), ...day('2026-01-02')])
+  // longer than the first look takes to come
+  await test.db.execute(`
+    create function slow_down() returns trigger language plpgsql as $$
+      begin perform pg_sleep(0.1); return old; end $$;
+    create trigger tidemark_slow before delete on tidemark_chunks.samples_c1
+      for each row execute function slow_down()`)
+  const db = createDatabase({ connectionString: test.connectionString, max: 2 })
+  expect(await another({ db }).freeze(samples)).toMatchObject({ chunks: 2, rows: 6, failed: [] })
+  await db.close()
 })
 
 it.each([

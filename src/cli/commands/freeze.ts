@@ -14,6 +14,7 @@ export function freezeCommand(): Command {
     .argument('[datasets...]', 'default: every hypertable that declares freeze.after')
   return withChunkOptions(command, 'every chunk, also the newest')
     .option('--dry-run', 'show what would be moved, how large it is, and what is in the way')
+    .option('--block-writers', 'move also chunks that are changed all the time: their writers wait meanwhile')
     .addHelpText(
       'after',
       `
@@ -24,42 +25,49 @@ Examples:
   tidemark freeze metrics.requests --older-than "7 days"
   tidemark freeze metrics.requests --from 2026-01-01 --to 2026-02-01`,
     )
-    .action(async (names: string[], options: ChunkOptions & { dryRun?: boolean }, self: Command) => {
-      await withContext(self.optsWithGlobals(), async ({ tm, output, signal }) => {
-        const choice = toChoice(options)
-        const isChosen = Object.keys(choice).length > 0
-        const datasets = datasetsOf(
-          tm,
-          names,
-          ({ freeze }) => freeze !== null || isChosen,
-          'no hypertable declares freeze.after; name one, and its chunks (--older-than "7 days")',
-        )
-        if (options.dryRun) {
-          const plans: FreezePlan[] = []
-          for (const name of datasets) plans.push(await tm.planFreeze(name, choice))
-          output.answer({ plans: plans.map(plainPlan) }, () => plans.flatMap(drawPlan))
-          return
-        }
-        const progress = createProgressBar(process.stderr, 'freezing')
-        const reports: FreezeReport[] = []
-        try {
-          for (const name of datasets) {
-            reports.push(
-              await tm.freeze(name, choice, {
-                signal,
-                onProgress: (state) => {
-                  if (!output.isJson) progress.update(describeMove(state))
-                },
-              }),
-            )
+    .action(
+      async (
+        names: string[],
+        options: ChunkOptions & { dryRun?: boolean; blockWriters?: boolean },
+        self: Command,
+      ) => {
+        await withContext(self.optsWithGlobals(), async ({ tm, output, signal }) => {
+          const choice = toChoice(options)
+          const isChosen = Object.keys(choice).length > 0
+          const datasets = datasetsOf(
+            tm,
+            names,
+            ({ freeze }) => freeze !== null || isChosen,
+            'no hypertable declares freeze.after; name one, and its chunks (--older-than "7 days")',
+          )
+          if (options.dryRun) {
+            const plans: FreezePlan[] = []
+            for (const name of datasets) plans.push(await tm.planFreeze(name, choice))
+            output.answer({ plans: plans.map(plainPlan) }, () => plans.flatMap(drawPlan))
+            return
           }
-        } finally {
-          progress.end()
-        }
-        output.answer({ freezes: reports }, () => reports.flatMap(drawReport))
-        if (reports.some(({ failed }) => failed.length > 0)) process.exitCode = 1
-      })
-    })
+          const progress = createProgressBar(process.stderr, 'freezing')
+          const reports: FreezeReport[] = []
+          try {
+            for (const name of datasets) {
+              reports.push(
+                await tm.freeze(name, choice, {
+                  signal,
+                  blockWriters: options.blockWriters === true,
+                  onProgress: (state) => {
+                    if (!output.isJson) progress.update(describeMove(state))
+                  },
+                }),
+              )
+            }
+          } finally {
+            progress.end()
+          }
+          output.answer({ freezes: reports }, () => reports.flatMap(drawReport))
+          if (reports.some(({ failed }) => failed.length > 0)) process.exitCode = 1
+        })
+      },
+    )
 }
 
 function drawReport(report: FreezeReport): string[] {
