@@ -137,7 +137,7 @@ export class ByteReader {
 }
 
 /** Every encoded state begins with this byte: the version of the encodings in docs/design/aggregates.md. */
-export const encodingVersion = 1
+const encodingVersion = 1
 
 export function writeState(): ByteWriter {
   return new ByteWriter().byte(encodingVersion)

@@ -8,7 +8,7 @@ import { groupByCells, listCells } from './keyed.ts'
 import { compareText, valueType } from './values.ts'
 
 /** Bytes of one state at most: UTF-8 of each different canonical text and 8 more for each. */
-export const maxDistinctBytes = 16 * 1024 * 1024
+const maxDistinctBytes = 16 * 1024 * 1024
 
 export interface DistinctState {
   readonly input: InputType

@@ -22,7 +22,7 @@ import { finishAvg, finishSum, type SumState } from './sum.ts'
 import { isFloat, isNumeric } from './values.ts'
 
 /** Borders of one histogram at most: each makes a count in every cell of the answer. */
-export const maxHistogramBorders = 1000
+const maxHistogramBorders = 1000
 
 interface Parts<S extends AggregateState> {
   readonly kind: StateKind

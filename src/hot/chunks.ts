@@ -46,7 +46,7 @@ export interface ChunkOptions {
   readonly sleep?: (ms: number) => Promise<void>
 }
 
-export const chunkDefaults = Object.freeze({
+const chunkDefaults = Object.freeze({
   lockTimeoutMs: 100,
   tries: 8,
   settleMs: 200,

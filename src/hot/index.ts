@@ -12,7 +12,7 @@ export type { Chunk, ChunkMap, ChunkState } from './chunk-map.ts'
 export { chunkAt, loadChunkMap } from './chunk-map.ts'
 export { ChunkRouter } from './chunk-router.ts'
 export type { CallOptions, ChunkManager, ChunkOptions } from './chunks.ts'
-export { chunkDefaults, createChunkManager } from './chunks.ts'
+export { createChunkManager } from './chunks.ts'
 export { ColdNeed, type ColdRow, type ColdRows, type OpenColdRows } from './cold-contract.ts'
 export {
   disableGuardsSql,
@@ -33,7 +33,7 @@ export type { PostgresSnapshot, ReadSnapshotOptions } from './read-snapshot.ts'
 export { withReadSnapshot } from './read-snapshot.ts'
 export type { RowLane } from './row-lane.ts'
 export type { HotTierOptions } from './tier.ts'
-export { createHotTier, hotTierDefaults } from './tier.ts'
+export { createHotTier } from './tier.ts'
 export { rowLane } from './writable-table.ts'
 export { createHotWriter } from './write.ts'
 export type {

@@ -14,7 +14,7 @@ export interface HotTierOptions {
   readonly maxSeries?: number
 }
 
-export const hotTierDefaults = Object.freeze({
+const hotTierDefaults = Object.freeze({
   maxPageBytes: 64 * 1024 * 1024,
   maxSeries: 200_000,
 }) satisfies Readonly<Required<HotTierOptions>>

@@ -18,7 +18,7 @@ export interface DeadLetter {
 }
 
 /** Characters of a dead letter's value and raw row that are kept. */
-export const maxDeadValue = 200
+const maxDeadValue = 200
 export const maxDeadRaw = 2000
 
 /** What a start of an import finds: nothing of the file, a part of it, or all. */

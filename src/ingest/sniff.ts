@@ -74,7 +74,7 @@ function isObject(text: string): boolean {
   }
 }
 
-export function refuseBinary(file: string, text: string): void {
+function refuseBinary(file: string, text: string): void {
   const sample = text.slice(0, 65_536)
   let control = 0
   for (let i = 0; i < sample.length; i++) {

@@ -57,7 +57,7 @@ export async function* toTextBlocks(
   }
 }
 
-export function withoutMark(chunk: Buffer, file: string): Buffer {
+function withoutMark(chunk: Buffer, file: string): Buffer {
   if (chunk[0] === 0xef && chunk[1] === 0xbb && chunk[2] === 0xbf) return chunk.subarray(3)
   if ((chunk[0] === 0xff && chunk[1] === 0xfe) || (chunk[0] === 0xfe && chunk[1] === 0xff))
     throw new TidemarkError('TM_IMPORT', {

@@ -15,7 +15,7 @@ const doubt = `error('${inexact}')`
 /**
  * Null where DuckDB and PostgreSQL read the path differently: PostgreSQL takes `-1`, `01` or ` 1` for places in an array.
  */
-export function jsonPointer(path: readonly string[]): Sql | null {
+function jsonPointer(path: readonly string[]): Sql | null {
   if (path.some((key) => /^\s*[+-]?\d+$/.test(key) && !/^(0|[1-9]\d{0,8})$/.test(key))) return null
   const pointer = path.map((key) => `/${key.replaceAll('~', '~0').replaceAll('/', '~1')}`).join('')
   return textLiteral(pointer)

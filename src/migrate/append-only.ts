@@ -3,7 +3,7 @@ import type { StoredDefinition } from '../schema/index.ts'
 import { join, quoteLiteral, raw, type Sql, sql } from '../util/sql.ts'
 import { relationName } from './table-ddl.ts'
 
-export const appendOnlyTrigger = 'tidemark_append_only'
+const appendOnlyTrigger = 'tidemark_append_only'
 
 interface RelationName {
   readonly schema: string
@@ -23,7 +23,7 @@ export function appendOnlySql(declaredName: string, relation: RelationName): Sql
 alter table only ${on} enable always trigger ${raw(appendOnlyTrigger)}`
 }
 
-export function dropAppendOnlySql(relation: RelationName): Sql {
+function dropAppendOnlySql(relation: RelationName): Sql {
   return sql`drop trigger if exists ${raw(appendOnlyTrigger)} on ${relationName(relation)}`
 }
 

@@ -30,7 +30,7 @@ export interface MigrateOptions {
   readonly signal?: AbortSignal | null
 }
 
-export const migrateDefaults = Object.freeze({ lockTimeoutMs: 200, tries: 60, waitMs: 60_000 })
+const migrateDefaults = Object.freeze({ lockTimeoutMs: 200, tries: 60, waitMs: 60_000 })
 
 export interface MigrationReport {
   readonly dryRun: boolean

@@ -88,7 +88,7 @@ export function columnList(columns: readonly string[]): Sql {
 }
 
 /** From `using` on: what two indexes with different names have in common. */
-export function indexBody(index: IndexDefinition): Sql {
+function indexBody(index: IndexDefinition): Sql {
   const columns = index.columns.map(
     ({ column, direction }) =>
       // gin, brin and hash know no order

@@ -37,7 +37,7 @@ export interface DatabaseOptions {
   readonly closeTimeoutMs?: number
 }
 
-export const databaseDefaults = Object.freeze({
+const databaseDefaults = Object.freeze({
   max: 10,
   applicationName: 'tidemark',
   connectTimeoutMs: 10_000,

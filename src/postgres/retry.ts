@@ -46,7 +46,7 @@ export interface RetryOptions {
   readonly sleep?: (ms: number, signal: AbortSignal | null) => Promise<void>
 }
 
-export const retryDefaults = Object.freeze({ tries: 8, baseMs: 50, maxMs: 2_000 })
+const retryDefaults = Object.freeze({ tries: 8, baseMs: 50, maxMs: 2_000 })
 
 /**
  * Runs `attempt` until it succeeds, fails for good, or the tries are used up (TM_BUSY with the last error as cause).

@@ -1,7 +1,7 @@
 import { TidemarkError } from '../util/errors.ts'
 import type { Database } from './contract.ts'
 
-export const supportedMajors = Object.freeze({ oldest: 15, newest: 18 })
+const supportedMajors = Object.freeze({ oldest: 15, newest: 18 })
 
 /**
  * Refuses a server that Tidemark is not tested on, and answers with the major version.

@@ -67,15 +67,12 @@ export interface Answer<Row = OutputRow> {
 }
 
 /** From the inner form of a value to the one that people see. */
-export function toOutput(type: ResultType, value: unknown): OutputValue {
+function toOutput(type: ResultType, value: unknown): OutputValue {
   return type === 'timestamptz' && typeof value === 'bigint' ? formatInstant(value) : (value ?? null)
 }
 
 /** Rows of values to row objects. Copies of one object have their shape from the start, which halves the time. */
-export function toOutputRows(
-  columns: readonly OutputColumn[],
-  rows: readonly (readonly unknown[])[],
-): OutputRow[] {
+function toOutputRows(columns: readonly OutputColumn[], rows: readonly (readonly unknown[])[]): OutputRow[] {
   const names = columns.map(({ name }) => name)
   const shows = columns.map(({ type }) => (type === 'timestamptz' ? rememberLast(type) : null))
   // parsed: what fromEntries makes is no model that V8 copies quickly
@@ -105,7 +102,7 @@ function rememberLast(type: ResultType): (value: unknown) => OutputValue {
   }
 }
 
-export function showEnd(instant: Instant): string | null {
+function showEnd(instant: Instant): string | null {
   return instant === everything.from || instant === everything.to ? null : formatInstant(instant)
 }
 
@@ -125,7 +122,7 @@ export function roundMs(ms: number): number {
   return Math.round(ms * 1000) / 1000
 }
 
-export function errorBoundsOf(node: QueryNode): Readonly<Record<string, string>> {
+function errorBoundsOf(node: QueryNode): Readonly<Record<string, string>> {
   if (node.kind !== 'aggregate') return {}
   const bounds: Record<string, string> = {}
   for (const { name, aggregate } of node.select) {

@@ -141,7 +141,7 @@ function constantOf(type: ResultType, value: number | string): unknown {
  * The value at `part / whole` of the way from `a` to `b`, in the column's own type so that the answer keeps its
  * schema: whole numbers are rounded to the nearest, halves away from zero; numeric has at least six decimals.
  */
-export function interpolate(type: ResultType, a: unknown, b: unknown, part: bigint, whole: bigint): unknown {
+function interpolate(type: ResultType, a: unknown, b: unknown, part: bigint, whole: bigint): unknown {
   if (type === 'int8') return (a as bigint) + divideRounded(((b as bigint) - (a as bigint)) * part, whole)
   if (type === 'numeric') return interpolateNumeric(String(a), String(b), part, whole)
   const share = Number(part) / Number(whole)

@@ -39,7 +39,7 @@ export interface Reading {
   readonly stages: Stopwatch
 }
 
-export function assertNotAborted(signal: AbortSignal | null): void {
+function assertNotAborted(signal: AbortSignal | null): void {
   if (signal?.aborted)
     throw new TidemarkError('TM_CANCELLED', { what: 'the query' }, { cause: signal.reason })
 }
@@ -86,7 +86,7 @@ export function rangeFor(reading: Reading, part: PlannedPart): TimeRange | null 
   return reading.range === null ? null : part.range
 }
 
-export function tierOf(reading: Reading, part: PlannedPart): Tier {
+function tierOf(reading: Reading, part: PlannedPart): Tier {
   return reading.context.tiers[part.source] as Tier
 }
 

@@ -60,7 +60,7 @@ function specialRank(text: string): number {
 }
 
 /** PostgreSQL's order of numeric: -Infinity, numbers, Infinity, NaN. */
-export function compareNumeric(a: string, b: string): number {
+function compareNumeric(a: string, b: string): number {
   const specialA = specialRank(a)
   const specialB = specialRank(b)
   if (specialA !== 0 || specialB !== 0) return Math.sign(specialA - specialB)

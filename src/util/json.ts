@@ -2,7 +2,7 @@
  * How values travel as JSON: a bigint is a number where a double holds it exactly, else a string; NaN and the
  * infinities are the strings that PostgreSQL writes. Everything else is already JSON.
  */
-export function toJsonValue(value: unknown): unknown {
+function toJsonValue(value: unknown): unknown {
   switch (typeof value) {
     case 'bigint':
       return value >= minSafe && value <= maxSafe ? Number(value) : value.toString()

@@ -12,7 +12,7 @@ export type SqlPart =
   | { readonly kind: 'identifier'; readonly names: readonly string[] }
   | { readonly kind: 'value'; readonly value: unknown }
 
-export function isSql(value: unknown): value is Sql {
+function isSql(value: unknown): value is Sql {
   return typeof value === 'object' && value !== null && (value as { kind?: unknown }).kind === 'sql'
 }
 

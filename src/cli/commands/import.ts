@@ -146,7 +146,7 @@ What is not said is guessed and shown before the first row. Ctrl-C or a kill los
     })
 }
 
-export function drawImportPlan(file: string, plan: ImportPlan): string[] {
+function drawImportPlan(file: string, plan: ImportPlan): string[] {
   const packed = plan.compression === 'none' ? '' : `, ${plan.compression}`
   const separator = plan.separator === null ? '' : `, separator ${JSON.stringify(plan.separator)}`
   return [

@@ -73,7 +73,7 @@ function describeProgress(state: ConversionProgress): ProgressState {
   }
 }
 
-export function drawMigration(report: MigrationReport): string[] {
+function drawMigration(report: MigrationReport): string[] {
   const lines = report.steps.flatMap((step) => [
     `${report.dryRun ? '+' : pc.green('✓')} ${step.sentence}`,
     ...(report.dryRun ? step.statements.map((statement) => pc.dim(`    ${statement};`)) : []),

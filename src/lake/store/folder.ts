@@ -7,7 +7,7 @@ import type { ObjectStore, StoredObject } from '../contract.ts'
 const maxKnownFolders = 10_000
 
 /** Files that are being written; below the root, so that they get their name by a link and never by a copy. */
-export const temporaryPrefix = 'tmp'
+const temporaryPrefix = 'tmp'
 
 /**
  * The lake in a folder. Made when something is first written.

@@ -14,7 +14,7 @@ import { readGrants, readShape, type Source } from './source.ts'
 export const fenceTrigger = 'tidemark_conversion_fence'
 
 /** What the old table is called afterwards. */
-export function oldTableName(definition: HypertableDefinition): string {
+function oldTableName(definition: HypertableDefinition): string {
   return fitName(definition.table, '_before_tidemark')
 }
 
