@@ -15,6 +15,8 @@ import { timeColumn } from './scan.ts'
  */
 const firstBatch = { wide: 1_000, narrow: 20_000 }
 const wideTypes: readonly ColumnType[] = ['jsonb', 'text[]']
+/** Whose values take 8 bytes whatever they are. */
+const numberTypes: readonly ColumnType[] = ['bool', 'int2', 'int4', 'int8', 'float4', 'float8', 'timestamptz']
 
 /** The order of rows (src/query/row-order.ts) in SQL. */
 interface RowOrderSql {
@@ -97,6 +99,8 @@ class Page {
   readonly #limit: number
   readonly #maxBytes: number
   readonly #width: number
+  /** Where in a row there are values of other sizes than that of a number. */
+  readonly #sized: readonly number[]
   readonly #firstBatch: number
   #bytes = 0
   #widest = 1
@@ -107,7 +111,9 @@ class Page {
     this.#limit = request.limit
     this.#maxBytes = maxBytes
     this.#width = request.columns.length
-    const isWide = request.columns.some((name) => wideTypes.includes(request.dataset.columns[name]!.type))
+    const types = request.columns.map((name) => request.dataset.columns[name]!.type)
+    this.#sized = types.flatMap((type, i) => (numberTypes.includes(type) ? [] : [i]))
+    const isWide = types.some((type) => wideTypes.includes(type))
     this.#firstBatch = isWide ? firstBatch.wide : firstBatch.narrow
   }
 
@@ -128,8 +134,8 @@ class Page {
 
   add(row: readonly unknown[]): void {
     const values = row.length === this.#width ? row : row.slice(0, this.#width)
-    let bytes = 0
-    for (const value of values) bytes += roughBytes(value)
+    let bytes = 8 * (this.#width - this.#sized.length)
+    for (const at of this.#sized) bytes += roughBytes(values[at])
     this.#bytes += bytes
     if (bytes > this.#widest) this.#widest = bytes
     this.rows.push(values)

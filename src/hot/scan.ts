@@ -79,10 +79,11 @@ export async function scanRows(
       at += columns[i]!.length
       return shape.read(row.slice(from, at))
     })
-    result.push({ ...cellOf(row), states: stateValues })
+    const { bucket, keys } = cellOf(row)
+    result.push({ bucket, keys, states: stateValues })
   }
 
-  const places = new Map(result.map((cell, place) => [cellText(cell), place]))
+  let places: Map<string, number> | null = null
   for (const [target, { shape, input }] of planned.entries()) {
     if (shape.shape !== 'keyed' || result.length === 0) continue
     const statement = keyedSelect(shape, input, {
@@ -91,6 +92,7 @@ export async function scanRows(
       where: conditions.length === 0 ? null : join(conditions, ' and '),
     })
     const answer = await snapshot.query(statement, signal)
+    places ??= new Map(result.map((cell, place) => [cellText(cell), place]))
     for (const row of answer.rows) {
       const place = places.get(cellText(cellOf(row)))
       if (place === undefined) continue

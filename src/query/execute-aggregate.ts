@@ -9,7 +9,7 @@ import { cutPlan, needsEnds, planBuckets, windowAtEnd } from './bucket-plan.ts'
 import { evaluateFilter, type Operand } from './evaluate.ts'
 import { fillGaps, type InnerRow } from './fill.ts'
 import { assertWithin } from './limits.ts'
-import { createCellMerger, emptyCell, type MergedCell } from './merge.ts'
+import { emptyCell, mergeCells } from './merge.ts'
 import type { AggregateQueryNode } from './nodes.ts'
 import { intersect, type PlannedPart } from './plan-parts.ts'
 import { planStates, type StatePlan } from './plan-states.ts'
@@ -24,7 +24,7 @@ import {
   settleAll,
 } from './read-parts.ts'
 import { columnOf, type OutputColumn, outputColumns } from './references.ts'
-import { type BucketPlan, everything, type ScanRequest } from './tier.ts'
+import { type BucketPlan, type Cell, everything, type ScanRequest } from './tier.ts'
 import { canonicalKey, compareNullable } from './values.ts'
 
 /** What stays the same for every stretch that one query reads. */
@@ -33,7 +33,7 @@ interface Run {
   readonly reading: Reading
   readonly plan: StatePlan
   readonly columns: readonly OutputColumn[]
-  readonly toRow: (cell: MergedCell) => InnerRow
+  readonly toRow: (cell: Cell) => InnerRow
   readonly keep: ((row: InnerRow) => boolean) | null
 }
 
@@ -121,9 +121,11 @@ async function readStretch(
   )
   const merging = performance.now()
   reading.stages.read += merging - reads
-  const merger = createCellMerger(node, plan.states, request.maxCells)
-  for (const result of results) merger.add(result.cells)
-  let cells = merger.cells()
+  let cells = mergeCells(
+    results.map((result) => result.cells),
+    plan.states,
+    request.maxCells,
+  )
   if (cells.length === 0 && node.bucket === null && node.by.length === 0) cells = [emptyCell(plan.states)]
   const rows = cells.map(run.toRow)
   const kept = run.keep ? rows.filter(run.keep) : rows
@@ -221,7 +223,7 @@ async function readFromEnd(run: Run, newest: boolean, limit: number): Promise<In
   }
 }
 
-function createFinisher(node: AggregateQueryNode, plan: StatePlan): (cell: MergedCell) => InnerRow {
+function createFinisher(node: AggregateQueryNode, plan: StatePlan): (cell: Cell) => InnerRow {
   const steps = plan.steps.map((step, i) => ({
     definition: aggregates[step.fn] as AggregateDefinition,
     spec: (plan.states[step.state] as StatePlan['states'][number]).spec,

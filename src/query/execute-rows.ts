@@ -32,22 +32,25 @@ export async function executeRows(node: RowsQueryNode, reading: Reading): Promis
   const stretches = node.direction === 'asc' ? ascending : [...ascending].reverse()
   reading.stages.plan += performance.now() - planning
   const started = performance.now()
-  const rows: (readonly unknown[])[] = []
+  const pages: Stretch['rows'][] = []
+  let left = limit
   let after = position?.after ?? null
   let end: RowPosition | null = null
   for (const [i, parts] of stretches.entries()) {
-    const found = await readStretch(node, reading, parts, after, limit - rows.length)
-    for (const row of found.rows) rows.push(row)
+    const found = await readStretch(node, reading, parts, after, left)
+    pages.push(found.rows)
+    left -= found.rows.length
     end = found.end
     if (end !== null) break
     after = null
     const next = stretches[i + 1]
-    if (rows.length < limit || next === undefined) continue
+    if (left > 0 || next === undefined) continue
     end = { keys: [lastInstantBefore(node, next)], seen: 1 }
     break
   }
   reading.stages.read += performance.now() - started
   const range = position === null ? reading.range : position.range
+  const rows = pages.length === 1 ? (pages[0] as Stretch['rows']) : pages.flat()
   return { rows, cursor: end && encodeCursor(node, { range, after: end }) }
 }
 

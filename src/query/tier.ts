@@ -57,14 +57,17 @@ export interface ScanRequest {
   readonly maxCells: number
 }
 
-/** One bucket of one group. `states` has the order of `ScanRequest.states`. */
+/** One bucket of one group, once in the answer of a tier. `states` has the order of `ScanRequest.states`. */
 export interface Cell {
   readonly bucket: Instant | null
   readonly keys: readonly KeyValue[]
   readonly states: readonly AggregateState[]
 }
 
-/** A value of a group key, canonical per type: timestamptz bigint, int8 bigint, numeric decimal string, jsonb path text. */
+/**
+ * A value of a group key in the one form that equal ones share (`canonicalKey`): timestamptz bigint, int8 bigint, numeric
+ * decimal string, jsonb path text.
+ */
 export type KeyValue = string | number | bigint | boolean | null | readonly (string | null)[]
 
 /** What an answer of a tier took, for the plan that people see. */

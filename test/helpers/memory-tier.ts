@@ -4,12 +4,14 @@ import {
   type Cell,
   type ColumnRef,
   type Coverage,
+  canonicalKey,
   compareNewest,
   compareRowKeys,
   evaluateFilter,
   everything,
   type FilterNode,
   type KeyValue,
+  keyText,
   type LatestRequest,
   type LatestResult,
   newestKeys,
@@ -140,10 +142,7 @@ export function createMemoryTier(options: MemoryTierOptions): MemoryTier {
       for (const row of found) {
         const bucket = request.bucket ? bucketOf(request.bucket, timeOf(row)) : null
         const keys = request.by.map(({ ref }) => keyOf(row, ref))
-        const types = request.by.map(({ ref }) =>
-          ref.path.length > 0 ? 'text' : dataset.columns[ref.column]!.type,
-        )
-        const id = JSON.stringify([String(bucket), ...keys.map((key, i) => groupText(types[i]!, key))])
+        const id = keyText(bucket) + keys.map(keyText).join('')
         let cell = cells.get(id)
         if (!cell) {
           cell = { bucket, keys, states: request.states.map(({ spec }) => states[spec.kind].create(spec)) }
@@ -224,7 +223,9 @@ export function createMemoryTier(options: MemoryTierOptions): MemoryTier {
   }
 
   function keyOf(row: NaiveRow, { column, path }: ColumnRef): KeyValue {
-    return (path.length > 0 ? jsonText(jsonAt(row[column], path)) : row[column]) as KeyValue
+    if (path.length > 0) return jsonText(jsonAt(row[column], path))
+    const { type, scale } = dataset.columns[column]!
+    return canonicalKey(type, row[column], scale) as KeyValue
   }
 
   function inputOf(row: NaiveRow, { ref, spec }: StateRequest): InputValue | null {
