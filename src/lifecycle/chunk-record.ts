@@ -11,7 +11,7 @@ import { chunkSchema } from '../migrate/index.ts'
 import type { Queryable } from '../postgres/index.ts'
 import type { Instant, TimeRange } from '../time/index.ts'
 import { TidemarkError } from '../util/errors.ts'
-import { raw, sql } from '../util/sql.ts'
+import { raw, type Sql, sql } from '../util/sql.ts'
 
 /** A row of tidemark.chunk. */
 export interface ChunkRecord {
@@ -28,6 +28,10 @@ export interface ChunkFile extends FileRecord {
   /** Changes whenever a deletion is added: the number of entries. */
   readonly deletionEntries: number
 }
+
+/** For an UPDATE of tidemark.chunk: its move is done. */
+export const settled: Sql = sql`
+  lease_owner = null, lease_until = null, move_error = null, move_failed_at = null, move_failures = 0`
 
 export function partitionOf(chunk: {
   readonly relation: string | null

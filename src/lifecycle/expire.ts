@@ -4,7 +4,7 @@ import { findDefaultPartition } from '../hot/index.ts'
 import type { Connection, Queryable } from '../postgres/index.ts'
 import { type Instant, subtractInterval } from '../time/index.ts'
 import { identifier, type Sql, sql } from '../util/sql.ts'
-import { type ChunkRecord, listChunks, listFiles, partitionOf, readChunk } from './chunk-record.ts'
+import { type ChunkRecord, listChunks, listFiles, partitionOf, readChunk, settled } from './chunk-record.ts'
 import type { LifecycleContext, MoveOptions, Subject } from './context.ts'
 import {
   beginMove,
@@ -106,11 +106,7 @@ function dropChunk(
       set state = 'dropped',
           frozen_at = null,
           moved_xid = case when relation_name is null then null else pg_current_xact_id() end,
-          lease_owner = null,
-          lease_until = null,
-          move_error = null,
-          move_failed_at = null,
-          move_failures = 0
+          ${settled}
       where id = ${chunkId}::int8`)
     await endMove(connection, subject, chunk.range)
     // Nobody waits for one of the deleted rows (flip-chunk.ts).

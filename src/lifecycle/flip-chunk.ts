@@ -1,7 +1,7 @@
 import { disableGuardsSql, guardChunkSql, uniqueColumns } from '../hot/index.ts'
 import type { Connection } from '../postgres/index.ts'
 import { identifier, raw, sql } from '../util/sql.ts'
-import { type ChunkFile, listFiles, partitionOf, readChunk } from './chunk-record.ts'
+import { type ChunkFile, listFiles, partitionOf, readChunk, settled } from './chunk-record.ts'
 import { type ChunkMove, type Exported, seenSql } from './export-chunk.ts'
 import {
   assertLease,
@@ -143,11 +143,7 @@ async function settleChunk(
         frozen_at = clock_timestamp(),
         bytes_before = case when k.state <> 'cold' then ${bytesBefore}::int8 else k.bytes_before end,
         moved_xid = case when ${hasMovedRows}::bool then pg_current_xact_id() else moved_xid end,
-        lease_owner = null,
-        lease_until = null,
-        move_error = null,
-        move_failed_at = null,
-        move_failures = 0
+        ${settled}
     where k.id = ${chunkId}::int8
     returning state`)
   return rows[0]![0] === 'cold'

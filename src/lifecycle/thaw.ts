@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { disableGuardsSql } from '../hot/index.ts'
 import { TidemarkError } from '../util/errors.ts'
 import { identifier, join, sql } from '../util/sql.ts'
-import { listFiles, partitionOf, readChunk, readDeletions } from './chunk-record.ts'
+import { listFiles, partitionOf, readChunk, readDeletions, settled } from './chunk-record.ts'
 import type { LifecycleContext, MoveOptions, Subject } from './context.ts'
 import { assertLease, beginMove, endMove, flip, lockAgainstWriters, lockLate, userTriggers } from './flip.ts'
 import { dropFiles } from './lake-rows.ts'
@@ -99,11 +99,7 @@ export async function thawChunk(
               frozen_at = null,
               bytes_before = null,
               moved_xid = null,
-              lease_owner = null,
-              lease_until = null,
-              move_error = null,
-              move_failed_at = null,
-              move_failures = 0
+              ${settled}
           where id = ${chunkId}::int8`)
         await lockLate(context, connection, { what: `locking ${chunk.relation}`, signal }, async () => {
           await endMove(connection, subject, chunk.range)
