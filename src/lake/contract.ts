@@ -75,7 +75,7 @@ export interface SummaryLayout {
   readonly version: 1
   /** Fixed width in microseconds, from the epoch. */
   readonly bucketMicros: string
-  /** Declared columns, a prefix of tenant and orderBy. */
+  /** Declared columns, a prefix of tenant and orderBy without time. */
   readonly groups: readonly string[]
   /** Columns with states, each with the kinds that are kept. */
   readonly columns: Readonly<Record<string, readonly SummaryState[]>>

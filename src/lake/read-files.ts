@@ -95,16 +95,24 @@ export async function askColumns(
   )
 }
 
-/** Calls `use` with one block of rows after the other; reads no faster than that. False from it ends the reading. */
+/**
+ * Calls `use` with one block of rows after the other; reads no faster than that. False from it ends the reading.
+ *
+ * @param isBounded The answer ends in a LIMIT, so it may as well be made at once: a stream is planned twice (0.4 ms).
+ */
 export async function streamFiles(
   access: Pick<LakeAccess, 'duckdb' | 'store' | 'signal'>,
   statement: Sql,
   use: (chunk: DuckDBDataChunk) => boolean,
+  isBounded = false,
 ): Promise<void> {
   const { text, values } = printSql(statement)
   await withLakeErrors(access, () =>
     access.duckdb.withConnection(access.signal, async (connection) => {
-      const result = await connection.stream(text, values as DuckDBValue[])
+      const parameters = parametersOf(values)
+      const result = isBounded
+        ? await connection.run(text, parameters)
+        : await connection.stream(text, parameters)
       for (;;) {
         const chunk = await result.fetchChunk()
         if (!chunk || chunk.rowCount === 0) return

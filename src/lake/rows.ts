@@ -461,14 +461,15 @@ async function readWith(
   const physical = [...reading.columns].flatMap((name) => columnReader(group, name).columns)
   const conditions = timeRangeConditions(group, files, how.range)
   if (condition) conditions.push(condition)
-  const limit = how.limit !== null && !isFiltered ? sql` limit ${raw(String(how.limit))}` : raw('')
+  const isBounded = how.limit !== null && !isFiltered
+  const limit = isBounded ? sql` limit ${raw(String(how.limit))}` : raw('')
   const statement = sql`
     select ${join(selected, ', ')}
     from ${await fromFiles(access, files, physical)}
     ${conditions.length > 0 ? sql`where ${join(conditions, ' and ')}` : raw('')}
     ${how.instant === null ? sql`order by ${identifier(dataset.time)} ${raw(direction)}` : raw('')}${limit}`
   const width = request.columns.length
-  await streamFiles(access, statement, (chunk) => {
+  const take = (chunk: DuckDBDataChunk): boolean => {
     const digests = digest?.read(chunk)
     for (const [i, row] of chunk.getRows().entries()) {
       page.rowsRead++
@@ -484,7 +485,8 @@ async function readWith(
       if (!how.take({ values: read, keys, bytes: bytesOf(read) })) return false
     }
     return true
-  })
+  }
+  await streamFiles(access, statement, take, isBounded)
 }
 
 interface DigestReader {

@@ -150,13 +150,14 @@ interface Candidate {
   readonly bucketMicros: bigint
 }
 
-/** The longest prefix of tenant and orderBy whose values can be keys. */
+/** The longest prefix of tenant and orderBy, time left out, whose values can be keys. */
 function groupColumns(definition: HypertableDefinition, layout: FileLayout): string[] {
   const groups: string[] = []
   for (const name of layout.sortedBy) {
+    if (name === definition.time) continue
     const { kind, type } = layout.columns[name]!
     // doubles are no keys: -0 and 0 are equal and differ
-    if (name === definition.time || kind !== 'native' || type === 'float4' || type === 'float8') break
+    if (kind !== 'native' || type === 'float4' || type === 'float8') break
     groups.push(name)
   }
   return groups

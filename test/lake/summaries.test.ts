@@ -163,6 +163,21 @@ describe('the summary beside a file', () => {
     expect(seen.size).toBeGreaterThan(2)
   })
 
+  it('is grouped by the same columns where the rows are sorted by time first', async () => {
+    const byTime: HypertableDefinition = { ...cpu, orderBy: ['time', 'host'] }
+    const written = await open(0.2).write({
+      definition: byTime,
+      range,
+      rows: copyStream(
+        byTime,
+        Array.from({ length: 20_000 }, (_, i) => cpuRow(i)),
+      ),
+      signal: null,
+    })
+    expect(written?.layout.sortedBy).toEqual(['tenant', 'time', 'host'])
+    expect(written?.summary?.layout.groups).toEqual(['tenant', 'host'])
+  })
+
   it('has buckets from the epoch before 1970, too', async () => {
     const early = -hour * 24n
     const rows = Array.from({ length: 5000 }, (_, i): CpuRow => {
