@@ -1,4 +1,8 @@
+import { writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import { afterEach, beforeEach, expect, it } from 'vitest'
+import { createTidemark } from '../../src/engine.ts'
+import { defineConfig } from '../../src/schema/index.ts'
 import { parseInstant } from '../../src/time/index.ts'
 import { sql } from '../../src/util/sql.ts'
 import { testChunks } from '../hot/create-test-hypertable.ts'
@@ -83,4 +87,16 @@ it('an eject waits for the mover outside of its transaction', async () => {
   expect(await besideMover(() => lifecycle.eject(samples))).toMatchObject({ partitions: 2 })
   const { rows } = await test.db.query(sql`select count(*) from samples`)
   expect(rows).toEqual([[3n]])
+})
+
+it('an import into the lake waits for the mover outside of its transaction', async () => {
+  const { test, dir } = fixture
+  const file = join(dir, 'late.csv')
+  await writeFile(file, 'time,tenant,sensor,value\n2026-01-01T12:00:00Z,t1,late,1\n')
+  const config = defineConfig({ datasets: [samples], lake: { dir: 'lake', threads: 1 } })
+  const tm = await createTidemark(config, { connectionString: test.connectionString, root: dir })
+  const report = await besideMover(() => tm.import('public.samples', file, { cold: true }))
+  expect(report).toMatchObject({ rows: 1 })
+  expect(await states(test.db)).toEqual(['cold 2'])
+  await tm.close()
 })
