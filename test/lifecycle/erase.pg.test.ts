@@ -287,3 +287,27 @@ it('the audit of the change log does not take an erasure for an unlogged change'
   await lifecycle.erase(samples, subject(samples))
   expect((await auditHypertable(test.db, samples)).unlogged).toEqual([])
 })
+
+it('looks through each file once, and once more where it found something', async () => {
+  const { writer, files, another } = engine
+  for (const [date, prefix] of [
+    ['2026-01-01', 's'],
+    ['2026-01-02', 'x'],
+    ['2026-01-03', 's'],
+  ] as const)
+    await writer.insert(samples, day(date, 3, prefix))
+  const looks = new Map<string, number>()
+  const { lifecycle } = another({
+    files: {
+      ...files,
+      matching(request) {
+        looks.set(request.file.path, (looks.get(request.file.path) ?? 0) + 1)
+        return files.matching(request)
+      },
+    },
+  })
+  await lifecycle.freeze(samples)
+  expect(await lifecycle.erase(samples, subject(samples))).toMatchObject({ rowsCold: 2 })
+  // two with such a row, one without, and the two that took the place of the first
+  expect([...looks.values()].sort()).toEqual([1, 1, 1, 2, 2])
+})
