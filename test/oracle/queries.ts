@@ -139,7 +139,7 @@ async function check(world: World, i: number, name: string, input: QueryInput): 
 }
 
 /** Pages of a query at most, now and then as many as its limit makes. */
-const mostPages = 6
+const mostPages = 4
 
 /**
  * Random queries after a step, most of them over the table that it was about; now and then every row of a table, page by page.
@@ -156,20 +156,36 @@ export async function verify(
       isAbout: fc.nat(2).map((n) => n > 0),
       engine: fc.nat(1),
       page: fc.constantFrom(7, 50, 1000),
-      isFull: fc.nat(3).map((n) => n === 0),
+      kind: fc.constantFrom('any', 'any', 'any', 'any', 'all rows', 'all rows', 'buckets'),
       allPages: fc.nat(9).map((n) => n === 0),
       seed: fc.nat(2 ** 30),
     }),
     { seed, numRuns: options.count ?? 3 },
   )
-  for (const { any, isAbout, engine, page, isFull, allPages, seed: own } of plan) {
+  for (const { any, isAbout, engine, page, kind, allPages, seed: own } of plan) {
     const name = isAbout ? (options.about ?? any) : any
-    const input = isFull
-      ? { limit: page, direction: own % 2 === 0 ? 'asc' : 'desc' }
-      : fc.sample(queriesOf(world.engineDefinition(engine, name)), { seed: own, numRuns: 1 })[0]!
-    const least = allPages ? 1 : Math.ceil(world.rows(name).size / mostPages)
+    const definition = world.engineDefinition(engine, name)
+    const input =
+      kind === 'all rows'
+        ? { limit: page, direction: own % 2 === 0 ? 'asc' : 'desc' }
+        : kind === 'buckets' && definition.kind === 'hypertable'
+          ? bucketQuery(own)
+          : fc.sample(queriesOf(definition), { seed: own, numRuns: 1 })[0]!
+    const least = allPages ? 1 : limitFor(world, name, mostPages)
     await check(world, engine, name, withPagesOf(input, least))
   }
+}
+
+/** Whole buckets of whole chunks: what summaries can answer. */
+function bucketQuery(seed: number): QueryInput {
+  const bucket = ['15 minutes', '1 hour', '6 hours', '1 day'][seed % 4]!
+  const select = Object.fromEntries(['sum', 'min', 'max', 'avg'].map((fn) => [fn, { fn, column: 'num' }]))
+  return { bucket, ...(seed % 3 === 0 ? {} : { by: ['tag'] }), select: { n: { fn: 'count' }, ...select } }
+}
+
+/** The limit with which all rows of a table come in so many pages. */
+export function limitFor(world: World, name: string, pages: number): number {
+  return Math.ceil(world.rows(name).size / pages)
 }
 
 function withPagesOf(input: QueryInput, least: number): QueryInput {

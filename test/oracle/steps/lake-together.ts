@@ -7,7 +7,7 @@ import { raw } from '../../../src/util/sql.ts'
 import type { Draft } from '../draft.ts'
 import { type KillPlan, underFire } from '../kill.ts'
 import { checkStore } from '../lake.ts'
-import { compare, isRows, queriesOf } from '../queries.ts'
+import { compare, isRows, limitFor, queriesOf } from '../queries.ts'
 import { runOp } from '../sql-ops.ts'
 import { defineStep, type StepKind } from '../step.ts'
 import { firstDay, hypertableNames, type InputRow, rowsArbitrary, tableNames } from '../tables.ts'
@@ -296,7 +296,9 @@ const pagesStep = defineStep({
       moves: fc.array(plannedMove(name, 'reclaim'), { minLength: 1, maxLength: 4 }),
     }),
   ),
-  async run(world, { name, limit, direction, moves }) {
+  async run(world, { name, limit: given, direction, moves }) {
+    // some pages more than moves
+    const limit = Math.max(given, limitFor(world, name, moves.length + 4))
     const definition = world.engineDefinition(0, name)
     const engines = definition === world.engineDefinition(1, name) ? 2 : 1
     const seen: Answer['rows'][number][] = []

@@ -1,5 +1,5 @@
 import fc from 'fast-check'
-import { compare, show } from '../queries.ts'
+import { compare, limitFor, show } from '../queries.ts'
 import { defineStep, type StepKind } from '../step.ts'
 import { hypertableNames, rowsArbitrary } from '../tables.ts'
 import { storedRow } from '../values.ts'
@@ -20,7 +20,8 @@ const pagingStep = defineStep({
       pages: fc.integer({ min: 1, max: 5 }),
     }),
   ),
-  async run(world, { name, rows: given, limit, direction, pages }) {
+  async run(world, { name, rows: given, limit: asked, direction, pages }) {
+    const limit = Math.max(asked, limitFor(world, name, pages + 4))
     const definition = world.engineDefinition(0, name)
     const before = [...world.rows(name)]
     const mark = world.nextMark()
