@@ -106,8 +106,8 @@ const readersStep = defineStep({
           compare(world, definition, input, rows, answer, `step ${world.step}, while two move`)
       }
     })()
-    // a thaw attaches partitions, which readers may have to wait for; freeze and compact have no lock that they do
-    const mayRead = moves.flat().every(({ kind }) => kind !== 'thaw')
+    // a thaw attaches partitions and a reclaim drops them, which readers may have to wait for; the others have no such lock
+    const mayRead = moves.flat().every(({ kind }) => kind !== 'thaw' && kind !== 'reclaim')
     const reading = Promise.all(
       lent.map(async (connection, i) => {
         await sleep(delays[i]!)
