@@ -183,12 +183,13 @@ describe('a read snapshot', () => {
   })
 
   test('has one time limit for all of its statements', async () => {
-    const started = performance.now()
+    let answered = 0
     const asked = withReadSnapshot(base.db, { timeoutMs: 400 }, async (snapshot) => {
-      for (;;) await snapshot.query(sql`select pg_sleep(0.05)`, null)
+      for (; ; answered += 1) await snapshot.query(sql`select pg_sleep(0.05)`, null)
     })
     await expect(asked).rejects.toMatchObject({ code: 'TM_TIMEOUT' })
-    expect(performance.now() - started).toBeLessThan(3_000)
+    // that take 50 ms each, however quick the machine is
+    expect(answered).toBeLessThanOrEqual(400 / 50)
   })
 
   test('is all that the tier takes', async () => {

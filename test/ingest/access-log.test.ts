@@ -72,8 +72,9 @@ describe('access logs', () => {
   })
 
   it('that are hostile take no longer than others', () => {
-    const startedAt = performance.now()
+    const before = process.cpuUsage()
     for (const piece of ['\\"', '" "', '[', ' ', 'a b ']) read(`${start} "${piece.repeat(3000)}`)
-    expect(performance.now() - startedAt).toBeLessThan(5000)
+    // of the processor, in microseconds: whatever else the machine does
+    expect(process.cpuUsage(before).user).toBeLessThan(5_000_000)
   })
 })
