@@ -221,7 +221,7 @@ describe.each([
           select,
         })
       }),
-      { numRuns: 40, interruptAfterTimeLimit: 10_000 },
+      { numRuns: 40 },
     )
   }, 60_000)
 })

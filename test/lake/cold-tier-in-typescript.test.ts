@@ -13,5 +13,5 @@ tierSuite(
       close: () => fixture.close(),
     }
   },
-  { plainTables: false, randomQueries: 80 },
+  { plainTables: false, randomQueries: 40 },
 )

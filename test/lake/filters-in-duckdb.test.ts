@@ -282,9 +282,9 @@ describe('filters in DuckDB', () => {
           seen.inexact++
         }
       }),
-      { numRuns: 700, interruptAfterTimeLimit: 25_000 },
+      { numRuns: 400 },
     )
-    expect(seen.said).toBeGreaterThan(200)
+    expect(seen.said).toBeGreaterThan(120)
     expect(seen.unsaid).toBeGreaterThan(0)
   }, 60_000)
 
