@@ -33,8 +33,14 @@ const alias = [
 
 const shared = {
   exclude: ['**/node_modules/**', '**/dist/**'],
-  testTimeout: 30_000,
+  // for a machine with much else to do; a test that hangs is found, too
+  testTimeout: 60_000,
   hookTimeout: 60_000,
+  // conditions are waited for as long as a busy machine needs, and looked at often
+  expect: { poll: { timeout: 20_000, interval: 20 } },
+  // A process runs many files and loads each module once; one for each file took an eighth of the whole run. What a file
+  // leaves open is put away by its hooks and by setup.ts; nothing in src/ is kept at the level of a module but tables.
+  isolate: false,
   setupFiles: ['test/helpers/setup.ts'],
 }
 
