@@ -16,13 +16,13 @@ import { startMs, tsbsRows, usages } from './tsbs.mjs'
 /** When it is, for the cases: long after all their rows, whatever the machine says. */
 export const clock = fixedClock(BigInt(Date.UTC(2028, 0, 1)) * 1000n)
 
-/** As in FACTS about TimescaleDB: chunks of 12 hours, two indexes, files in order of host and time. */
-export function cpuHypertable(name) {
+/** As TimescaleDB's was: chunks of 12 hours, two indexes; files in order of host and time, if nothing else is said. */
+export function cpuHypertable(name, orderBy = ['hostname']) {
   return hypertable(`bench.${name}`, {
     columns: cpuColumns,
     time: 'time',
     chunk: '12 hours',
-    orderBy: ['hostname'],
+    orderBy,
     indexes: [['hostname', 'time'], ['time']],
     freeze: { after: '1 day' },
   })
@@ -116,8 +116,12 @@ export async function openFilesByHand(paths) {
   }
 }
 
-/** tm.query as the engine runs it, but with a cold tier that does not look at summaries. */
-export function openWithoutSummaries(config, connectionString) {
+/**
+ * tm.query as the engine runs it, but with a cold tier of other options.
+ *
+ * @param {Partial<import('../dist/lake/index.js').ColdTierOptions>} options
+ */
+export function openWithColdTier(config, connectionString, options) {
   const db = createDatabase({ connectionString, max: config.database.maxConnections })
   const duckdb = createDuckDB()
   const { maxRows, maxCells, maxBuckets, maxRangeMs, maxAnswerBytes, queryTimeoutMs } = config.limits
@@ -128,7 +132,7 @@ export function openWithoutSummaries(config, connectionString) {
       duckdb,
       store: createFolderStore({ dir: config.lake.dir }),
       maxPageBytes: maxAnswerBytes,
-      useSummaries: false,
+      ...options,
     }),
   ]
   return {

@@ -12,7 +12,7 @@ const columns = ['time', 'hostname', ...usages]
  * Each a function from a random source to one instance of the query.
  *
  * @param {{ hosts: number, days: number }} set
- * @param {{ plain?: string, hosts?: string }} tables
+ * @param {{ plain?: string, hosts?: string, stepMs?: number }} options `stepMs`: ranges begin at multiples of it
  * @returns {Record<string, (random: () => number) => Shape>}
  *
  * @typedef {object} Shape
@@ -23,11 +23,11 @@ const columns = ['time', 'hostname', ...usages]
  * timestamptz costs DuckDB more than the scan
  * @property {string[]} fields of a row, in the order in which `sql` and `duckdb` have them
  */
-export function tsbsQueries(set, tables = {}) {
-  const { plain = 'bench.plain', hosts: hostTable = 'bench.host' } = tables
+export function tsbsQueries(set, options = {}) {
+  const { plain = 'bench.plain', hosts: hostTable = 'bench.host', stepMs = 1000 } = options
   const endMs = startMs + set.days * 24 * hourMs
   const range = (random, hours) => {
-    const from = startMs + Math.floor(random() * ((endMs - startMs - hours * hourMs) / 1000)) * 1000
+    const from = startMs + Math.floor(random() * ((endMs - startMs - hours * hourMs) / stepMs)) * stepMs
     return { from: new Date(from).toISOString(), to: new Date(from + hours * hourMs).toISOString() }
   }
   const someHosts = (random, count) => {

@@ -14,7 +14,7 @@ import {
   filesOf,
   lakeConfig,
   openTidemark,
-  openWithoutSummaries,
+  openWithColdTier,
   sum,
   withFolder,
 } from '../lake.mjs'
@@ -41,7 +41,7 @@ export async function run({ db, connectionString, rounds = 21, quick, rows }) {
   const result = await withFolder(async (dir) => {
     const config = lakeConfig([hot, cold], dir)
     const tm = await openTidemark(config, connectionString)
-    const without = openWithoutSummaries(config, connectionString)
+    const without = openWithColdTier(config, connectionString, { useSummaries: false })
     try {
       await tm.migrate()
       const load = await fillAll({ db, tm, connectionString, dir, set, block, blocks, isInPostgres })

@@ -87,7 +87,7 @@ export async function completeFile(
       readBack,
       sha256(localFile, signal),
       stat(localFile),
-      duckdb.withConnection(signal, (connection) => readStats(connection, localFile, content.layout)),
+      duckdb.withConnection(signal, (connection) => readStats(connection, localFile, content)),
       drafting,
     ])
     if (back.rowCount !== content.rowCount || !equalBytes(back.contentHash, content.contentHash))
@@ -170,10 +170,16 @@ const maxStatLength = 200
 async function readStats(
   connection: DuckDBConnection,
   localFile: string,
-  layout: FileLayout,
+  { layout, minTime, maxTime }: FileContent,
 ): Promise<Record<string, ColumnRange | null>> {
+  const stats: Record<string, ColumnRange | null> = {
+    [layout.time]: { min: minTime, max: maxTime, hasNull: false },
+  }
   // the integers of `wideInstant` are no instants
-  const names = layout.sortedBy.filter((name) => layout.columns[name]!.kind !== 'wideInstant')
+  const names = layout.sortedBy.filter(
+    (name) => name !== layout.time && layout.columns[name]!.kind !== 'wideInstant',
+  )
+  if (names.length === 0) return stats
   const select = names.flatMap((name) => {
     const column = identifier(name)
     return [sql`min(${column})`, sql`max(${column})`, sql`count(*) - count(${column})`]
@@ -184,7 +190,6 @@ async function readStats(
     ),
   )
   const row = reader.getRows()[0]!.map(plainValue)
-  const stats: Record<string, ColumnRange | null> = {}
   names.forEach((name, i) => {
     const [min, max, nulls] = row.slice(i * 3, i * 3 + 3) as [
       ColumnRange['min'] | null,
