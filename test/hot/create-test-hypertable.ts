@@ -6,14 +6,16 @@ import { type HypertableDefinition, hypertable, t } from '../../src/schema/index
 import { approximateMicros } from '../../src/time/index.ts'
 import { identifier, raw, sql } from '../../src/util/sql.ts'
 
+export const readingColumns = {
+  time: t.timestamptz(),
+  tenant: t.text(),
+  sensor: t.text(),
+  value: t.float8().nullable(),
+}
+
 /** The smallest table with a tenant, a key and an index. */
 export const readings = hypertable('public.readings', {
-  columns: {
-    time: t.timestamptz(),
-    tenant: t.text(),
-    sensor: t.text(),
-    value: t.float8().nullable(),
-  },
+  columns: readingColumns,
   time: 'time',
   tenant: 'tenant',
   primaryKey: ['tenant', 'sensor', 'time'],

@@ -11,7 +11,7 @@ import { hypertable, t } from '../../src/schema/index.ts'
 import { systemClock } from '../../src/time/index.ts'
 import { sql } from '../../src/util/sql.ts'
 import { createTestDatabase, type TestDatabase } from '../helpers/database.ts'
-import { chunksFrom, createForReading, day, start } from './reading-fixture.ts'
+import { chunksFrom, createForReading, day, firstRows, start } from './reading-fixture.ts'
 
 const cpu = hypertable('presumed.cpu', {
   columns: { time: t.timestamptz(), host: t.text() },
@@ -136,17 +136,7 @@ describe('a snapshot that is taken with the first statement', () => {
         expect(() => snapshot.id).toThrow()
         await base.db.execute(`insert into presumed.cpu values ('2026-01-01Z', 'c')`)
         const context = { snapshot, signal: null }
-        const rows = {
-          kind: 'rows',
-          dataset: cpu,
-          range: null,
-          where: null,
-          columns: ['host'],
-          direction: 'asc',
-          after: null,
-          withKeys: false,
-          limit: 10,
-        } as const
+        const rows = firstRows(cpu, ['host'], 10)
         expect((await tier.rows(rows, context)).rows).toHaveLength(3)
         await base.db.execute('delete from presumed.cpu')
         expect((await tier.rows(rows, context)).rows).toHaveLength(3)

@@ -4,7 +4,7 @@ import { everything, type ScanRequest } from '../../src/query/index.ts'
 import { hypertable, t, table } from '../../src/schema/index.ts'
 import { raw, sql } from '../../src/util/sql.ts'
 import { createTestDatabase, type TestDatabase } from '../helpers/database.ts'
-import { chunksFrom, createForReading, day, hour, start } from './reading-fixture.ts'
+import { chunksFrom, createForReading, day, firstRows, hour, start } from './reading-fixture.ts'
 
 const cpu = hypertable('read.cpu', {
   columns: { time: t.timestamptz(), host: t.text(), usage: t.float8() },
@@ -149,20 +149,7 @@ describe('a read snapshot', () => {
     await endless(async () => {
       const controller = new AbortController()
       const asked = withReadSnapshot(base.db, { timeoutMs: 60_000 }, (snapshot) =>
-        tier.rows(
-          {
-            kind: 'rows',
-            dataset: cpu,
-            range: null,
-            where: null,
-            columns: ['host'],
-            direction: 'asc',
-            after: null,
-            withKeys: false,
-            limit: 5,
-          },
-          { snapshot, signal: controller.signal },
-        ),
+        tier.rows(firstRows(cpu, ['host'], 5), { snapshot, signal: controller.signal }),
       )
       const outcome = expect(asked).rejects.toMatchObject({ code: 'TM_CANCELLED' })
       await until(async () => (await running()).length === 1)

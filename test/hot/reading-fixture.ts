@@ -1,5 +1,6 @@
 import { timestamptzText } from '../../src/changelog/index.ts'
 import type { Queryable } from '../../src/postgres/index.ts'
+import type { RowsRequest } from '../../src/query/index.ts'
 import { createRowCodec, encodeDefinition, type StoredDefinition } from '../../src/schema/index.ts'
 import { formatInstant, type TimeRange } from '../../src/time/index.ts'
 import { identifier, join, raw, sql } from '../../src/util/sql.ts'
@@ -94,5 +95,20 @@ export async function insertForReading(
     await db.query(
       sql`insert into ${identifier(definition.schema, definition.table)} (${columns}) values ${join(tuples, ', ')}`,
     )
+  }
+}
+
+/** A page of rows from the first on. */
+export function firstRows(dataset: StoredDefinition, columns: readonly string[], limit: number): RowsRequest {
+  return {
+    kind: 'rows',
+    dataset,
+    columns,
+    limit,
+    range: null,
+    where: null,
+    direction: 'asc',
+    after: null,
+    withKeys: false,
   }
 }

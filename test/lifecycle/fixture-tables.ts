@@ -1,13 +1,9 @@
-import { hypertable, t } from '../../src/schema/index.ts'
+import { hypertable } from '../../src/schema/index.ts'
+import { readingColumns } from '../hot/create-test-hypertable.ts'
 
 /** As `readings`, without a key. */
 export const samples = hypertable('public.samples', {
-  columns: {
-    time: t.timestamptz(),
-    tenant: t.text(),
-    sensor: t.text(),
-    value: t.float8().nullable(),
-  },
+  columns: readingColumns,
   time: 'time',
   tenant: 'tenant',
   chunk: '1 day',
