@@ -100,6 +100,12 @@ export function createChunkManager(options: ChunkOptions): ChunkManager {
 /** For so long after tries without success a call tries once: the batches of a stream would wait seconds each. */
 const heldUpForMs = 10_000
 
+/**
+ * Drains that a call tries while older snapshots are in the way, a second or so: whoever waits for chunks may as well
+ * write to the default partition, and a snapshot that is still there after so long mostly stays for much longer.
+ */
+const drainTries = 3
+
 class PostgresChunks implements ChunkManager {
   readonly #db: Database
   readonly #options: Required<ChunkOptions>
@@ -135,6 +141,7 @@ class PostgresChunks implements ChunkManager {
     const wanted = [...times]
     let map = await this.map(definition)
     if (isCovered(map, wanted)) return map
+    let drains = 0
     const attempt = async () => {
       map = await this.map(definition, { fresh: true })
       if (isCovered(map, wanted)) return
@@ -144,7 +151,8 @@ class PostgresChunks implements ChunkManager {
         await this.#attachMissing(definition, wanted, options)
       } catch (error) {
         if (!(error instanceof DefaultNotEmpty)) throw error
-        await this.#drain(definition, wanted, options)
+        drains += 1
+        await this.#drain(definition, wanted, drains === drainTries, options)
       }
       map = await this.map(definition, { fresh: true })
     }
@@ -217,7 +225,8 @@ class PostgresChunks implements ChunkManager {
           return
         }
         outcome = await this.#drainOnce(definition, [], options)
-        if (outcome.kind === 'blocked') throw busy(definition, outcome)
+        if (outcome.kind === 'blocked')
+          throw busy(definition, { reason: outcome.reason, isLasting: outcome.isLasting === true })
       })
     } catch (error) {
       // Nothing was changed, and the rows are where everybody sees them: an answer, not a failure.
@@ -232,10 +241,12 @@ class PostgresChunks implements ChunkManager {
   async #drain(
     definition: HypertableDefinition,
     times: readonly Instant[],
+    isLast: boolean,
     options: CallOptions,
   ): Promise<void> {
     const outcome = await this.#drainOnce(definition, times, options)
-    if (outcome.kind === 'blocked') throw busy(definition, outcome)
+    if (outcome.kind === 'blocked')
+      throw busy(definition, { reason: outcome.reason, isLasting: isLast || outcome.isLasting === true })
     if (outcome.kind === 'capped') {
       const map = await this.map(definition, { fresh: true })
       if (!isCovered(map, times)) assertChunkCap(definition, map, 1)
@@ -327,7 +338,7 @@ class LastingBlock extends Error {}
 
 function busy(
   definition: HypertableDefinition,
-  { reason, isLasting }: Extract<DrainOutcome, { kind: 'blocked' }>,
+  { reason, isLasting }: { readonly reason: string; readonly isLasting: boolean },
 ): TidemarkError<'TM_BUSY'> {
   return new TidemarkError(
     'TM_BUSY',
