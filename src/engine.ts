@@ -173,7 +173,12 @@ export class Tidemark<Config extends TidemarkConfig = TidemarkConfig> {
     const store = createFolderStore({ dir })
     this.#tiers = [
       createHotTier({ maxPageBytes: maxAnswerBytes }),
-      createColdTier({ duckdb: this.#duckdb, store, maxPageBytes: maxAnswerBytes }),
+      createColdTier({
+        duckdb: this.#duckdb,
+        store,
+        maxPageBytes: maxAnswerBytes,
+        maxHeldSummaryBytes: lake.summaryMemoryBytes,
+      }),
     ]
     const lakeParts = { duckdb: this.#duckdb, store, summaryShare: lake.summaryShare }
     const lifecycleOptions: LifecycleOptions = {

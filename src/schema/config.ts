@@ -52,6 +52,8 @@ export interface ConfigOptions<
     readonly keepStray?: string
     /** Bytes of a summary at most, as a share of its file. Default 0.03; 0: no summaries. */
     readonly summaryShare?: number
+    /** What each process holds of summaries that it has read, '64MB' or bytes. Default 32 MiB; 0: they are read anew each time. */
+    readonly summaryMemory?: string | number
   }
   readonly server?: {
     /** Default '127.0.0.1': only this machine. */
@@ -91,6 +93,7 @@ export interface LakeConfig {
   readonly keepDroppedMs: number
   readonly keepStrayMs: number
   readonly summaryShare: number
+  readonly summaryMemoryBytes: number
 }
 
 export interface Limits {
@@ -115,6 +118,7 @@ export const configDefaults = Object.freeze({
     keepDroppedMs: 7 * 86_400_000,
     keepStrayMs: 86_400_000,
     summaryShare: 0.03,
+    summaryMemoryBytes: 32 * mebibyte,
   }),
   server: Object.freeze({ host: '127.0.0.1', port: 4680 }),
   worker: Object.freeze({ everyMs: 10_000, enabled: true }),
@@ -178,6 +182,7 @@ export function defineConfig<
       keepDroppedMs: lake.millis('keepDropped', d.lake.keepDroppedMs),
       keepStrayMs: lake.millis('keepStray', d.lake.keepStrayMs),
       summaryShare: lake.share('summaryShare', d.lake.summaryShare),
+      summaryMemoryBytes: lake.bytes('summaryMemory', d.lake.summaryMemoryBytes, 0) as number,
     }),
     server: Object.freeze({
       host: server.text('host', d.server.host),
@@ -209,6 +214,7 @@ const lakeKeys: Readonly<Record<keyof NonNullable<ConfigOptions<[], []>['lake']>
   keepDropped: true,
   keepStray: true,
   summaryShare: true,
+  summaryMemory: true,
 }
 
 /** Below it a row group of a wide table does not fit. */

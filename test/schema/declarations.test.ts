@@ -436,6 +436,7 @@ describe('a configuration', () => {
         keepDroppedMs: 7 * 86_400_000,
         keepStrayMs: 86_400_000,
         summaryShare: 0.03,
+        summaryMemoryBytes: 32 * 1024 * 1024,
       },
       server: { host: '127.0.0.1', port: 4680 },
       worker: { everyMs: 10_000, enabled: true },

@@ -68,6 +68,7 @@ describe('docs/reference/declaring.md names', () => {
     expect(row('lake.keepDropped')).toContain(days(configDefaults.lake.keepDroppedMs))
     expect(row('lake.keepStray')).toContain(`'${configDefaults.lake.keepStrayMs / 3_600_000} hours'`)
     expect(row('lake.summaryShare')).toContain(`${configDefaults.lake.summaryShare}`)
+    expect(row('lake.summaryMemory')).toContain(`${configDefaults.lake.summaryMemoryBytes / 2 ** 20} MiB`)
     expect(row('database.maxConnections')).toContain(`| ${configDefaults.database.maxConnections} |`)
     expect(row('server.host')).toContain(`'${configDefaults.server.host}'\`, ${configDefaults.server.port}`)
   })
