@@ -1,3 +1,4 @@
+import type { Database } from '../postgres/index.ts'
 import { type Coverage, everything, intersect } from '../query/index.ts'
 import type { DatasetDefinition, HypertableDefinition } from '../schema/index.ts'
 import type { Instant, TimeRange } from '../time/index.ts'
@@ -16,11 +17,12 @@ export async function readCoverage(
   snapshot: PostgresSnapshot,
   signal: AbortSignal | null,
   catalogs: ChunkCatalogs,
+  empties: EmptyPartitions,
 ): Promise<readonly Coverage[]> {
   const whole = range ?? everything
   if (dataset.kind === 'hypertable') {
     const catalog = await catalogs.read(snapshot, dataset, signal)
-    return coverageOf(catalog, whole, await readEmptiness(dataset, catalog, whole, snapshot, signal))
+    return coverageOf(catalog, whole, await empties.read(dataset, catalog, whole, snapshot, signal))
   }
   // Index: pg_namespace (nspname), pg_class (relname, relnamespace). -1: never analysed.
   const { rows } = await snapshot.query(
@@ -42,6 +44,73 @@ export interface Emptiness {
   readonly isOutsideEmpty: boolean
 }
 
+/** What was empty lately, of each hypertable. */
+export interface EmptyPartitions {
+  read(
+    dataset: HypertableDefinition,
+    catalog: ChunkCatalog,
+    range: TimeRange,
+    snapshot: PostgresSnapshot,
+    signal: AbortSignal | null,
+  ): Promise<Emptiness>
+}
+
+interface KnownEmptiness extends Emptiness {
+  readonly asked: ReadonlySet<string>
+}
+
+/**
+ * Remembers the last answer, and lets the query go on with it while the snapshot is asked again: whoever reads files need
+ * not wait for PostgreSQL first. A late row makes the next query read twice, and no other.
+ */
+export function createEmptyPartitions(): EmptyPartitions {
+  const known = new WeakMap<Database, Map<string, KnownEmptiness>>()
+  return {
+    async read(dataset, catalog, range, snapshot, signal) {
+      const cold = catalog.chunks.filter((chunk) => chunk.state === 'cold')
+      const names = namesOf(cold.filter((chunk) => intersect(chunk.range, range)))
+      if (names === null) return nothingKnown
+      const ofDatabase = known.get(snapshot.database) ?? new Map<string, KnownEmptiness>()
+      known.set(snapshot.database, ofDatabase)
+
+      const ask = async (): Promise<Emptiness> => {
+        const found = await readEmptiness(dataset, names, snapshot, signal)
+        const before = ofDatabase.get(dataset.name)
+        const others = (namesOf(cold) ?? []).filter(
+          (name) => !names.includes(name) && before?.asked.has(name),
+        )
+        ofDatabase.set(dataset.name, {
+          asked: new Set([...names, ...others]),
+          partitions: new Set([
+            ...found.partitions,
+            ...others.filter((name) => before?.partitions.has(name)),
+          ]),
+          isOutsideEmpty: found.isOutsideEmpty,
+        })
+        return found
+      }
+
+      const presumed = ofDatabase.get(dataset.name)
+      if (presumed && names.every((name) => presumed.asked.has(name))) {
+        const check = async (): Promise<boolean> => {
+          const found = await ask()
+          return (
+            (found.isOutsideEmpty || !presumed.isOutsideEmpty) &&
+            names.every((name) => found.partitions.has(name) || !presumed.partitions.has(name))
+          )
+        }
+        if (snapshot.presume(check)) return presumed
+      }
+      return ask()
+    },
+  }
+}
+
+/** Of the partitions of chunks; null: there is no chunk. */
+function namesOf(chunks: readonly CatalogChunk[]): readonly string[] | null {
+  return chunks.length === 0 ? null : chunks.flatMap(({ relation }) => relation ?? [])
+}
+
 const nothingKnown: Emptiness = { partitions: new Set(), isOutsideEmpty: false }
 
 /**
@@ -57,7 +126,7 @@ function isEmptySql(alias: 'c' | 'd'): Sql {
 
 /**
  * Whether partitions have pages now. It is asked after the snapshot was taken and holds for it: a row that the snapshot
- * sees lies in a page, and pages go only when no snapshot can see a row of them. It cannot be remembered, because a
+ * sees lies in a page, and pages go only when no snapshot can see a row of them. Every snapshot asks anew, because a
  * late row changes no catalog. Only asked where it matters, in ranges with cold chunks: one statement more, where a scan
  * of each partition would have to be planned, locked and opened.
  *
@@ -69,14 +138,10 @@ function isEmptySql(alias: 'c' | 'd'): Sql {
  */
 async function readEmptiness(
   dataset: HypertableDefinition,
-  catalog: ChunkCatalog,
-  range: TimeRange,
+  names: readonly string[],
   snapshot: PostgresSnapshot,
   signal: AbortSignal | null,
 ): Promise<Emptiness> {
-  const cold = catalog.chunks.filter((chunk) => chunk.state === 'cold' && intersect(chunk.range, range))
-  if (cold.length === 0) return nothingKnown
-  const names = cold.flatMap(({ relation }) => relation ?? [])
   const { rows } = await snapshot.query(
     sql`
       with parent as (

@@ -22,6 +22,11 @@ export interface PostgresSnapshot extends ReadSnapshot {
    * whether it was right. Null when it has to be asked for.
    */
   isCatalog(dataset: HypertableDefinition, version: string): boolean | null
+  /**
+   * Goes on with what was true lately, while `check` asks the snapshot whether it is; `confirm` tells. False when nothing may
+   * be presumed any more: then `check` was not called.
+   */
+  presume(check: () => Promise<boolean>): boolean
 }
 
 export interface ReadSnapshotOptions {
@@ -123,6 +128,7 @@ class LentSnapshot implements PostgresSnapshot {
   #admission: Promise<unknown> | null = null
   /** A version that was taken for that of `#dataset` before it was known. */
   #presumed: string | null = null
+  readonly #checks: Promise<boolean>[] = []
   #hasFailed = false
   #isMisled = false
 
@@ -160,7 +166,9 @@ class LentSnapshot implements PostgresSnapshot {
       this.#isMisled = presumed !== null
       throw error
     })
-    const isRight = presumed === null || presumed === version
+    const isSame = presumed === null || presumed === version
+    const areRight = await Promise.all(this.#checks.splice(0))
+    const isRight = isSame && !areRight.includes(false)
     // in a failed transaction nothing can be read again
     if (this.#hasFailed && !isRight) this.#isMisled = true
     return this.#hasFailed || isRight
@@ -212,6 +220,15 @@ class LentSnapshot implements PostgresSnapshot {
     if (this.#opening) return this.#opening.version === version
     if (this.#presumed !== null && this.#presumed !== version) return null
     this.#presumed = version
+    return true
+  }
+
+  readonly presume = (check: () => Promise<boolean>): boolean => {
+    if (this.#opening) return false
+    const checked = check()
+    // whoever confirms hears of it; when nobody does, the statements have failed
+    checked.catch(() => undefined)
+    this.#checks.push(checked)
     return true
   }
 

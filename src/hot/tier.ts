@@ -1,7 +1,7 @@
 import type { ScanRequest, Tier } from '../query/index.ts'
 import { readBounds } from './bounds.ts'
 import { createChunkCatalogs } from './chunk-catalog.ts'
-import { readCoverage } from './coverage.ts'
+import { createEmptyPartitions, readCoverage } from './coverage.ts'
 import { readLatest } from './latest.ts'
 import { postgresSnapshot } from './read-snapshot.ts'
 import { readRows } from './rows.ts'
@@ -31,10 +31,11 @@ const hotTierDefaults = Object.freeze({
 export function createHotTier(options: HotTierOptions = {}): Tier {
   const { maxPageBytes, maxSeries } = { ...hotTierDefaults, ...options }
   const catalogs = createChunkCatalogs()
+  const empties = createEmptyPartitions()
   return Object.freeze<Tier>({
     name: 'hot',
     coverage: (dataset, range, context) =>
-      readCoverage(dataset, range, postgresSnapshot(context.snapshot), context.signal, catalogs),
+      readCoverage(dataset, range, postgresSnapshot(context.snapshot), context.signal, catalogs, empties),
     cannot: (request: ScanRequest) =>
       request.bucket !== null && request.dataset.kind === 'table'
         ? `${request.dataset.name} is a plain table and has no time column to put into buckets`
