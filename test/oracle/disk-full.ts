@@ -83,6 +83,8 @@ const round: fc.Arbitrary<Round> = fc.constantFrom(...hypertableNames).chain((na
   }),
 )
 
+const firstMove = { kind: 'freeze', mover: 0 } as const
+
 /**
  * The disk of the lake is full again and again: a move that does not fit fails with TM_LAKE, rows stay where they were, nothing
  * is left lying around, and when there is room it goes on.
@@ -100,8 +102,10 @@ export async function runDiskFull(options: {
   const counts = new Map<string, number>()
   let i = 0
   try {
-    for (const each of fc.sample(fc.noBias(round), { seed, numRuns: options.rounds })) {
+    for (const drawn of fc.sample(fc.noBias(round), { seed, numRuns: options.rounds })) {
       world.step = i
+      // whatever was drawn, the first one freezes onto a disk without room
+      const each = i === 0 ? { ...drawn, freeBytes: 0, moves: [firstMove, ...drawn.moves] } : drawn
       await runRound(world, disk, each, (what) => counts.set(what, (counts.get(what) ?? 0) + 1))
       i += 1
     }
