@@ -72,13 +72,7 @@ export async function askFiles(
   access: LakeAccess,
   statement: Sql,
 ): Promise<readonly (readonly DuckDBValue[])[]> {
-  const { text, values } = printSql(statement)
-  return withLakeErrors(access, () =>
-    access.duckdb.withConnection(access.signal, async (connection) => {
-      const reader = await connection.runAndReadAll(text, parametersOf(values))
-      return reader.getRows()
-    }),
-  )
+  return (await answerOf(access, statement)).getRows()
 }
 
 /** Columns of a statement's answer, as `askFiles` gives its rows. */
@@ -86,12 +80,15 @@ export async function askColumns(
   access: LakeAccess,
   statement: Sql,
 ): Promise<readonly (readonly DuckDBValue[])[]> {
+  return (await answerOf(access, statement)).getColumns()
+}
+
+function answerOf(access: LakeAccess, statement: Sql) {
   const { text, values } = printSql(statement)
   return withLakeErrors(access, () =>
-    access.duckdb.withConnection(access.signal, async (connection) => {
-      const reader = await connection.runAndReadAll(text, parametersOf(values))
-      return reader.getColumns()
-    }),
+    access.duckdb.withConnection(access.signal, (connection) =>
+      connection.runAndReadAll(text, parametersOf(values)),
+    ),
   )
 }
 

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { type Connection, type Database, sqlstateOf } from '../postgres/index.ts'
+import { type Connection, type Database, isRetryable, sqlstateOf } from '../postgres/index.ts'
 import { sql } from '../util/sql.ts'
 
 /** ms that somebody may have waited for the transaction; with the pause between two looks less than 200. */
@@ -23,9 +23,14 @@ export class GaveWay extends Error {
  */
 export async function givingWay<T>(db: Database, connection: Connection, work: () => Promise<T>): Promise<T> {
   const over = new AbortController()
-  const watching = watch(db, connection.processId, over.signal)
+  // kept until the work has ended, whose own error matters more
+  const watching = watch(db, connection.processId, over.signal).then(
+    () => null,
+    (error: unknown) => ({ error }),
+  )
+  let result: T
   try {
-    return await work()
+    result = await work()
   } catch (error) {
     throw sqlstateOf(error) === '57014' ? new GaveWay(error) : error
   } finally {
@@ -33,6 +38,9 @@ export async function givingWay<T>(db: Database, connection: Connection, work: (
     over.abort()
     await watching
   }
+  const problem = await watching
+  if (problem !== null) throw problem.error
+  return result
 }
 
 async function watch(db: Database, processId: number, over: AbortSignal): Promise<void> {
@@ -52,8 +60,10 @@ async function watch(db: Database, processId: number, over: AbortSignal): Promis
           )`,
         { signal: over },
       )
-    } catch {
-      // It is over; or the database is away, which the work finds out itself.
+    } catch (error) {
+      // It is over, no connection is to spare, or the database is away, which the work finds out itself.
+      const isRefused = sqlstateOf(error) !== null && !isRetryable(error)
+      if (isRefused && !over.aborted) throw error
     }
   }
 }

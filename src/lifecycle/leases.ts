@@ -1,4 +1,4 @@
-import type { Database } from '../postgres/index.ts'
+import type { Connection, Database } from '../postgres/index.ts'
 import { TidemarkError } from '../util/errors.ts'
 import { sql } from '../util/sql.ts'
 import type { LifecycleContext, Subject } from './context.ts'
@@ -67,6 +67,17 @@ export async function endStaleLeases(db: Database, { hypertable }: Subject): Pro
       where k.hypertable_id = ${hypertable.id}::int and k.lease_until < now()
       for update skip locked
     )`)
+}
+
+/**
+ * Whether somebody moves the chunk. Asked under the lock of its row, which a claim skips, the answer holds until the end of the
+ * transaction: whoever claims it later reads the chunk as that leaves it.
+ */
+export async function isLeased(connection: Connection, chunkId: bigint): Promise<boolean> {
+  const { rows } = await connection.query(
+    sql`select coalesce(lease_until >= now(), false) from tidemark.chunk where id = ${chunkId}::int8`,
+  )
+  return rows[0]?.[0] === true
 }
 
 /** A row that somebody else has locked (a flip, a write to cold rows) is skipped, not waited for. */

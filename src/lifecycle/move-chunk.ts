@@ -1,5 +1,4 @@
 import { randomUUID } from 'node:crypto'
-import { sqlstateOf } from '../postgres/index.ts'
 import { TidemarkError } from '../util/errors.ts'
 import { partitionOf, readChunk } from './chunk-record.ts'
 import type { LifecycleContext, MoveOptions, MoveProgress, Subject } from './context.ts'
@@ -70,10 +69,7 @@ export async function moveChunk(
         if (flipped === null) return { kind: 'nothing' } as const
         report('done', flipped.rows, flipped.bytes)
         return { kind: 'moved', exports, ...flipped } as const
-      } catch (problem) {
-        // Undefined table: a reclaim that had looked before the lease has dropped the partition since the chunk was read.
-        const isGone = sqlstateOf(problem) === '42P01'
-        const error = isGone ? new Changed('its partition was dropped meanwhile') : problem
+      } catch (error) {
         if (!(error instanceof Changed)) throw error
         if (exports < last) continue
         throw new TidemarkError('TM_BUSY', {

@@ -5,6 +5,7 @@ import { identifier, sql } from '../util/sql.ts'
 import { type ChunkRecord, listChunks, partitionOf, readChunk } from './chunk-record.ts'
 import type { LifecycleContext, MoveOptions, Subject } from './context.ts'
 import { guardDefault } from './guards.ts'
+import { isLeased } from './leases.ts'
 
 export interface ReclaimReport {
   /** Partitions that gave space back. */
@@ -177,6 +178,8 @@ async function dropPartition(context: LifecycleContext, subject: Subject, chunkI
       const chunk = await readChunk(connection, hypertable, chunkId, { lock: 'nowait' })
       const partition = partitionOf(chunk)
       if (partition === null || chunk.state === 'hot' || chunk.state === 'freezing') return false
+      // A move has read the partition's name, and has no lock on it yet.
+      if (await isLeased(connection, chunkId)) return false
       const relation = identifier(partition.schema, partition.table)
       await connection.execute(sql`
         lock table only ${identifier(definition.schema, definition.table)} in access exclusive mode;

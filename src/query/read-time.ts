@@ -48,7 +48,7 @@ export function readZone(zone: unknown): string | null {
 export function readRange(from: unknown, to: unknown, zone: string | null, clock: Clock): TimeRange {
   const end = (value: unknown, path: string): Instant => {
     // a word is a relative time that was not understood; the forms of a moment alone would be no way out
-    if (typeof value === 'string' && /^[a-z ]+$/i.test(value) && value.trim().toLowerCase() !== 'now')
+    if (typeof value === 'string' && !/\d/.test(value) && value.trim().toLowerCase() !== 'now')
       return fail(
         path,
         `${show(value)} is not a time; write ISO 8601 with a zone, 'now', or relative: '-30 days'`,

@@ -86,6 +86,25 @@ it('a cold chunk without a partition takes its rows in the default partition wit
   expect(await chunks.drainDefault(samples)).toMatchObject({ kind: 'drained', rows: 0n })
 })
 
+it('a partition is not dropped while somebody moves its chunk', async () => {
+  const { test, lifecycle, another } = fixture
+  await lifecycle.freeze(samples, { olderThan: parseInstant('2026-01-02T00:00:00Z') })
+  const eager = another({ settings: { emptyShare: 0 } })
+  const lease = (until: string) =>
+    test.db.execute(
+      `update tidemark.chunk set lease_owner = gen_random_uuid(), lease_until = now() + interval '${until}' where state = 'cold'`,
+    )
+  await lease('1 hour')
+  await expect
+    .poll(() => eager.reclaim(samples).then(({ held }) => held), { timeout: 20_000, interval: 300 })
+    .toEqual([])
+  expect(await eager.reclaim(samples)).toMatchObject({ dropped: 0 })
+  expect(await states(test.db)).toEqual(['cold 1', 'hot 0', 'hot 0'])
+  // The lease of somebody who died ends.
+  await lease('-1 second')
+  expect(await eager.reclaim(samples)).toMatchObject({ dropped: 1 })
+})
+
 it('rows of new chunks are drained around those that are past the retention', async () => {
   const { test, lifecycle, chunks } = fixture
   await lifecycle.expire(samples)
