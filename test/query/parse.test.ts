@@ -121,6 +121,7 @@ describe('parsing a query', () => {
     )
     expect(problem({ from: 'yesterdayish' })).toMatch(/^TM_QUERY from: "yesterdayish"/)
     expect(problem({ to: 'last week' })).toMatch(/"last week" is not a time; write .* relative: '-30 days'$/)
+    expect(problem({ from: 'yesterday-ish' })).toMatch(/write .* relative: '-30 days'$/)
     expect(problem({ to: '2026-01-01T00:00:00' })).toMatch(/^TM_QUERY to: /)
     expect(problem({ from: 12 })).toMatch(/^TM_QUERY from: 12 is not a time/)
     expect(problem({ from: '2026-01-01' }, plain)).toBe(
