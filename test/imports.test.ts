@@ -25,14 +25,17 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   ingest: ['hot', 'lake', 'postgres', 'schema', 'time', 'util'],
   // moves rows between the two, so it knows both
   lifecycle: ['changelog', 'hot', 'lake', 'migrate', 'postgres', 'query', 'schema', 'time', 'util'],
-  worker: ['changelog', 'hot', 'lifecycle', 'migrate', 'postgres', 'schema', 'time', 'util'],
+  // cells of continuous aggregates: their table, refresh and tier
+  continuous: ['aggregate', 'changelog', 'hot', 'migrate', 'postgres', 'query', 'schema', 'time', 'util'],
+  worker: ['changelog', 'continuous', 'hot', 'lifecycle', 'migrate', 'postgres', 'schema', 'time', 'util'],
   // what the engine's calls take and give, and what they share
-  engine: ['ingest', 'lifecycle', 'query', 'schema', 'time', 'util'],
+  engine: ['continuous', 'ingest', 'lifecycle', 'query', 'schema', 'time', 'util'],
   // the engine is the only file that knows every tier
   'engine.ts': [
     'engine',
     'aggregate',
     'changelog',
+    'continuous',
     'hot',
     'ingest',
     'lake',
@@ -50,6 +53,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
     'engine',
     'engine.ts',
     'aggregate',
+    'continuous',
     'lifecycle',
     'postgres',
     'query',
@@ -58,8 +62,20 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
     'util',
   ],
   api: ['engine.ts', 'query', 'schema', 'time', 'util'],
-  ops: ['changelog', 'hot', 'lake', 'lifecycle', 'migrate', 'postgres', 'schema', 'time', 'util'],
+  ops: [
+    'changelog',
+    'continuous',
+    'hot',
+    'lake',
+    'lifecycle',
+    'migrate',
+    'postgres',
+    'schema',
+    'time',
+    'util',
+  ],
   cli: [
+    'continuous',
     'engine',
     'engine.ts',
     'api',

@@ -1,5 +1,5 @@
 import type { AggregateState, StateSpec } from '../aggregate/index.ts'
-import type { DatasetDefinition } from '../schema/index.ts'
+import type { ContinuousAggregateDefinition, DatasetDefinition } from '../schema/index.ts'
 import { type Instant, maxInstant, minInstant, type TimeRange } from '../time/index.ts'
 import type { ColumnRef, FilterNode, GroupNode, LatestQueryNode, RowsQueryNode } from './nodes.ts'
 
@@ -162,6 +162,11 @@ export interface Coverage {
 export interface ScanContext {
   readonly snapshot: ReadSnapshot
   readonly signal: AbortSignal | null
+  /**
+   * Set when the query names a continuous aggregate: what it keeps of chunks that retention has dropped counts, too. Absent: the
+   * hypertable itself is asked, and what has been dropped is gone.
+   */
+  readonly aggregate?: ContinuousAggregateDefinition
 }
 
 export interface Tier {

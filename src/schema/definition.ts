@@ -1,4 +1,4 @@
-import type { Interval } from '../time/index.ts'
+import type { BucketSpec, Interval } from '../time/index.ts'
 
 /** Column types that can be declared, by PostgreSQL's names. */
 export const columnTypes = [
@@ -84,6 +84,51 @@ export interface HypertableDefinition extends RelationDefinition {
   readonly changeCell: Interval
 }
 
-/** Anything with rows of its own. Continuous aggregates will join the union `DatasetDefinition`. */
+/** Anything with rows of its own. */
 export type StoredDefinition = TableDefinition | HypertableDefinition
+/** What a tier reads rows of. A query on a continuous aggregate is one on the hypertable under it (query/materialization.ts). */
 export type DatasetDefinition = StoredDefinition
+
+/**
+ * A query over a hypertable that is kept as partial states per time bucket. Declared in the JSON of queries, so that it is the same
+ * in TypeScript, in the catalog and over HTTP; `materializationOf` (query/) is its parsed form.
+ */
+export interface ContinuousAggregateDefinition {
+  readonly kind: 'aggregate'
+  /** `schema.table`: of the view of finished values, and the one name everywhere. */
+  readonly name: string
+  readonly schema: string
+  readonly table: string
+  /** What it was declared over. */
+  readonly from: HypertableDefinition | ContinuousAggregateDefinition
+  /** The hypertable under the whole chain. */
+  readonly base: HypertableDefinition
+  /** Cells of a bucket; calendar units follow `zone`. */
+  readonly bucket: BucketSpec
+  /** Columns (or JSON paths) of `base` whose values make a cell, as `by` of a query. Without the tenant, which is always the first key. */
+  readonly by: readonly string[]
+  /** Columns looked up in plain tables when the aggregate is read, so that they are never stale. By their name here. */
+  readonly dimensions: Readonly<Record<string, DimensionDefinition>>
+  /** `where` of a query on `base`, everything that the chain filters; null: every row. No relative times. */
+  readonly where: JsonValue | null
+  /** `select` of a query on `base`. */
+  readonly select: Readonly<Record<string, AggregateCall>>
+  readonly refresh: { readonly every: Interval }
+  /** Cells that lie wholly before are dropped; null: kept for ever. */
+  readonly retain: Interval | null
+  readonly comment: string | null
+}
+
+/** An aggregate as JSON: `{ fn: 'percentile', column: 'latencyMs', q: 0.95 }`. */
+export type AggregateCall = { readonly fn: string } & { readonly [option: string]: JsonValue }
+
+export interface DimensionDefinition {
+  /** Name of the plain table. */
+  readonly table: string
+  /** Its primary key, and which of `by` each column of it equals. */
+  readonly on: Readonly<Record<string, string>>
+  readonly column: string
+}
+
+/** Everything that can be queried by its name. */
+export type QueryableDefinition = StoredDefinition | ContinuousAggregateDefinition

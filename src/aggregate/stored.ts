@@ -1,0 +1,32 @@
+import type { Sql } from '../util/sql.ts'
+import type { AggregateFunction, AggregateState, FinishOptions, StateSpec } from './contract.ts'
+import { states } from './states.ts'
+
+/**
+ * How a state lies in a row of a PostgreSQL table: a few typed columns where SQL can merge them, otherwise its canonical bytes.
+ * Equal states are equal columns.
+ */
+export interface StoredState {
+  /** `suffix` is appended to the state's name; empty for the only column. `type` is PostgreSQL's. All are null where a state is not known. */
+  readonly columns: readonly { readonly suffix: string; readonly type: string }[]
+  /** One value for each column, in the form that postgres/ writes; never all null. */
+  write(state: AggregateState): readonly unknown[]
+  /** The same, as postgres/ reads them. */
+  read(values: readonly unknown[]): AggregateState
+  /** Aggregates over the columns of many cells that give the columns of one; null: only TypeScript merges them. */
+  readonly merge: ((columns: readonly Sql[]) => readonly Sql[]) | null
+  /** The finished value of one cell in SQL; null: there is no such function in SQL. */
+  readonly finish: ((fn: AggregateFunction, columns: readonly Sql[], options: FinishOptions) => Sql) | null
+}
+
+/** @example storedState(spec).columns // [{ suffix: '', type: 'bytea' }] */
+export function storedState(spec: StateSpec): StoredState {
+  const definition = states[spec.kind]
+  return {
+    columns: [{ suffix: '', type: 'bytea' }],
+    write: (state) => [definition.encode(state)],
+    read: ([bytes]) => definition.decode(bytes as Uint8Array, spec),
+    merge: null,
+    finish: null,
+  }
+}

@@ -1,0 +1,24 @@
+import type { Consumer } from '../changelog/index.ts'
+import type { Materialization } from '../query/index.ts'
+import type { Instant } from '../time/index.ts'
+
+/** A definition of a continuous aggregate as the catalog has it, with the table of its cells. */
+export interface AggregateVersion {
+  readonly id: number
+  /** Name of the aggregate. */
+  readonly name: string
+  readonly hypertableId: number
+  /** Table of the cells, in schema `cellSchema`. */
+  readonly relation: string
+  readonly state: 'building' | 'current' | 'retired'
+  readonly epoch: bigint
+  /** By the place of a state: it is not known in buckets before. */
+  readonly unknownBefore: ReadonlyMap<number, Instant>
+  /** Of the definition in the catalog, which may be older than the declared one. */
+  readonly materialization: Materialization
+}
+
+/** Who reads the change log for a version; the position is in the catalog. */
+export function consumerOf({ id, hypertableId }: AggregateVersion): Consumer {
+  return { name: `aggregate:${id}`, hypertableId }
+}

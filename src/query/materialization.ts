@@ -1,0 +1,67 @@
+import { stateKey } from '../aggregate/index.ts'
+import type { ContinuousAggregateDefinition, HypertableDefinition } from '../schema/index.ts'
+import type { BucketSpec } from '../time/index.ts'
+import { canonicalFilter } from './canonical.ts'
+import type { AggregateNode, AggregateQueryNode, FilterNode, GroupNode } from './nodes.ts'
+import { parseQuery } from './parse.ts'
+import { planStates } from './plan-states.ts'
+import type { StateRequest } from './tier.ts'
+
+/** A continuous aggregate, parsed: what refresh, tier and planner work with. Frozen. */
+export interface Materialization {
+  readonly definition: ContinuousAggregateDefinition
+  readonly base: HypertableDefinition
+  readonly bucket: BucketSpec
+  /** The tenant, if there is one, then `by`. */
+  readonly keys: readonly GroupNode[]
+  readonly where: FilterNode | null
+  /** Each different state once; its place here is its place in the table of cells. */
+  readonly states: readonly StateRequest[]
+  readonly outputs: readonly {
+    readonly name: string
+    readonly aggregate: AggregateNode
+    /** Index into `states`. */
+    readonly state: number
+  }[]
+}
+
+const known = new WeakMap<ContinuousAggregateDefinition, Materialization>()
+
+/** @throws TidemarkError TM_QUERY with the path when the definition does not fit its hypertable. */
+export function materializationOf(definition: ContinuousAggregateDefinition): Materialization {
+  const found = known.get(definition)
+  if (found) return found
+  const { base } = definition
+  const node = parseQuery(
+    {
+      bucket: definition.bucket.every.text,
+      zone: definition.bucket.zone,
+      by: [...(base.tenant === null ? [] : [base.tenant]), ...definition.by],
+      where: definition.where,
+      select: definition.select,
+    },
+    // nothing in a definition is relative to a clock
+    { dataset: base, clock: { now: () => 0n } },
+  ) as AggregateQueryNode
+  const { states, steps } = planStates(node)
+  const materialization: Materialization = Object.freeze({
+    definition,
+    base,
+    bucket: definition.bucket,
+    keys: node.by,
+    where: node.where,
+    states,
+    outputs: Object.freeze(
+      node.select.map(({ name, aggregate }, i) =>
+        Object.freeze({ name, aggregate, state: (steps[i] as (typeof steps)[number]).state }),
+      ),
+    ),
+  })
+  known.set(definition, materialization)
+  return materialization
+}
+
+/** Two requests with equal keys are the same state of the same rows. */
+export function stateRequestKey({ spec, ref, where }: StateRequest): string {
+  return JSON.stringify([stateKey(spec), ref?.column, ref?.path, canonicalFilter(where)])
+}
