@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { timestamptzText } from '../changelog/index.ts'
-import { findDefaultPartition } from '../hot/index.ts'
+import { disableGuardsSql, findDefaultPartition } from '../hot/index.ts'
 import type { Connection, Queryable } from '../postgres/index.ts'
 import { type Instant, subtractInterval } from '../time/index.ts'
 import { identifier, type Sql, sql } from '../util/sql.ts'
@@ -109,8 +109,13 @@ function dropChunk(
           ${settled}
       where id = ${chunkId}::int8`)
     await endMove(connection, subject, chunk.range)
-    // Nobody waits for one of the deleted rows (flip-chunk.ts).
-    if (partition !== null) await lockAgainstWriters(connection, partition)
+    if (partition !== null) {
+      // Nobody waits for one of the deleted rows (flip-chunk.ts).
+      await lockAgainstWriters(connection, partition)
+      // Whatever comes late lies here, and nowhere else.
+      const guards = await disableGuardsSql(connection, partition)
+      if (guards !== null) await connection.execute(guards)
+    }
     return { files: files.length, rows }
   })
 }

@@ -2,10 +2,10 @@ import { beginLoggedWrite, timestamptzText } from '../changelog/index.ts'
 import { bumpEpoch } from '../hot/index.ts'
 import { beginRowMove } from '../migrate/index.ts'
 import { type Connection, isRetryable, retry, sqlstateOf } from '../postgres/index.ts'
-import { TidemarkError } from '../util/errors.ts'
 import { identifier, join, raw, type Sql, sql } from '../util/sql.ts'
 import type { LifecycleContext, Subject } from './context.ts'
 import { GaveWay, givingWay } from './give-way.ts'
+import { takenOver } from './leases.ts'
 
 /** What was exported is no longer what is there: another export is needed, not another try. */
 export class Changed extends Error {
@@ -187,9 +187,5 @@ export async function assertLease(connection: Connection, chunkId: bigint, owner
   const { rows } = await connection.query(sql`
     select lease_owner = ${owner}::uuid from tidemark.chunk where id = ${chunkId}::int8`)
   if (rows[0]?.[0] === true) return
-  throw new TidemarkError('TM_BUSY', {
-    what: `moving chunk ${chunkId}`,
-    tries: 1,
-    lastProblem: 'another worker has taken it over',
-  })
+  throw takenOver(chunkId)
 }

@@ -1,5 +1,5 @@
 import type { Connection, Database } from '../postgres/index.ts'
-import { TidemarkError } from '../util/errors.ts'
+import { isTidemarkError, TidemarkError } from '../util/errors.ts'
 import { sql } from '../util/sql.ts'
 import type { LifecycleContext, Subject } from './context.ts'
 
@@ -9,7 +9,7 @@ import type { LifecycleContext, Subject } from './context.ts'
  */
 export interface Lease {
   readonly owner: string
-  /** Aborted when the lease could not be renewed, and with the caller's signal. */
+  /** Aborted when somebody else has taken the chunk over, and with the caller's signal. */
   readonly signal: AbortSignal
 }
 
@@ -33,10 +33,9 @@ export async function withLease<T>(
   const timer = setInterval(() => {
     renewing = renewing.then(async () => {
       try {
-        if (!(await renew(db, chunkId, owner, settings.leaseMs))) lost.abort()
-      } catch (error) {
-        // The database is away: what is under way fails by itself, or goes on; the flip looks again.
-        lost.abort(error)
+        if (!(await renew(db, chunkId, owner, settings.leaseMs))) lost.abort(takenOver(chunkId))
+      } catch {
+        // The database is away: what is under way fails by itself, or goes on. The flip looks whose the lease is.
       }
     })
   }, settings.leaseMs / 3)
@@ -44,8 +43,10 @@ export async function withLease<T>(
     const result = await work({ owner, signal })
     await releaseLease(db, chunkId, owner)
     return result
-  } catch (error) {
-    const isCancelled = error instanceof TidemarkError && error.code === 'TM_CANCELLED'
+  } catch (thrown) {
+    const wasLost = lost.signal.aborted && options.signal?.aborted !== true && isCancellation(thrown)
+    const error = wasLost ? (lost.signal.reason as TidemarkError) : thrown
+    const isCancelled = isCancellation(error)
     const text = isCancelled ? null : error instanceof Error ? error.message : String(error)
     // The first error matters; where even this fails the lease runs out.
     await giveBack(db, chunkId, owner, text).catch(() => {})
@@ -54,6 +55,18 @@ export async function withLease<T>(
     clearInterval(timer)
     await renewing
   }
+}
+
+function isCancellation(error: unknown): boolean {
+  return isTidemarkError(error) && error.code === 'TM_CANCELLED'
+}
+
+export function takenOver(chunkId: bigint): TidemarkError {
+  return new TidemarkError('TM_BUSY', {
+    what: `moving chunk ${chunkId}`,
+    tries: 1,
+    lastProblem: 'another worker has taken it over',
+  })
 }
 
 /** What movers that died have left of their leases. Nothing rests on it: whoever comes takes the chunk over anyway. */
@@ -104,6 +117,7 @@ async function claim(
   return rowCount === 1
 }
 
+/** False when somebody else has it. */
 async function renew(db: Database, chunkId: bigint, owner: string, leaseMs: number): Promise<boolean> {
   const { rowCount } = await db.query(sql`
     update tidemark.chunk
@@ -112,10 +126,10 @@ async function renew(db: Database, chunkId: bigint, owner: string, leaseMs: numb
       select k.id from tidemark.chunk as k where k.id = ${chunkId}::int8 and k.lease_owner = ${owner}::uuid for update skip locked
     )`)
   if (rowCount === 1) return true
-  // Locked at this moment, perhaps by our own flip, is not lost.
+  // Locked at this moment, perhaps by our own flip, is not lost. Nor is one that nobody has: that flip gave it back when it was committed.
   const { rows } = await db.query(sql`
-    select lease_owner = ${owner}::uuid from tidemark.chunk where id = ${chunkId}::int8`)
-  return rows[0]?.[0] === true
+    select coalesce(lease_owner = ${owner}::uuid, true) from tidemark.chunk where id = ${chunkId}::int8`)
+  return rows[0]?.[0] !== false
 }
 
 async function giveBack(db: Database, chunkId: bigint, owner: string, error: string | null): Promise<void> {

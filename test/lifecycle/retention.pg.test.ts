@@ -1,8 +1,8 @@
 import { afterEach, beforeEach, expect, it } from 'vitest'
 import { parseInstant } from '../../src/time/index.ts'
-import { sql } from '../../src/util/sql.ts'
-import { clearLog, readLog } from '../hot/create-test-hypertable.ts'
-import { createFixture, day, epochOf, type Fixture, samples, seen, states } from './fixture.ts'
+import { raw, sql } from '../../src/util/sql.ts'
+import { clearLog, createTestHypertable, readLog } from '../hot/create-test-hypertable.ts'
+import { createFixture, day, epochOf, type Fixture, readings, samples, seen, states } from './fixture.ts'
 
 let fixture: Fixture
 beforeEach(async () => {
@@ -63,6 +63,27 @@ it('a late row of an expired chunk is seen until the next run, wherever it lies'
   expect(await states(test.db)).toEqual(['dropped 0 -', 'dropped 0 -', 'hot 0'])
   expect(await lifecycle.expire(samples)).toMatchObject({ chunks: 0, rows: 2 })
   expect(await seen(fixture, test.db, samples)).toEqual(['H y0'])
+})
+
+it('plain SQL writes late rows of an expired chunk freely, though it was cold once', async () => {
+  const { test, lifecycle, writer } = fixture
+  await createTestHypertable(test.db, readings)
+  await writer.insert(readings, day('2026-01-01'))
+  await lifecycle.freeze(readings)
+  const late = `insert into readings (time, tenant, sensor, value) values ('2026-01-01T00:00:00Z', 't1', 's0', 1)`
+  await expect(test.db.execute(late)).rejects.toThrow('TM_COLD')
+  await lifecycle.expire(readings, { cutoff: parseInstant('2026-01-02T00:00:00Z') })
+  const { rows } = await test.db.query(sql`
+    select format('%I.%I', 'tidemark_chunks', k.relation_name)
+    from tidemark.chunk as k join tidemark.hypertable as h on h.id = k.hypertable_id
+    where h.table_name = 'readings'`)
+  const partition = raw(rows[0]![0] as string)
+  for (const statement of [sql`update ${partition} set value = 2`, sql`delete from ${partition}`]) {
+    await test.db.execute(late)
+    expect((await test.db.query(statement)).rowCount).toBe(1)
+    await test.db.execute(sql`truncate ${partition}`)
+  }
+  expect(await seen(fixture, test.db, readings)).toEqual([])
 })
 
 it('a cold chunk without a partition takes its rows in the default partition with it', async () => {
