@@ -8,6 +8,7 @@ export {
   fixedBucket,
   nextBucket,
 } from './bucket.ts'
+export { bucketMisfit } from './bucket-fit.ts'
 export { civilFromDays, daysFromCivil, daysInMonth, floorDivide, microsPerDay } from './civil.ts'
 export { type FixedClock, fixedClock, systemClock } from './clock.ts'
 export { dayOfText, infiniteDay, infinitePastDay, textOfDay } from './day.ts'
