@@ -128,6 +128,8 @@ export interface DimensionDefinition {
   /** Its primary key, and which of `by` each column of it equals. */
   readonly on: Readonly<Record<string, string>>
   readonly column: string
+  /** The plain table as it was declared. */
+  readonly source: TableDefinition
 }
 
 /** Everything that can be queried by its name. */

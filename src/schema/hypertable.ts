@@ -14,8 +14,12 @@ import { checkKeys, type ProblemList } from './problems.ts'
 import { isKnownColumn, readBoolean, readColumnList, readRelation, startProblems } from './relation.ts'
 import type { TableOptions } from './table.ts'
 
-export interface HypertableOptions<C extends Columns, Time extends string, Key extends string>
-  extends TableOptions<C, Key> {
+export interface HypertableOptions<
+  C extends Columns,
+  Time extends string,
+  Key extends string,
+  Tenant extends string = string,
+> extends TableOptions<C, Key, Tenant> {
   /** The timestamptz column, NOT NULL and finite, by which the table is cut into chunks. */
   readonly time: Time & TimeNames<NoInfer<C>>
   /**
@@ -88,7 +92,11 @@ export function hypertable<
   const C extends Columns,
   const Time extends string,
   const Key extends string = never,
->(name: Name, options: HypertableOptions<C, Time, Key>): Hypertable<QualifiedNameOf<Name>, C, Time, Key> {
+  const Tenant extends string = never,
+>(
+  name: Name,
+  options: HypertableOptions<C, Time, Key, Tenant>,
+): Hypertable<QualifiedNameOf<Name>, C, Time, Key, Tenant> {
   const problems = startProblems('hypertable', name)
   if (!checkKeys(problems, '', options, hypertableOptions)) problems.assertEmpty('TM_DECLARATION')
   const input = options as unknown as Readonly<Record<string, unknown>>
@@ -180,7 +188,7 @@ export function hypertable<
     retain,
     maxChunks,
     changeCell: changeCell ?? defaultChangeCell(chunk as Interval),
-  }) as Hypertable<QualifiedNameOf<Name>, C, Time, Key>
+  }) as Hypertable<QualifiedNameOf<Name>, C, Time, Key, Tenant>
 }
 
 function readTime(

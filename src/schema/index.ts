@@ -22,20 +22,27 @@ export { decodeDefinition, type EncodedDefinition, encodeDefinition } from './en
 export type { InputForm, OutputForm } from './forms.ts'
 export { type HypertableOptions, hypertable, hypertableDefaults } from './hypertable.ts'
 export type {
+  AggregateShape,
+  AggregateShapeOf,
   ColumnNames,
   Columns,
   ColumnTypeOf,
+  ContinuousAggregate,
   Hypertable,
   InsertRow,
   KeyOf,
   NumericColumns,
+  QualifiedNameOf,
   Row,
   Table,
+  TenantColumn,
   TimeColumn,
   UpdateRow,
 } from './infer.ts'
 export type { Database, KyselyTable, KyselyView } from './kysely.ts'
-export { parseRelationName, type QualifiedName } from './names.ts'
+export { columnNameProblem, maxNameBytes, parseRelationName, type QualifiedName } from './names.ts'
+export { checkKeys, ProblemList, suggest } from './problems.ts'
+export { readComment, readName, startProblems } from './relation.ts'
 export { type CanonicalRow, createRowCodec, outputOf, type RowCodec, type RowProblem } from './row-codec.ts'
 export { type IndexOptions, type TableOptions, table } from './table.ts'
 export { type View, type ViewDefinition, type ViewOptions, view } from './view.ts'

@@ -1,5 +1,11 @@
 import type { AnyColumn, ColumnSpec, columnSpec } from './column.ts'
-import type { ColumnDefinition, ColumnType, HypertableDefinition, TableDefinition } from './definition.ts'
+import type {
+  ColumnDefinition,
+  ColumnType,
+  ContinuousAggregateDefinition,
+  HypertableDefinition,
+  TableDefinition,
+} from './definition.ts'
 import type { InputForm, OutputForm } from './forms.ts'
 
 /** Columns as declared, by name. */
@@ -8,17 +14,23 @@ export type Columns = Readonly<Record<string, AnyColumn>>
 declare const shapeOf: unique symbol
 
 /** What TypeScript knows of a declaration beyond its data; never there at run time. */
-interface Shape<C extends Columns, Key extends string> {
+interface Shape<C extends Columns, Key extends string, Tenant extends string = string> {
   readonly columns: C
   readonly key: Key
+  readonly tenant: Tenant
 }
 
-export interface Hypertable<Name extends string, C extends Columns, Time extends string, Key extends string>
-  extends HypertableDefinition {
+export interface Hypertable<
+  Name extends string,
+  C extends Columns,
+  Time extends string,
+  Key extends string,
+  Tenant extends string = string,
+> extends HypertableDefinition {
   readonly name: Name
   readonly time: Time
   readonly columns: { readonly [K in keyof C]: ColumnDefinition }
-  readonly [shapeOf]?: Shape<C, Key>
+  readonly [shapeOf]?: Shape<C, Key, Tenant>
 }
 
 export interface Table<Name extends string, C extends Columns, Key extends string> extends TableDefinition {
@@ -26,6 +38,35 @@ export interface Table<Name extends string, C extends Columns, Key extends strin
   readonly columns: { readonly [K in keyof C]: ColumnDefinition }
   readonly [shapeOf]?: Shape<C, Key>
 }
+
+declare const aggregateShape: unique symbol
+
+/** What TypeScript knows of a continuous aggregate. */
+export interface AggregateShape {
+  /** The hypertable under the chain. */
+  readonly base: unknown
+  /** Names of the keys, the tenant's too. */
+  readonly keys: string
+  /** Values of dimension columns, by name. */
+  readonly dimensions: object
+  /** Aggregates, by the name of the output. */
+  readonly select: object
+  /** A row of its view. */
+  readonly row: object
+}
+
+export interface ContinuousAggregate<Name extends string, S extends AggregateShape>
+  extends ContinuousAggregateDefinition {
+  readonly name: Name
+  readonly [aggregateShape]?: S
+}
+
+/** Of a definition that TypeScript knows nothing of: never. */
+export type AggregateShapeOf<A> = A extends { readonly [aggregateShape]?: infer S }
+  ? unknown extends S
+    ? never
+    : NonNullable<S>
+  : never
 
 /** `cpu` is `public.cpu`. */
 export type QualifiedNameOf<Name extends string> = Name extends `${string}.${string}`
@@ -37,7 +78,7 @@ type ShapeOf<D> = D extends { readonly [shapeOf]?: infer S }
     ? Shape<Columns, string>
     : NonNullable<S>
   : Shape<Columns, string>
-type ColumnsOf<D> = ShapeOf<D> extends Shape<infer C, string> ? C : never
+type ColumnsOf<D> = ShapeOf<D> extends { readonly columns: infer C extends Columns } ? C : never
 
 export type SpecOf<C> = C extends { readonly [columnSpec]: infer S } ? S : never
 type TypeOf<C> = SpecOf<C> extends ColumnSpec<infer T, boolean, boolean, unknown> ? T : never
@@ -93,6 +134,9 @@ export type NumericColumns<D> = NamesOfType<ColumnsOf<D>, NumericType>
 
 /** Name of the time column; never for a plain table. */
 export type TimeColumn<D> = D extends { readonly kind: 'hypertable'; readonly time: infer T } ? T : never
+
+/** Name of the tenant column; never where there is none. */
+export type TenantColumn<D> = ShapeOf<D>['tenant']
 
 /** The declared type of a column. */
 export type ColumnTypeOf<D, Name extends ColumnNames<D>> = TypeOf<ColumnsOf<D>[Name]>

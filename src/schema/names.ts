@@ -3,6 +3,8 @@ import { isWellFormed } from '../util/well-formed.ts'
 /** PostgreSQL's NAMEDATALEN - 1: longer names would be cut silently. */
 export const maxNameBytes = 63
 
+/** Tidemark's own: its catalog, chunks, and cells of continuous aggregates. */
+const ownSchemas = new Set(['tidemark', 'tidemark_chunks', 'tidemark_aggregates'])
 /** Columns that every PostgreSQL table already has. */
 const systemColumns = new Set(['tableoid', 'xmin', 'cmin', 'xmax', 'cmax', 'ctid'])
 
@@ -49,7 +51,7 @@ export function parseRelationName(name: unknown): QualifiedName | string {
   const [schema, table] = parts.length === 2 ? (parts as [string, string]) : ['public', parts[0] as string]
   const problem = nameProblem(schema, 'schema') ?? nameProblem(table, 'table')
   if (problem !== null) return problem
-  if (schema === 'tidemark' || schema === 'tidemark_chunks') {
+  if (ownSchemas.has(schema)) {
     return `schema "${schema}" belongs to Tidemark itself; choose another`
   }
   if (schema === 'information_schema' || schema.startsWith('pg_')) {

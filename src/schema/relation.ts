@@ -30,7 +30,10 @@ const tenantTypes: readonly ColumnType[] = ['text', 'uuid', 'int4', 'int8']
 const indexMethods = ['btree', 'gin', 'brin', 'hash'] as const
 const ginTypes: readonly ColumnType[] = ['jsonb', 'text[]']
 
-export function startProblems(kind: 'hypertable' | 'table' | 'view', name: unknown): ProblemList {
+export function startProblems(
+  kind: 'hypertable' | 'table' | 'view' | 'continuousAggregate',
+  name: unknown,
+): ProblemList {
   return new ProblemList(`${kind}(${typeof name === 'string' ? JSON.stringify(name) : String(name)})`)
 }
 

@@ -19,13 +19,13 @@ export type IndexOptions<Name extends string> =
       readonly name?: string
     }
 
-export interface TableOptions<C extends Columns, Key extends string> {
+export interface TableOptions<C extends Columns, Key extends string, Tenant extends string = string> {
   readonly columns: C
   /** NOT NULL columns that make a row unique. With a tenant it must hold the tenant column. */
   readonly primaryKey?: readonly (Key & KeyNames<NoInfer<C>>)[]
   readonly indexes?: readonly IndexOptions<NamesOf<NoInfer<C>>>[]
   /** text, uuid, int4 or int8 column, NOT NULL, that says whose a row is. */
-  readonly tenant?: TenantNames<NoInfer<C>>
+  readonly tenant?: Tenant & TenantNames<NoInfer<C>>
   /** Rows may be inserted, never changed or deleted, not even by the owner. Default false. */
   readonly appendOnly?: boolean
   /** Kept in the database as the table's comment. */
