@@ -90,7 +90,8 @@ async function isUnused({ db, store }: LifecycleContext): Promise<boolean> {
 }
 
 /**
- * False when somebody else has the row: another sweep, or the transaction that names the file. A file that may come to be
+ * False when somebody else has the row (another sweep, or the transaction that names the file), and when the file is named: its writer
+ * took his own note away while `noteStrays` wrote another one, which goes. A file that may come to be
  * named (`cancelled`) is first made one that may not, for good: should this process die between file and row, a writer who
  * slept until then finds no note.
  */
@@ -105,19 +106,20 @@ async function removeFile({ db, store }: LifecycleContext, path: string): Promis
       for update skip locked
     )`)
   return db.transaction({ mode: 'read committed' }, async (connection) => {
+    const { rowCount } = await connection.query(sql`
+      select from tidemark.lake_trash as t
+      where t.path = ${path}::text and t.reason <> 'cancelled'
+      for update skip locked`)
+    if (rowCount === 0) return false
+    // A statement of its own: it sees what was committed before the lock was had.
     const { rows } = await connection.query(sql`
-      select t.path
-      from tidemark.lake_trash as t
-      where t.path = ${path}::text
-        and t.reason <> 'cancelled'
-        -- a path is written once; should it be named all the same, it stays
-        and not exists (select from tidemark.lake_file as f where f.path = t.path or f.summary_path = t.path)
-        and not exists (select from tidemark.import_file as f where ${isImported(sql`t.path`)})
-      for update of t skip locked`)
-    if (rows.length === 0) return false
-    await store.remove(path)
+      select
+        exists (select from tidemark.lake_file as f where f.path = ${path}::text or f.summary_path = ${path}::text)
+        or exists (select from tidemark.import_file as f where ${isImported(sql`${path}::text`)})`)
+    const isNamed = rows[0]![0] as boolean
+    if (!isNamed) await store.remove(path)
     await connection.query(sql`delete from tidemark.lake_trash where path = ${path}::text`)
-    return true
+    return !isNamed
   })
 }
 

@@ -143,6 +143,41 @@ it('a file whose sweep died before it came to the row never comes into the catal
   expect(await seen(fixture, test.db, samples)).toEqual(['H s0', 'H s1', 'H s2'])
 })
 
+it('a file that comes to be named while a sweep notes it as a stray stays, and the note does not', async () => {
+  const { test, another } = fixture
+  let sweeping: Promise<unknown> | null = null
+  const busy = another({
+    db: {
+      ...bindAll(test.db),
+      transaction: (options, use) =>
+        test.db.transaction(options, async (connection) => {
+          const result = await use(connection)
+          const { rows } = await connection.query(sql`
+            select count(*) from tidemark.lake_file as f where f.created_xid = pg_current_xact_id_if_assigned()`)
+          if (rows[0]![0] === 0n) return result
+          // Its note is taken away and the file is named, both not yet committed.
+          sweeping = another({ settings: soon }).sweep()
+          await expect
+            .poll(
+              async () =>
+                (
+                  await test.db.query(sql`
+                    select count(*) from pg_stat_activity
+                    where datname = current_database() and ${connection.processId}::int4 = any (pg_blocking_pids(pid))`)
+                ).rows[0]![0],
+              { timeout: 20_000 },
+            )
+            .toBe(1n)
+          return result
+        }),
+    },
+  })
+  expect(await busy.freeze(samples)).toMatchObject({ chunks: 1 })
+  expect(await sweeping).toMatchObject({ strays: 1, removed: 0, kept: 0 })
+  expect((await busy.verify([samples], { content: true })).problems).toEqual([])
+  expect(await seen(fixture, test.db, samples)).toEqual(['C s0', 'C s1', 'C s2'])
+})
+
 it("two databases that share a lake do not take each other's files for nobody's", async () => {
   const other = await createFixture(samples)
   try {
