@@ -25,6 +25,7 @@ export type {
 export type { Answer, AnswerPlan, PlanPart, QueryInput, QueryRow } from './query/index.ts'
 export {
   avg,
+  candlestick,
   count,
   countDistinct,
   first,
@@ -33,6 +34,7 @@ export {
   max,
   min,
   percentile,
+  percentiles,
   stddev,
   sum,
   uniques,

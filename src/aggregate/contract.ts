@@ -17,6 +17,7 @@ export const aggregateFunctions = [
   'stddev',
   'variance',
   'percentile',
+  'percentiles',
   'uniques',
   'countDistinct',
   'histogram',
@@ -175,11 +176,14 @@ export type FinishedValue =
   | readonly (string | null)[]
 
 export interface FinishOptions {
+  /** percentile */
   readonly quantile: number | null
+  /** percentiles */
+  readonly quantiles?: readonly number[]
 }
 
 /** The type of a finished value, for the answer's schema. `count` is a number. */
-export type ResultType = ColumnType | 'count' | 'histogram'
+export type ResultType = ColumnType | 'count' | 'histogram' | 'percentiles'
 
 export interface AggregateDefinition {
   readonly fn: AggregateFunction

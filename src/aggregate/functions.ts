@@ -73,6 +73,16 @@ function checkBorders(borders: readonly number[] | null): readonly number[] {
   return Object.freeze(borders.map((border) => border + 0))
 }
 
+function checkQuantile(quantile: number | null): number {
+  if (quantile !== null && quantile >= 0 && quantile <= 1) return quantile
+  throw new TidemarkError('TM_QUERY', {
+    path: 'quantile',
+    problem: `a percentile needs a quantile from 0 to 1, not ${quantile}`,
+  })
+}
+
+const percentileBound = 'within 1 % of the value at rank floor(q * (n - 1))'
+
 /** The column's own type; what comes out of JSON is float8 or text. */
 function sameType(input: InputType | null): ResultType {
   if (input === 'json-number') return 'float8'
@@ -156,15 +166,24 @@ export const aggregates: Readonly<Record<AggregateFunction, AggregateDefinition>
     accepts: isNumeric,
     accepted: anyNumber,
     result: () => 'float8',
-    finish(state, _spec, { quantile }) {
-      if (quantile === null || !(quantile >= 0 && quantile <= 1))
-        throw new TidemarkError('TM_QUERY', {
-          path: 'quantile',
-          problem: `percentile needs a quantile from 0 to 1, not ${quantile}`,
-        })
-      return finishPercentile(state, quantile)
+    finish: (state, _spec, { quantile }) => finishPercentile(state, checkQuantile(quantile)),
+    errorBound: () => percentileBound,
+  }),
+  percentiles: define<SketchState>('percentiles', {
+    kind: 'ddsketch',
+    accepts: isNumeric,
+    accepted: anyNumber,
+    result: () => 'percentiles',
+    finish(state, _spec, { quantiles = [] }) {
+      const found: number[] = []
+      for (const quantile of quantiles) {
+        const value = finishPercentile(state, checkQuantile(quantile))
+        if (value === null) return null
+        found.push(value)
+      }
+      return found
     },
-    errorBound: () => 'within 1 % of the value at rank floor(q * (n - 1))',
+    errorBound: () => percentileBound,
   }),
   uniques: define<DistinctSketch>('uniques', {
     kind: 'hll',

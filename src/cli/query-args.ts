@@ -23,6 +23,8 @@ export function parseSelect(items: readonly string[]): Record<string, Record<str
     const node: Record<string, unknown> = { fn }
     if (column) node['column'] = column
     if (fn === 'percentile') node['q'] = numberOf(extra[0], item)
+    else if (fn === 'percentiles' && extra.length > 0)
+      node['qs'] = extra.map((share) => numberOf(share, item))
     else if (fn === 'histogram') node['borders'] = extra.map((border) => numberOf(border, item))
     else if (extra.length > 0) throw problem(`--select "${item}"`, `${fn} takes one column and nothing else`)
     const name = match[1] ?? [fn, column, ...extra].filter(Boolean).join('_')

@@ -30,6 +30,12 @@ export interface PercentileAggregate<C extends string> {
   readonly q: number
 }
 
+export interface PercentilesAggregate<C extends string> {
+  readonly fn: 'percentiles'
+  readonly column: C
+  readonly qs: readonly number[]
+}
+
 export interface HistogramAggregate<C extends string> {
   readonly fn: 'histogram'
   readonly column: C
@@ -114,6 +120,24 @@ export function percentile<const C extends string, const W extends Where = never
   return build({ fn: 'percentile', column, q }, options)
 }
 
+/** The quantiles that `percentiles` gives when none are named. */
+export const defaultQuantiles: readonly number[] = Object.freeze([0.5, 0.9, 0.95, 0.99])
+
+/**
+ * Several percentiles of one sketch, as a list in the order of `qs`; null without values.
+ *
+ * @example
+ * percentiles('latencyMs')              // [p50, p90, p95, p99]
+ * percentiles('latencyMs', [0.5, 0.99])
+ */
+export function percentiles<const C extends string, const W extends Where = never>(
+  column: C,
+  qs: readonly number[] = defaultQuantiles,
+  options?: AggregateOptions<W>,
+): PercentilesAggregate<C> & WhereOf<W> {
+  return build({ fn: 'percentiles', column, qs: Object.freeze([...qs]) }, options)
+}
+
 /**
  * Counts between borders: n borders give n + 1 counts (below the first, between each two, at or above the last).
  *
@@ -126,4 +150,34 @@ export function histogram<const C extends string, const W extends Where = never>
   options?: AggregateOptions<W>,
 ): HistogramAggregate<C> & WhereOf<W> {
   return build({ fn: 'histogram', column, borders: Object.freeze([...borders]) }, options)
+}
+
+/** The parts of a candle, as they go into `select`. */
+export interface Candlestick<P extends string> {
+  readonly open: ColumnAggregate<'first', P>
+  readonly high: ColumnAggregate<'max', P>
+  readonly low: ColumnAggregate<'min', P>
+  readonly close: ColumnAggregate<'last', P>
+}
+
+/**
+ * Open, high, low and close of a price, and the volume where its column is named: five aggregates to be spread into `select`. They
+ * are exact and merge, so that candles of an hour made of those of a minute are those of the rows. JSON names the five.
+ *
+ * @example
+ * await tm.query(ticks, { bucket: '1 minute', by: ['symbol'], select: { ...candlestick('price', 'size'), trades: count() } })
+ */
+export function candlestick<const P extends string>(price: P): Candlestick<P>
+export function candlestick<const P extends string, const V extends string>(
+  price: P,
+  volume: V,
+): Candlestick<P> & { readonly volume: ColumnAggregate<'sum', V> }
+export function candlestick(price: string, volume?: string): object {
+  return Object.freeze({
+    open: first(price),
+    high: max(price),
+    low: min(price),
+    close: last(price),
+    ...(volume === undefined ? {} : { volume: sum(volume) }),
+  })
 }

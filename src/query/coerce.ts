@@ -61,7 +61,8 @@ export function coerceValue(
     case 'text[]':
       return fail(path, 'a text[] column takes contains, or null')
     case 'histogram':
-      return fail(path, 'a histogram cannot be compared')
+    case 'percentiles':
+      return fail(path, `a list (${type}) cannot be compared`)
   }
 }
 

@@ -1,6 +1,7 @@
 export type { AggregateOptions } from './aggregates.ts'
 export {
   avg,
+  candlestick,
   count,
   countDistinct,
   first,
@@ -9,6 +10,7 @@ export {
   max,
   min,
   percentile,
+  percentiles,
   stddev,
   sum,
   uniques,
@@ -31,6 +33,7 @@ export {
   planParts,
   type UnansweredStretch,
 } from './plan-parts.ts'
+export { type CellsFound, type CellsQuery, estimateRows, readCells } from './read-cells.ts'
 export type { QueryContext } from './read-parts.ts'
 export { inputTypeOf, type OutputColumn, outputColumns } from './references.ts'
 export {

@@ -58,6 +58,8 @@ export interface AggregateNode {
   readonly where: FilterNode | null
   /** percentile: 0..1. */
   readonly quantile: number | null
+  /** percentiles: each 0..1. */
+  readonly quantiles?: readonly number[]
   /** histogram: ascending, finite bucket borders; n borders give n + 1 counts (below, between …, at or above). */
   readonly borders: readonly number[] | null
 }

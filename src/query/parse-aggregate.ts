@@ -5,6 +5,7 @@ import {
   type ResultType,
 } from '../aggregate/index.ts'
 import type { BucketSpec } from '../time/index.ts'
+import { defaultQuantiles } from './aggregates.ts'
 import { assertWithin } from './limits.ts'
 import type {
   AggregateNode,
@@ -103,6 +104,7 @@ function parseSelect(input: unknown, context: Context): AggregateQueryNode['sele
 
 const aggregateFields: Readonly<Partial<Record<AggregateFunction, readonly string[]>>> = {
   percentile: ['fn', 'column', 'where', 'q'],
+  percentiles: ['fn', 'column', 'where', 'qs'],
   histogram: ['fn', 'column', 'where', 'borders'],
 }
 
@@ -134,6 +136,7 @@ function parseAggregate(input: unknown, path: string, context: Context): Aggrega
     ref,
     where: parseWhere(input['where'], at(path, 'where'), context),
     quantile: fn === 'percentile' ? parseQuantile(input['q'], at(path, 'q')) : null,
+    ...(fn === 'percentiles' ? { quantiles: parseQuantiles(input['qs'], at(path, 'qs'), context) } : {}),
     borders: fn === 'histogram' ? parseBorders(input['borders'], at(path, 'borders'), context) : null,
   }
 }
@@ -141,6 +144,19 @@ function parseAggregate(input: unknown, path: string, context: Context): Aggrega
 function parseQuantile(input: unknown, path: string): number {
   if (typeof input === 'number' && input >= 0 && input <= 1) return input === 0 ? 0 : input
   return fail(path, `${show(input)} is not a share from 0 to 1 (0.95 for the 95th percentile)`)
+}
+
+function parseQuantiles(input: unknown, path: string, { limits }: Context): readonly number[] {
+  if (input == null) return defaultQuantiles
+  const quantiles = parseList(input, path)
+  if (quantiles.length === 0) fail(path, 'the list is empty; give at least one share such as 0.95')
+  assertWithin(
+    `the number of shares in ${path}`,
+    quantiles.length,
+    limits.maxBorders,
+    'give fewer (the limit is maxBorders)',
+  )
+  return quantiles.map((quantile, i) => parseQuantile(quantile, at(path, i)))
 }
 
 function parseBorders(input: unknown, path: string, { limits }: Context): readonly number[] {
@@ -179,6 +195,10 @@ function parseHaving(
   })
 }
 
+function isList(type: ResultType): boolean {
+  return type === 'histogram' || type === 'percentiles'
+}
+
 function parseOrder(input: unknown, types: ReadonlyMap<string, ResultType>): readonly OrderNode[] {
   const order = (typeof input === 'string' ? [input] : parseList(input, 'order')).map(
     (item, i): OrderNode => {
@@ -188,7 +208,7 @@ function parseOrder(input: unknown, types: ReadonlyMap<string, ResultType>): rea
       const descending = item.startsWith('-') && !types.has(item)
       const by = descending ? item.slice(1) : item
       if (!types.has(by)) fail(place, `the query has no output "${by}"${suggest(by, [...types.keys()])}`)
-      if (types.get(by) === 'histogram') fail(place, `"${by}" is a histogram, which has no order`)
+      if (isList(types.get(by)!)) fail(place, `"${by}" is a list (${types.get(by)}), which has no order`)
       return { by, direction: descending ? 'desc' : 'asc' }
     },
   )

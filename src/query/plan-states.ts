@@ -23,7 +23,7 @@ export function planStates(node: AggregateQueryNode): StatePlan {
   const states: StateRequest[] = []
   const known = new Map<string, number>()
   const steps = node.select.map(({ name, aggregate }): FinishStep => {
-    const { fn, ref, where, borders, quantile } = aggregate
+    const { fn, ref, where, borders, quantile, quantiles } = aggregate
     const input = ref === null ? null : inputTypeOf(node.dataset, fn, ref)
     const spec = aggregates[fn].state(input, { borders })
     const key = JSON.stringify([stateKey(spec), ref?.column, ref?.path, canonicalFilter(where)])
@@ -32,7 +32,7 @@ export function planStates(node: AggregateQueryNode): StatePlan {
       state = states.push({ spec, ref, where }) - 1
       known.set(key, state)
     }
-    return { name, fn, state, options: { quantile } }
+    return { name, fn, state, options: { quantile, quantiles } }
   })
   return { states, steps }
 }

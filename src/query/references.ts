@@ -73,6 +73,7 @@ const readsJsonAsNumber: Readonly<Record<AggregateFunction, boolean>> = {
   stddev: true,
   variance: true,
   percentile: true,
+  percentiles: true,
   uniques: false,
   countDistinct: false,
   histogram: true,
@@ -87,7 +88,7 @@ export function inputTypeOf(dataset: DatasetDefinition, fn: AggregateFunction, r
 
 export interface OutputColumn {
   readonly name: string
-  /** `count` is a whole number; `histogram` a list of counts; the others are PostgreSQL's. */
+  /** `count` is a whole number; `histogram` a list of counts, `percentiles` one of numbers; the others are PostgreSQL's. */
   readonly type: ResultType
   readonly nullable: boolean
 }

@@ -109,6 +109,12 @@ export type AggregateInput<D> =
     } & OptionalWhere<D>)
   | ({ readonly fn: 'percentile'; readonly column: NumberRef<D>; readonly q: number } & OptionalWhere<D>)
   | ({
+      readonly fn: 'percentiles'
+      readonly column: NumberRef<D>
+      /** Default 0.5, 0.9, 0.95 and 0.99. */
+      readonly qs?: readonly number[]
+    } & OptionalWhere<D>)
+  | ({
       readonly fn: 'histogram'
       readonly column: NumberRef<D>
       readonly borders: readonly number[]
@@ -184,7 +190,7 @@ type ExactWhere<D, W> = {
 type ExactAggregate<D, A> = {
   readonly [K in keyof A]: K extends 'where'
     ? ExactWhere<D, A[K]>
-    : K extends 'fn' | 'column' | 'q' | 'borders'
+    : K extends 'fn' | 'column' | 'q' | 'qs' | 'borders'
       ? A[K]
       : never
 }
@@ -264,13 +270,15 @@ export type AggregateValue<D, A> = A extends { readonly fn: 'count' | 'uniques' 
             : NumberOrNull
           : F extends 'stddev' | 'variance' | 'percentile'
             ? NumberOrNull
-            : F extends ColumnFunction
-              ? TypeAt<D, C> extends 'json'
-                ? F extends 'min' | 'max'
-                  ? NumberOrNull
-                  : string | null
-                : ValueAt<D, C>
-              : unknown
+            : F extends 'percentiles'
+              ? readonly number[] | null
+              : F extends ColumnFunction
+                ? TypeAt<D, C> extends 'json'
+                  ? F extends 'min' | 'max'
+                    ? NumberOrNull
+                    : string | null
+                  : ValueAt<D, C>
+                : unknown
       : unknown
 
 /** Buckets that are made by these may have nothing to say; a constant always has. */

@@ -32,14 +32,22 @@ function answer(
   fn: AggregateFunction,
   input: InputType,
   values: readonly InputValue[],
-  options: { quantile?: number; borders?: readonly number[]; times?: readonly bigint[] } = {},
+  options: {
+    quantile?: number
+    quantiles?: readonly number[]
+    borders?: readonly number[]
+    times?: readonly bigint[]
+  } = {},
 ): unknown {
   const spec = aggregates[fn].state(input, { borders: options.borders ?? null })
   const state = states[spec.kind].create(spec)
   values.forEach((value, i) => {
     states[spec.kind].add(state, value, options.times?.[i] ?? BigInt(i))
   })
-  return aggregates[fn].finish(state, spec, { quantile: options.quantile ?? null })
+  return aggregates[fn].finish(state, spec, {
+    quantile: options.quantile ?? null,
+    quantiles: options.quantiles,
+  })
 }
 
 describe('aggregate functions', () => {
@@ -157,6 +165,16 @@ describe('aggregate functions', () => {
     expect(() => answer('percentile', 'float8', [1])).toThrow(/quantile from 0 to 1/)
   })
 
+  it('percentiles are those of one sketch, in the order that was asked, null without values', () => {
+    const values = Array.from({ length: 1000 }, (_, i) => (i * 7919) % 1000)
+    const quantiles = [0.99, 0, 0.5, 1]
+    expect(answer('percentiles', 'int4', values, { quantiles })).toEqual(
+      quantiles.map((quantile) => answer('percentile', 'int4', values, { quantile })),
+    )
+    expect(answer('percentiles', 'int4', [], { quantiles })).toBeNull()
+    expect(() => answer('percentiles', 'int4', [1], { quantiles: [2] })).toThrow(/quantile from 0 to 1/)
+  })
+
   it('countDistinct beyond its limit says what to ask for', () => {
     const long = 'x'.repeat(1_000_000)
     const values = Array.from({ length: 17 }, (_, i) => `${long}${i}`)
@@ -167,8 +185,16 @@ describe('aggregate functions', () => {
   it('only what is not exact states an error bound', () => {
     const bounded = (input: InputType): string[] =>
       aggregateFunctions.filter((fn) => aggregates[fn].errorBound(input) !== null)
-    expect(bounded('int4')).toEqual(['stddev', 'variance', 'percentile', 'uniques'])
-    expect(bounded('float8')).toEqual(['sum', 'avg', 'stddev', 'variance', 'percentile', 'uniques'])
+    expect(bounded('int4')).toEqual(['stddev', 'variance', 'percentile', 'percentiles', 'uniques'])
+    expect(bounded('float8')).toEqual([
+      'sum',
+      'avg',
+      'stddev',
+      'variance',
+      'percentile',
+      'percentiles',
+      'uniques',
+    ])
   })
 
   it('bytes that are damaged or of another version are refused', () => {

@@ -405,6 +405,8 @@ function aggregateOf(dataset: DatasetDefinition, aggregate: AggregateNode, rows:
       }
       return { value: counts }
     }
+    default:
+      throw new Error(`the oracle cannot compute ${fn}`)
   }
 }
 

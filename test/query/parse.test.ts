@@ -360,11 +360,13 @@ describe('parsing a query', () => {
     expect(problem({ ...base, having: { nn: 1 } })).toBe(
       'TM_QUERY having.nn: the query has no output "nn"; did you mean "n"?',
     )
-    expect(problem({ ...base, having: { bars: 1 } })).toContain('having.bars: a histogram cannot be compared')
+    expect(problem({ ...base, having: { bars: 1 } })).toContain(
+      'having.bars: a list (histogram) cannot be compared',
+    )
     expect(problem({ ...base, order: ['tokens'] })).toContain('order[0]: the query has no output "tokens"')
     expect(problem({ ...base, order: ['n', '-n'] })).toBe('TM_QUERY order[1]: "n" is there twice')
     expect(problem({ ...base, order: ['bars'] })).toBe(
-      'TM_QUERY order[0]: "bars" is a histogram, which has no order',
+      'TM_QUERY order[0]: "bars" is a list (histogram), which has no order',
     )
     expect(problem({ ...base, limit: 0 })).toBe('TM_QUERY limit: 0 is not a whole number above 0')
     expect(problem({ ...base, limit: '5' })).toContain('limit: "5" is not a whole number')

@@ -3,6 +3,7 @@ import {
   type Answer,
   avg,
   type CheckedQuery,
+  candlestick,
   count,
   countDistinct,
   defaultQueryLimits,
@@ -15,6 +16,7 @@ import {
   type OutputRow,
   parseQuery,
   percentile,
+  percentiles,
   type QueryInput,
   type QueryRow,
   stddev,
@@ -93,6 +95,8 @@ describe('the types of an answer', () => {
         meanCost: avg('cost'),
         mean: avg('tokens'),
         p95: percentile('latencyMs', 0.95),
+        several: percentiles('latencyMs'),
+        ...candlestick('latencyMs', 'bytes'),
         users: uniques('userId'),
         models: countDistinct('model'),
         bars: histogram('latencyMs', [1, 10]),
@@ -124,6 +128,12 @@ describe('the types of an answer', () => {
         meanCost: string | null
         mean: number | null
         p95: number | null
+        several: readonly number[] | null
+        open: number | null
+        high: number | null
+        low: number | null
+        close: number | null
+        volume: string | null
         users: number
         models: number
         bars: readonly number[]

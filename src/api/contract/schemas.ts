@@ -19,10 +19,15 @@ const Aggregate = Type.Object(
   {
     fn: Type.String({
       description:
-        'count, sum, avg, min, max, first, last, stddev, variance, percentile, uniques, countDistinct, histogram',
+        'count, sum, avg, min, max, first, last, stddev, variance, percentile, percentiles, uniques, countDistinct, histogram',
     }),
     column: Type.Optional(Type.String()),
     q: Type.Optional(Type.Number({ minimum: 0, maximum: 1, description: 'percentile only' })),
+    qs: Type.Optional(
+      Type.Array(Type.Number({ minimum: 0, maximum: 1 }), {
+        description: 'percentiles only; default [0.5, 0.9, 0.95, 0.99]',
+      }),
+    ),
     borders: Type.Optional(Type.Array(Type.Number(), { description: 'histogram only' })),
     where: Type.Optional(Where),
   },

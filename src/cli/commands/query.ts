@@ -63,8 +63,8 @@ export function queryCommand(): Command {
     .addHelpText(
       'after',
       `
-Functions: count() sum avg min max first last stddev variance percentile(column,q) uniques countDistinct
-histogram(column,border,…). Without --select rows are listed, with --latest-by the newest of each series.
+Functions: count() sum avg min max first last stddev variance percentile(column,q) percentiles(column,q,…)
+uniques countDistinct histogram(column,border,…). Without --select rows are listed, with --latest-by the newest of each series.
 
 Examples:
   tidemark query metrics.requests --bucket "1 hour" --by service --select "n=count(),p95=percentile(latency_ms,0.95)"
