@@ -1,4 +1,4 @@
-import type { Database, QueryAnswer, Reading, RowPieces } from '../postgres/index.ts'
+import type { Connection, Database, QueryAnswer, Reading, RowPieces } from '../postgres/index.ts'
 import type { ReadSnapshot } from '../query/index.ts'
 import type { DatasetDefinition, HypertableDefinition } from '../schema/index.ts'
 import type { Instant } from '../time/index.ts'
@@ -99,6 +99,41 @@ export async function withReadSnapshot<T>(
   } finally {
     clearTimeout(timer)
   }
+}
+
+/**
+ * The snapshot of a transaction that also writes: what is read and what is made of it are of one moment. `connection` is in a
+ * REPEATABLE READ transaction of `db`, which has to outlive what is read.
+ *
+ * @example
+ * await db.transaction({ mode: 'repeatable read' }, async (connection) => {
+ *   const snapshot = await snapshotOf(db, connection, { dataset: cpu })
+ *   await executeQuery(node, { tiers, snapshot, clock, signal: null, limits })
+ * })
+ */
+export async function snapshotOf(
+  db: Database,
+  connection: Connection,
+  {
+    dataset,
+    signal = null,
+  }: { readonly dataset: HypertableDefinition; readonly signal?: AbortSignal | null },
+): Promise<PostgresSnapshot> {
+  const opening = await connection.query(openingSql(dataset, null), { signal })
+  const reading: Reading = {
+    query: (statement, options) => connection.query(statement, options),
+    cursor: (statement, options) => connection.cursor(statement, options),
+    open: async () => opening,
+  }
+  const lent = signal ?? new AbortController().signal
+  const snapshot = new LentSnapshot(db, reading, { timeoutMs: 0, signal }, dataset, lent)
+  await snapshot.confirm()
+  return snapshot
+}
+
+/** Whether a version of a hypertable's catalog (`catalogVersion`) says that its role may see every row. */
+export function seesAllRows(version: string | null): boolean {
+  return version?.endsWith(`:${rights.all}`) ?? false
 }
 
 /** Takes the snapshot: the first statement of its transaction, so `now()` is not after it. */

@@ -1,6 +1,7 @@
 import { TidemarkError } from '../util/errors.ts'
 import { printSql, type Sql } from '../util/sql.ts'
 import { type Decode, decoderFor } from './binary.ts'
+import type { RowPieces } from './contract.ts'
 import { encodeParameter, type WireValue } from './parameters.ts'
 import { Statement, type WireConnection } from './statement.ts'
 
@@ -90,6 +91,23 @@ export function batchItem(statement: Sql, options: BatchItemOptions = {}): Batch
       todo: 'pass arrays and unnest them, or use COPY',
     })
   return new BatchItem(text, values.map(encodeParameter), options)
+}
+
+let portals = 0
+
+/** The rows of a statement in pieces, each asked for by `ask`. */
+export function rowPieces(statement: Sql, ask: (item: BatchItem) => Promise<void>): RowPieces {
+  // a name of its own: statements of other parts may come between the pieces
+  const portal = `tidemark_${++portals}`
+  let last: BatchItem | null = null
+  return {
+    async next(count) {
+      const item: BatchItem = last ? last.more(count) : batchItem(statement, { portal, maxRows: count })
+      await ask(item)
+      last = item
+      return { rows: item.answer.rows, isEnd: !item.isSuspended }
+    },
+  }
 }
 
 /**

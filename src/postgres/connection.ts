@@ -1,8 +1,8 @@
 import type pg from 'pg'
 import { TidemarkError } from '../util/errors.ts'
 import { printSqlInline, type Sql } from '../util/sql.ts'
-import { Batch, BatchItem, batchItem } from './batch.ts'
-import type { Connection, QueryAnswer, QueryOptions } from './contract.ts'
+import { Batch, BatchItem, batchItem, rowPieces } from './batch.ts'
+import type { Connection, QueryAnswer, QueryOptions, RowPieces } from './contract.ts'
 import { CopyIn, CopyOut } from './copy-statements.ts'
 import { MessageTap, type TransactionStatus } from './message-tap.ts'
 import {
@@ -86,6 +86,10 @@ export class ServerConnection implements Connection {
   /** All of them in one round trip; the first that fails ends the batch. */
   runBatch(items: readonly BatchItem[], options: QueryOptions = {}): Promise<void> {
     return this.#run(new Batch(items), options)
+  }
+
+  cursor(statement: Sql, options: QueryOptions = {}): RowPieces {
+    return rowPieces(statement, (item) => this.runBatch([item], options))
   }
 
   /** BEGIN and `items` in one round trip. To be repeated whatever happens to it, so only for what reads. */

@@ -32,6 +32,8 @@ export interface Connection extends Queryable {
   ): Promise<number>
   /** COPY … TO STDOUT. */
   copyTo(statement: Sql, options?: QueryOptions): AsyncIterable<Uint8Array>
+  /** The rows of a statement piece by piece (as `Reading.cursor`); inside a transaction. */
+  cursor(statement: Sql, options?: QueryOptions): RowPieces
 }
 
 export type TransactionMode =

@@ -1,6 +1,6 @@
 import { TidemarkError } from '../util/errors.ts'
 import { raw, type Sql } from '../util/sql.ts'
-import { type BatchItem, batchItem } from './batch.ts'
+import { type BatchItem, batchItem, rowPieces } from './batch.ts'
 import type { ServerConnection } from './connection.ts'
 import type {
   Connection,
@@ -205,6 +205,10 @@ async function useLent<T>(
         check()
         return connection.copyTo(statement, options)
       },
+      cursor(statement, options) {
+        check()
+        return connection.cursor(statement, options)
+      },
     })
   } finally {
     isLent = false
@@ -226,7 +230,6 @@ class LentReading implements Reading {
   #isLent = true
   /** The first round trip. */
   #begun: Promise<void> | null = null
-  #cursors = 0
 
   constructor(connection: ServerConnection, settings: Sql, opening: Sql) {
     this.#connection = connection
@@ -245,17 +248,7 @@ class LentReading implements Reading {
   }
 
   cursor(statement: Sql, options: QueryOptions = {}): RowPieces {
-    // a name of its own: statements of other parts may come between the pieces
-    const portal = `tidemark_${++this.#cursors}`
-    let last: BatchItem | null = null
-    return {
-      next: async (count) => {
-        const item: BatchItem = last ? last.more(count) : batchItem(statement, { portal, maxRows: count })
-        await this.#ask(item, options)
-        last = item
-        return { rows: item.answer.rows, isEnd: !item.isSuspended }
-      },
-    }
+    return rowPieces(statement, (item) => this.#ask(item, options))
   }
 
   async open(): Promise<QueryAnswer> {

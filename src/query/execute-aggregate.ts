@@ -5,26 +5,19 @@ import {
   type ResultType,
 } from '../aggregate/index.ts'
 import type { Instant, TimeRange } from '../time/index.ts'
-import { cutPlan, needsEnds, planBuckets, windowAtEnd } from './bucket-plan.ts'
+import { needsEnds, planBuckets, windowAtEnd } from './bucket-plan.ts'
 import { evaluateFilter, type Operand } from './evaluate.ts'
 import { fillGaps, type InnerRow } from './fill.ts'
 import { assertWithin } from './limits.ts'
-import { emptyCell, mergeCells } from './merge.ts'
+import { emptyCell } from './merge.ts'
 import type { AggregateQueryNode } from './nodes.ts'
-import { intersect, type PlannedPart } from './plan-parts.ts'
+import { intersect } from './plan-parts.ts'
 import { planStates, type StatePlan } from './plan-states.ts'
 import { fail } from './problem.ts'
-import {
-  boundsOf,
-  type CellRequest,
-  partsOf,
-  type Reading,
-  rangeFor,
-  readPart,
-  settleAll,
-} from './read-parts.ts'
+import { planCells, readStretchCells } from './read-cells.ts'
+import { boundsOf, type CellRequest, type Reading } from './read-parts.ts'
 import { columnOf, type OutputColumn, outputColumns } from './references.ts'
-import { type BucketPlan, type Cell, everything, type ScanRequest } from './tier.ts'
+import { type BucketPlan, type Cell, everything } from './tier.ts'
 import { canonicalKey, compareNullable } from './values.ts'
 
 /** What stays the same for every stretch that one query reads. */
@@ -90,46 +83,18 @@ function requestOf(run: Run, bucket: BucketPlan | null): CellRequest {
   }
 }
 
-/** Parts of a stretch; which tiers can answer is asked with the request as it will be. */
-function planStretch(run: Run, range: TimeRange | null, request: CellRequest): readonly PlannedPart[] {
-  return partsOf(run.reading, range, (tier) => tier.cannot({ ...request, range }))
-}
-
 async function readStretch(
   run: Run,
   range: TimeRange | null,
   bucket: BucketPlan | null,
 ): Promise<readonly InnerRow[]> {
   const { reading, node, plan } = run
-  const planning = performance.now()
-  const request = requestOf(run, bucket)
-  const parts = planStretch(run, range, request)
-  const reads = performance.now()
-  reading.stages.plan += reads - planning
-  const results = await settleAll(
-    parts.map((part) => () => {
-      const partRange = rangeFor(reading, part)
-      const partBucket = bucket && partRange ? cutPlan(bucket, partRange) : bucket
-      const partRequest: ScanRequest = { ...request, bucket: partBucket, range: partRange }
-      return readPart(
-        reading,
-        part,
-        (tier) => tier.scan(partRequest, reading.scan),
-        ({ cells }) => cells.length,
-      )
-    }),
-  )
-  const merging = performance.now()
-  reading.stages.read += merging - reads
-  let cells = mergeCells(
-    results.map((result) => result.cells),
-    plan.states,
-    request.maxCells,
-  )
+  let cells = await readStretchCells(reading, range, requestOf(run, bucket))
+  const finishing = performance.now()
   if (cells.length === 0 && node.bucket === null && node.by.length === 0) cells = [emptyCell(plan.states)]
   const rows = cells.map(run.toRow)
   const kept = run.keep ? rows.filter(run.keep) : rows
-  reading.stages.merge += performance.now() - merging
+  reading.stages.merge += performance.now() - finishing
   return kept
 }
 
@@ -145,7 +110,7 @@ async function bucketRange(run: Run): Promise<TimeRange | null> {
 async function endsOf(run: Run, range: TimeRange): Promise<TimeRange | null> {
   const { node, reading } = run
   const started = performance.now()
-  const parts = planStretch(run, range, requestOf(run, null))
+  const parts = planCells(reading, range, requestOf(run, null))
   const bounds = await boundsOf(reading, parts, node.where)
   reading.stages.plan += performance.now() - started
   if (bounds === null) return null

@@ -96,6 +96,7 @@ async function connectAlone(connectionString: string): Promise<Connection & { cl
     execute: (script) => connection.execute(script),
     copyFrom: (statement, source, options) => connection.copyFrom(statement, source, options),
     copyTo: (statement, options) => connection.copyTo(statement, options),
+    cursor: (statement, options) => connection.cursor(statement, options),
     async close() {
       end()
       await finished

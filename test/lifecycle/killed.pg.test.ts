@@ -48,6 +48,7 @@ function dieAt(n: number, death: Death): Victim {
       await step(connection, async () => {})
       yield* connection.copyTo(statement, options)
     },
+    cursor: (statement, options) => connection.cursor(statement, options),
   })
   return {
     sent: () => sent,

@@ -51,6 +51,7 @@ export function doomedDatabase(db: Database, point: FaultPoint): Database {
       await point.pass(async () => {})
       yield* connection.copyTo(statement, options)
     },
+    cursor: (statement, options) => connection.cursor(statement, options),
   })
   return {
     query: (statement, options) => point.pass(() => db.query(statement, options)),
