@@ -48,18 +48,23 @@ export interface ReadMissingOptions {
  */
 export async function createConsumer(db: Database, name: string, table: TableName): Promise<Consumer> {
   const hypertable = await findHypertable(db, table)
-  await db.transaction({ mode: 'read committed' }, async (connection) => {
-    await lockConsumers(connection, hypertable.id)
-    // A statement of its own: its snapshot is taken after the lock, so it sees whatever a trim has deleted.
-    await connection.query(sql`
-      insert into tidemark.change_consumer (
-        name, hypertable_id, position, system_identifier, timeline, database_oid
-      )
-      select ${name}::text, ${hypertable.id}::int, pg_current_snapshot(), i.system_identifier, i.timeline, i.database_oid
-      from tidemark.change_identity() as i
-      on conflict (hypertable_id, name) do nothing`)
-  })
-  return { name, hypertableId: hypertable.id }
+  const consumer: Consumer = { name, hypertableId: hypertable.id }
+  await db.transaction({ mode: 'read committed' }, (connection) => registerConsumer(connection, consumer))
+  return consumer
+}
+
+/** The same in a READ COMMITTED transaction of the caller's, which trimming then waits for: last, before its commit. */
+export async function registerConsumer(connection: Connection, consumer: Consumer): Promise<void> {
+  const { name, hypertableId } = consumer
+  await lockConsumers(connection, hypertableId)
+  // A statement of its own: its snapshot is taken after the lock, so it sees whatever a trim has deleted.
+  await connection.query(sql`
+    insert into tidemark.change_consumer (
+      name, hypertable_id, position, system_identifier, timeline, database_oid
+    )
+    select ${name}::text, ${hypertableId}::int, pg_current_snapshot(), i.system_identifier, i.timeline, i.database_oid
+    from tidemark.change_identity() as i
+    on conflict (hypertable_id, name) do nothing`)
 }
 
 /** The log is no longer kept for it. */

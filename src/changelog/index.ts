@@ -1,7 +1,7 @@
 export type { AuditOptions, AuditReport, UnloggedChange } from './audit.ts'
 export { auditHypertable } from './audit.ts'
 export type { Consumer, MissedRange, Missing, ReadMissingOptions } from './consumer.ts'
-export { advance, createConsumer, dropConsumer, readMissing } from './consumer.ts'
+export { advance, createConsumer, dropConsumer, readMissing, registerConsumer } from './consumer.ts'
 export type { HypertableRecord, Partition, TableName } from './hypertable.ts'
 export { findHypertable, listPartitions, relationSql } from './hypertable.ts'
 export { beginLoggedWrite, beginLoggedWriteSql, logCells, TouchedCells } from './log.ts'

@@ -74,6 +74,16 @@ export async function trimChangeLog(
           where l.ctid = doomed.ctid
           returning l.xid, l.range_from, l.range_to, l.source
         ),
+        -- who holds answers in memory learns from it that it may have missed something
+        noted as (
+          insert into tidemark.change_trim as t (hypertable_id, trimmed_to)
+          select ${hypertable.id}::int, max(d.xid)
+          from trimmed as d
+          where pg_visible_in_snapshot(d.xid, pg_current_snapshot())
+          having max(d.xid) is not null
+          on conflict (hypertable_id) do update
+          set trimmed_to = greatest(t.trimmed_to, excluded.trimmed_to), trimmed_at = excluded.trimmed_at
+        ),
         kept_for_audit as (
           update tidemark.change_audit as a
           set trimmed = a.trimmed + t.ranges, trimmed_meanwhile = a.trimmed_meanwhile + t.ranges

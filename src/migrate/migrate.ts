@@ -2,14 +2,14 @@ import { installTriggers } from '../changelog/index.ts'
 import { type Connection, type Database, retry, sqlstateOf } from '../postgres/index.ts'
 import { encodeDefinition, type HypertableDefinition, type StoredDefinition } from '../schema/index.ts'
 import { TidemarkError } from '../util/errors.ts'
-import { sql } from '../util/sql.ts'
 import { applyPartitionPolicies } from './append-only.ts'
-import { migrateCatalog, readPackageVersion } from './catalog.ts'
+import { migrateCatalog } from './catalog.ts'
 import { type ConversionReport, convertTable } from './conversion/convert.ts'
 import type { ConvertOptions } from './conversion/options.ts'
 import { buildIndex } from './index-build.ts'
 import { readCatalog } from './inspect.ts'
 import { planMigration, planOn } from './plan.ts'
+import { recordChange } from './record-change.ts'
 import type { DeclaredRelation, Drift, MigrationPlan, MigrationStep } from './step.ts'
 import { chunkSchema, defaultPartitionName } from './table-ddl.ts'
 import { inTransaction, isLockProblem, withMigrationLock } from './transaction.ts'
@@ -30,7 +30,7 @@ export interface MigrateOptions {
   readonly signal?: AbortSignal | null
 }
 
-const migrateDefaults = Object.freeze({ lockTimeoutMs: 200, tries: 60, waitMs: 60_000 })
+export const migrateDefaults = Object.freeze({ lockTimeoutMs: 200, tries: 60, waitMs: 60_000 })
 
 export interface MigrationReport {
   readonly dryRun: boolean
@@ -131,7 +131,8 @@ async function applyAdditive(
   })
 }
 
-function assertNothingDestructive(plan: MigrationPlan): void {
+/** @throws TidemarkError TM_MIGRATION_DESTRUCTIVE */
+export function assertNothingDestructive(plan: Pick<MigrationPlan, 'steps'>): void {
   const refused = plan.steps.filter((s) => s.class === 'destructive')
   if (refused.length === 0) return
   throw new TidemarkError('TM_MIGRATION_DESTRUCTIVE', {
@@ -177,7 +178,7 @@ async function applyStep(
 }
 
 /** What PostgreSQL refuses because something else depends on it is for people to decide. */
-async function explained<T>(one: MigrationStep, run: () => Promise<T>): Promise<T> {
+export async function explained<T>(one: MigrationStep, run: () => Promise<T>): Promise<T> {
   try {
     return await run()
   } catch (error) {
@@ -207,14 +208,5 @@ async function record(
   after: StoredDefinition | null,
 ): Promise<void> {
   const before = (await readCatalog(connection)).get(one.relation)?.definition ?? null
-  const json = (value: unknown) => (value === null ? null : JSON.stringify(value))
-  await connection.query(sql`
-    insert into tidemark.schema_change (
-      relation, kind, sentence, statements, definition_before, definition_after, applied_by
-    )
-    values (
-      ${one.relation}::text, ${one.kind}::text, ${one.sentence}::text, ${one.statements}::text[],
-      ${json(before)}::jsonb, ${json(after && encodeDefinition(after))}::jsonb,
-      ${await readPackageVersion()}::text
-    )`)
+  await recordChange(connection, one, before, after && encodeDefinition(after))
 }

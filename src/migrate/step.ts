@@ -19,6 +19,7 @@ export type StepKind =
   | 'catalog'
   | 'convert'
   | 'view'
+  | 'aggregate'
   | 'refused'
 
 /** One change as frozen data. */

@@ -12,7 +12,7 @@ import { postgresEpochDays, postgresEpochHigh, postgresEpochLow, postgresEpochMi
  * What a column of COPY may be. Values are canonical: timestamptz microseconds since 1970 as bigint or as a safe integer
  * (±infinity: `infinityInstant`, `minusInfinityInstant`), date `YYYY-MM-DD` or ±infinity, int8 bigint or safe integer,
  * int2/int4/float4/float8 number, numeric a decimal string (NaN, Infinity, -Infinity too), uuid text, bool boolean, jsonb its
- * JSON text, text string, text[] an array of string or null; null everywhere.
+ * JSON text, text string, text[] an array of string or null, bytea a Uint8Array; null everywhere.
  */
 export type CopyType =
   | 'timestamptz'
@@ -28,6 +28,7 @@ export type CopyType =
   | 'numeric'
   | 'jsonb'
   | 'text[]'
+  | 'bytea'
 
 const textOid = 25
 
@@ -46,6 +47,7 @@ export const fixedBytes: Readonly<Record<CopyType, number>> = {
   numeric: 0,
   jsonb: 0,
   'text[]': 0,
+  bytea: 0,
 }
 
 export type CopyWriter = (out: CopyOutput, value: unknown) => void
@@ -283,6 +285,15 @@ function isZeroGroup(text: string, group: number): boolean {
   return true
 }
 
+const writeBytes: CopyWriter = (out, value) => {
+  if (!(value instanceof Uint8Array)) throw wrongValue('bytea', value)
+  makeRoom(out, 4 + value.length)
+  const { view, bytes, at } = out
+  view.setInt32(at, value.length)
+  bytes.set(value, at + 4)
+  out.at = at + 4 + value.length
+}
+
 /** Of each type, for a value that is not null. */
 export const copyWriters: Readonly<Record<CopyType, CopyWriter>> = {
   timestamptz: writeTimestamp,
@@ -298,4 +309,5 @@ export const copyWriters: Readonly<Record<CopyType, CopyWriter>> = {
   numeric: writeNumeric,
   jsonb: writeJsonb,
   'text[]': writeTextArray,
+  bytea: writeBytes,
 }

@@ -31,6 +31,7 @@ const oids: Readonly<Record<CopyType, number>> = {
   numeric: 1700,
   uuid: 2950,
   jsonb: 3802,
+  bytea: 17,
 }
 
 /** Where the 4 bytes of the flags are in PostgreSQL's binary form of an array. */
