@@ -28,6 +28,22 @@ export interface PlanPart {
   readonly why: string
 }
 
+/** A continuous aggregate over what was asked. */
+export interface ConsideredAggregate {
+  readonly name: string
+  /** Whether a part of the answer was read from it. */
+  readonly used: boolean
+  /** In words: what of the range it could not answer, or why it was not used at all. */
+  readonly why: string
+}
+
+/** An output that is null in older buckets, because the rows are gone and the aggregate did not keep it then. */
+export interface PartialOutput {
+  readonly output: string
+  /** ISO. */
+  readonly before: string
+}
+
 /** Where an answer comes from, how fresh and how exact it is, and what it took. Plain JSON. */
 export interface AnswerPlan {
   /** The one snapshot that every part was read in. */
@@ -36,6 +52,10 @@ export interface AnswerPlan {
   /** As it was read, relative times resolved; null ends are open. */
   readonly range: { readonly from: string | null; readonly to: string | null }
   readonly parts: readonly PlanPart[]
+  /** Aggregate queries of a hypertable that has continuous aggregates: each of them. */
+  readonly aggregates?: readonly ConsideredAggregate[]
+  /** Queries of a continuous aggregate, where it is so. */
+  readonly partial?: readonly PartialOutput[]
   readonly freshness: {
     /** Every row that was committed before this moment is in the answer. */
     readonly asOf: string
@@ -138,6 +158,8 @@ export interface AnswerParts {
   readonly cursor: string | null
   readonly range: TimeRange | null
   readonly parts: readonly PlanPart[]
+  readonly aggregates: readonly ConsideredAggregate[]
+  readonly partial: readonly PartialOutput[]
   readonly snapshot: { readonly id: string; readonly takenAt: Instant }
   readonly now: Instant
   readonly stages: Stopwatch
@@ -159,6 +181,8 @@ export function createAnswer(from: AnswerParts): Answer {
       takenAt: asOf,
       range: showRange(from.range),
       parts: from.parts,
+      ...(from.aggregates.length > 0 ? { aggregates: from.aggregates } : {}),
+      ...(from.partial.length > 0 ? { partial: from.partial } : {}),
       freshness: { asOf, lagMs: Math.max(0, Number(from.now - from.snapshot.takenAt) / 1000) },
       errorBounds: errorBoundsOf(from.node),
       ms: {

@@ -4,7 +4,8 @@ import {
   aggregates,
   type ResultType,
 } from '../aggregate/index.ts'
-import type { Instant, TimeRange } from '../time/index.ts'
+import { formatInstant, type Instant, type TimeRange } from '../time/index.ts'
+import type { PartialOutput } from './answer.ts'
 import { needsEnds, planBuckets, windowAtEnd } from './bucket-plan.ts'
 import { evaluateFilter, type Operand } from './evaluate.ts'
 import { fillGaps, type InnerRow } from './fill.ts'
@@ -17,7 +18,7 @@ import { fail } from './problem.ts'
 import { planCells, readStretchCells } from './read-cells.ts'
 import { boundsOf, type CellRequest, type Reading } from './read-parts.ts'
 import { columnOf, type OutputColumn, outputColumns } from './references.ts'
-import { type BucketPlan, type Cell, everything } from './tier.ts'
+import { type BucketPlan, type Cell, everything, unknownState } from './tier.ts'
 import { canonicalKey, compareNullable } from './values.ts'
 
 /** What stays the same for every stretch that one query reads. */
@@ -200,11 +201,28 @@ function createFinisher(node: AggregateQueryNode, plan: StatePlan): (cell: Cell)
   return (cell) => {
     const row: InnerRow = hasBucket ? [cell.bucket, ...cell.keys] : [...cell.keys]
     for (const { definition, spec, state, options, scale } of steps) {
-      const value = definition.finish(cell.states[state] as AggregateState, spec, options)
+      const known = cell.states[state] as AggregateState
+      if (known === unknownState) {
+        row.push(null)
+        continue
+      }
+      const value = definition.finish(known, spec, options)
       row.push(scale === null ? value : canonicalKey('numeric', value, scale))
     }
     return row
   }
+}
+
+/** The outputs that are made of states that were not known everywhere. */
+export function partialOutputs(
+  node: AggregateQueryNode,
+  unknown: ReadonlyMap<number, Instant>,
+): readonly PartialOutput[] {
+  if (unknown.size === 0) return []
+  return planStates(node).steps.flatMap(({ name, state }) => {
+    const before = unknown.get(state)
+    return before === undefined ? [] : [{ output: name, before: formatInstant(before) }]
+  })
 }
 
 /** A value of a numeric(12, 2) column has two decimals in aggregates too, as it has in rows. */

@@ -28,7 +28,7 @@ export async function executeRows(node: RowsQueryNode, reading: Reading): Promis
   const limit = node.limit ?? reading.context.limits.defaultRowLimit
   const planning = performance.now()
   const position = node.cursor === null ? null : decodeCursor(node, node.cursor)
-  const ascending = overlapping(partsOf(reading, reading.range, () => null))
+  const ascending = overlapping(partsOf(reading, reading.range, null))
   const stretches = node.direction === 'asc' ? ascending : [...ascending].reverse()
   reading.stages.plan += performance.now() - planning
   const started = performance.now()
@@ -120,7 +120,7 @@ export async function executeLatest(
   const seriesOf = (row: readonly RowValue[]): string =>
     series.map(({ at, type, scale }) => keyText(canonicalKey(type, row[at] ?? null, scale))).join('')
   const planning = performance.now()
-  const stretches = overlapping(partsOf(reading, reading.range, () => null))
+  const stretches = overlapping(partsOf(reading, reading.range, null))
   reading.stages.plan += performance.now() - planning
   const started = performance.now()
   const read = (part: PlannedPart, withKeys: boolean): Promise<LatestResult> => {

@@ -1,5 +1,5 @@
-import { type Answer, createAnswer } from './answer.ts'
-import { executeAggregate } from './execute-aggregate.ts'
+import { type Answer, createAnswer, type PartialOutput } from './answer.ts'
+import { executeAggregate, partialOutputs } from './execute-aggregate.ts'
 import { executeLatest, executeRows, type RowsPage, rangeOfPage } from './execute-rows.ts'
 import type { QueryNode } from './nodes.ts'
 import { partsRead, type QueryContext, type Reading, startReading } from './read-parts.ts'
@@ -18,13 +18,15 @@ import type { ReadSnapshot } from './tier.ts'
  */
 export async function executeQuery(node: QueryNode, context: QueryContext): Promise<Answer> {
   const startedMs = performance.now()
-  const { reading, rows, cursor } = await confirmed(context.snapshot, () => read(node, context))
+  const { reading, rows, cursor, partial } = await confirmed(context.snapshot, () => read(node, context))
   return createAnswer({
     node,
     rows,
     cursor,
     range: reading.range,
     parts: partsRead(reading),
+    aggregates: [...reading.considered.values()],
+    partial,
     snapshot: context.snapshot,
     now: context.clock.now(),
     stages: reading.stages,
@@ -35,15 +37,18 @@ export async function executeQuery(node: QueryNode, context: QueryContext): Prom
 
 interface Found extends RowsPage {
   readonly reading: Reading
+  readonly partial: readonly PartialOutput[]
 }
 
 async function read(node: QueryNode, context: QueryContext): Promise<Found> {
   const range = node.kind === 'rows' ? rangeOfPage(node) : node.range
-  const reading = await startReading(node.dataset, range, context)
-  if (node.kind === 'rows') return { reading, ...(await executeRows(node, reading)) }
-  const rows =
-    node.kind === 'latest' ? await executeLatest(node, reading) : await executeAggregate(node, reading)
-  return { reading, rows, cursor: null }
+  const aggregate = node.kind === 'aggregate' ? (node.of ?? null) : null
+  const reading = await startReading(node.dataset, range, context, aggregate)
+  if (node.kind === 'rows') return { reading, ...(await executeRows(node, reading)), partial: [] }
+  if (node.kind === 'latest')
+    return { reading, rows: await executeLatest(node, reading), cursor: null, partial: [] }
+  const rows = await executeAggregate(node, reading)
+  return { reading, rows, cursor: null, partial: partialOutputs(node, reading.unknown) }
 }
 
 /** Reads, and reads again when it was done with a catalog that the snapshot does not see; so at most twice. */

@@ -4,24 +4,38 @@ export {
   candlestick,
   count,
   countDistinct,
+  delta,
   first,
   histogram,
+  increase,
   last,
   max,
   min,
   percentile,
   percentiles,
+  rate,
   stddev,
   sum,
+  timeWeightedAvg,
+  topK,
   uniques,
   variance,
 } from './aggregates.ts'
-export type { Answer, AnswerPlan, OutputRow, OutputValue, PlanPart } from './answer.ts'
-export { canonicalFilter } from './canonical.ts'
+export type {
+  Answer,
+  AnswerPlan,
+  ConsideredAggregate,
+  OutputRow,
+  OutputValue,
+  PartialOutput,
+  PlanPart,
+} from './answer.ts'
+export { canonicalFilter, canonicalJson } from './canonical.ts'
 export { ExactNumber, evaluateFilter, type Operand, type Truth } from './evaluate.ts'
 export { executeQuery } from './execute.ts'
+export { filterRefs, filterToJson, refText } from './filter-json.ts'
 export { defaultQueryLimits, type QueryLimits, queryLimits } from './limits.ts'
-export { type Materialization, materializationOf, stateRequestKey } from './materialization.ts'
+export { type Materialization, materializationOf, stateRequestKey, stateRequests } from './materialization.ts'
 export type * from './nodes.ts'
 export { parseQuery } from './parse.ts'
 export type { ParseContext } from './parse-context.ts'
@@ -33,7 +47,7 @@ export {
   planParts,
   type UnansweredStretch,
 } from './plan-parts.ts'
-export { type CellsFound, type CellsQuery, estimateRows, readCells } from './read-cells.ts'
+export { boundsOfRows, type CellsFound, type CellsQuery, estimateRows, readCells } from './read-cells.ts'
 export type { QueryContext } from './read-parts.ts'
 export { inputTypeOf, type OutputColumn, outputColumns } from './references.ts'
 export {
@@ -46,7 +60,7 @@ export {
   rowOrder,
 } from './row-order.ts'
 export type * from './tier.ts'
-export { everything } from './tier.ts'
+export { everything, unknownState } from './tier.ts'
 export type {
   AggregateInput,
   AggregateQueryInput,

@@ -1,7 +1,7 @@
 import { type AggregateState, type StateDefinition, states } from '../aggregate/index.ts'
 import type { Instant } from '../time/index.ts'
 import { assertWithin } from './limits.ts'
-import type { Cell, StateRequest } from './tier.ts'
+import { type Cell, type StateRequest, unknownState } from './tier.ts'
 import { keyText } from './values.ts'
 
 /**
@@ -25,8 +25,12 @@ export function mergeCells(
         merged.set(id, { bucket, keys, states: [...added] })
         continue
       }
-      for (const [i, definition] of definitions.entries())
-        known.states[i] = definition.merge(known.states[i] as AggregateState, added[i] as AggregateState)
+      for (const [i, definition] of definitions.entries()) {
+        const into = known.states[i] as AggregateState
+        const other = added[i] as AggregateState
+        known.states[i] =
+          into === unknownState || other === unknownState ? unknownState : definition.merge(into, other)
+      }
     }
     assertWithin(
       'the number of cells (buckets x groups)',

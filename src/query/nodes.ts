@@ -1,5 +1,5 @@
-import type { AggregateFunction } from '../aggregate/index.ts'
-import type { DatasetDefinition } from '../schema/index.ts'
+import type { AggregateFunction, TimeWeight } from '../aggregate/index.ts'
+import type { ContinuousAggregateDefinition, DatasetDefinition } from '../schema/index.ts'
 import type { BucketSpec, TimeRange } from '../time/index.ts'
 
 /**
@@ -60,6 +60,12 @@ export interface AggregateNode {
   readonly quantile: number | null
   /** percentiles: each 0..1. */
   readonly quantiles?: readonly number[]
+  /** topK: how many values. */
+  readonly k?: number
+  /** increase, rate, delta, timeWeightedAvg: columns that tell series apart. */
+  readonly series?: readonly string[]
+  /** timeWeightedAvg */
+  readonly weight?: TimeWeight
   /** histogram: ascending, finite bucket borders; n borders give n + 1 counts (below, between …, at or above). */
   readonly borders: readonly number[] | null
 }
@@ -93,6 +99,8 @@ interface QueryNodeBase {
 
 export interface AggregateQueryNode extends QueryNodeBase {
   readonly kind: 'aggregate'
+  /** The continuous aggregate that was asked by its name; `dataset` is the hypertable under it, `where` has its filter. */
+  readonly of?: ContinuousAggregateDefinition | null
   readonly bucket: BucketSpec | null
   readonly by: readonly GroupNode[]
   readonly select: readonly { readonly name: string; readonly aggregate: AggregateNode }[]

@@ -5,6 +5,7 @@ import { mergeCells } from './merge.ts'
 import type { FilterNode, GroupNode } from './nodes.ts'
 import { intersect, type PlannedPart } from './plan-parts.ts'
 import {
+  boundsOf,
   type CellRequest,
   partsOf,
   type QueryContext,
@@ -22,7 +23,7 @@ export function planCells(
   range: TimeRange | null,
   request: CellRequest,
 ): readonly PlannedPart[] {
-  return partsOf(reading, range, (tier) => tier.cannot({ ...request, range }))
+  return partsOf(reading, range, request)
 }
 
 /** The cells of a stretch: each part from its tier, merged. */
@@ -113,4 +114,16 @@ export async function estimateRows(
       rows += estimatedRows * (Number(common.to - common.from) / Number(covered.to - covered.from))
   }
   return rows
+}
+
+/** A range that holds every row of `range`, from the tiers' indexes; null when there is none. An end that no index tells is open. */
+export async function boundsOfRows(
+  dataset: HypertableDefinition,
+  range: TimeRange,
+  context: QueryContext,
+): Promise<TimeRange | null> {
+  const reading = await startReading(dataset, range, context)
+  const parts = partsOf(reading, range, null)
+  const bounds = await boundsOf(reading, parts, null)
+  return bounds && intersect(bounds, range)
 }

@@ -1,7 +1,7 @@
-import type { DatasetDefinition } from '../schema/index.ts'
+import type { ContinuousAggregateDefinition, DatasetDefinition } from '../schema/index.ts'
 import type { Clock, Instant, TimeRange } from '../time/index.ts'
 import { TidemarkError } from '../util/errors.ts'
-import { type PlanPart, roundMs, type Stopwatch, showRange } from './answer.ts'
+import { type ConsideredAggregate, type PlanPart, roundMs, type Stopwatch, showRange } from './answer.ts'
 import type { QueryLimits } from './limits.ts'
 import type { FilterNode } from './nodes.ts'
 import { type PartSource, type PlannedPart, planParts } from './plan-parts.ts'
@@ -9,6 +9,7 @@ import { fail } from './problem.ts'
 import {
   type Coverage,
   everything,
+  type Fit,
   type ReadAccount,
   type ReadSnapshot,
   type ScanContext,
@@ -24,6 +25,23 @@ export interface QueryContext {
   readonly clock: Clock
   readonly signal: AbortSignal | null
   readonly limits: QueryLimits
+  /** Absent: every query is computed anew. */
+  readonly results?: ResultsCache | null
+}
+
+/** Results of queries before this one (results-cache/), above all tiers. */
+export interface ResultsCache {
+  /** The way of one attempt to answer a query; null when nothing of such a query is kept. */
+  begin(node: AggregateQueryNode, context: QueryContext): KeptCells | null
+}
+
+export interface KeptCells {
+  /** Whether all of the answer is kept, so that no tier has to be asked anything. */
+  isWhole(): Promise<boolean>
+  /** The cells of a stretch, from what is kept as far as it is right in the snapshot, the rest from the tiers. */
+  cells(reading: Reading, range: TimeRange | null, request: CellRequest): Promise<readonly Cell[]>
+  /** What was computed is kept: once the answer is known to rest on what the snapshot sees, never before. */
+  keep(): void
 }
 
 /** One run of one query: what it has read so far and what that took. */
@@ -34,8 +52,13 @@ export interface Reading {
   /** null: a table without time. */
   readonly range: TimeRange | null
   readonly coverage: readonly (readonly Coverage[])[]
+  readonly kept?: KeptCells | null
   /** As they ended. */
   readonly parts: { readonly begin: Instant; readonly shown: PlanPart }[]
+  /** Each tier that keeps cells of the dataset, by its name. */
+  readonly considered: Map<string, ConsideredAggregate>
+  /** States that were not known in some of the cells, by their place: before when. */
+  readonly unknown: Map<number, Instant>
   readonly stages: Stopwatch
 }
 
@@ -49,27 +72,49 @@ export async function startReading(
   dataset: DatasetDefinition,
   range: TimeRange | null,
   context: QueryContext,
+  aggregate: ContinuousAggregateDefinition | null = null,
 ): Promise<Reading> {
   assertNotAborted(context.signal)
   const started = performance.now()
-  const scan: ScanContext = { snapshot: context.snapshot, signal: context.signal }
+  const scan: ScanContext = {
+    snapshot: context.snapshot,
+    signal: context.signal,
+    ...(aggregate ? { aggregate } : {}),
+  }
   const whole = dataset.kind === 'hypertable' ? (range ?? everything) : null
   const coverage = await settleAll(context.tiers.map((tier) => () => tier.coverage(dataset, range, scan)))
   const stages = { plan: performance.now() - started, read: 0, merge: 0 }
-  return { context, scan, dataset, range: whole, coverage, parts: [], stages }
+  const considered = new Map<string, ConsideredAggregate>()
+  return { context, scan, dataset, range: whole, coverage, parts: [], considered, unknown: new Map(), stages }
 }
 
-/** The parts of a stretch of the range, ascending. TM_QUERY when rows lie where nobody can answer. */
+/**
+ * The parts of a stretch of the range, ascending; of cells as they are requested, or of rows (`request` null), which tiers that
+ * keep cells do not have. TM_QUERY when rows lie where nobody can answer.
+ */
 export function partsOf(
   reading: Reading,
   range: TimeRange | null,
-  cannot: (tier: Tier) => string | null,
+  request: CellRequest | null,
 ): readonly PlannedPart[] {
   const { tiers } = reading.context
-  const sources = tiers.map(
-    (tier, i): PartSource => ({ coverage: reading.coverage[i] ?? [], cannot: cannot(tier) }),
-  )
+  const asked: ScanRequest | null = request && { ...request, range }
+  const fits = tiers.map((tier) => (asked && tier.fit ? tier.fit(asked, reading.scan) : null))
+  const sources = tiers.map((tier, i): PartSource => {
+    const fit = fits[i]
+    if (fit) return fit
+    if (tier.fit) return { coverage: [], cannot: null }
+    return { coverage: reading.coverage[i] ?? [], cannot: asked ? tier.cannot(asked) : null }
+  })
   const { parts, unanswered } = planParts(range ?? everything, sources)
+  for (const [i, fit] of fits.entries())
+    if (fit)
+      noteConsidered(
+        reading,
+        tiers[i] as Tier,
+        fit,
+        parts.some(({ source }) => source === i),
+      )
   const first = unanswered[0]
   if (first) {
     const { from, to } = showRange(first.range)
@@ -79,6 +124,20 @@ export function partsOf(
     )
   }
   return parts
+}
+
+/** Of several stretches of one query the one counts in which it was used. */
+function noteConsidered(reading: Reading, tier: Tier, fit: Fit, used: boolean): void {
+  if (reading.considered.get(tier.name)?.used) return
+  const { coverage, cannot, note } = fit
+  const idle =
+    coverage.length > 0 ? 'what else there is costs less to read' : 'it has no whole cell in the range'
+  const why = cannot ?? note ?? (used ? 'its cells hold what is asked for' : idle)
+  reading.considered.set(tier.name, {
+    name: tier.name,
+    used,
+    why: used || cannot || coverage.length === 0 ? why : idle,
+  })
 }
 
 /** A part's range as a tier gets it: a table without time has none. */
@@ -112,6 +171,10 @@ export async function readPart<R extends ReadAccount>(
     why: part.why,
   }
   reading.parts.push({ begin: part.range.from, shown })
+  for (const { state, before } of result.unknown ?? []) {
+    const known = reading.unknown.get(state)
+    if (known === undefined || known < before) reading.unknown.set(state, before)
+  }
   return result
 }
 

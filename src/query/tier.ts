@@ -43,6 +43,8 @@ export interface StateRequest {
   /** null: rows are counted. */
   readonly ref: ColumnRef | null
   readonly where: FilterNode | null
+  /** Columns that tell series apart, one for each of `spec.series`. */
+  readonly series?: readonly string[]
 }
 
 export interface ScanRequest {
@@ -77,6 +79,8 @@ export interface ReadAccount {
   readonly bytesRead?: number | null
   /** What was opened, where rows lie in files. */
   readonly detail?: ReadDetail
+  /** Given where a state of the answer is `unknownState`. */
+  readonly unknown?: readonly UnknownBefore[]
 }
 
 export interface ReadDetail {
@@ -88,6 +92,16 @@ export interface ReadDetail {
 
 export interface ScanResult extends ReadAccount {
   readonly cells: readonly Cell[]
+}
+
+/** What is in the place of a state whose rows are gone and that nobody kept; so is every cell that it is merged into. */
+export const unknownState: AggregateState = Object.freeze({})
+
+/** A state that is not known in buckets before an instant. */
+export interface UnknownBefore {
+  /** Its place in `ScanRequest.states`. */
+  readonly state: number
+  readonly before: Instant
 }
 
 /**
@@ -159,6 +173,16 @@ export interface Coverage {
   readonly pieces: number
 }
 
+/** What a tier that keeps cells has for one request. */
+export interface Fit {
+  /** Stretches of `range` that its cells answer, whole cells only. */
+  readonly coverage: readonly Coverage[]
+  /** Why it cannot answer the request at all; `coverage` is then what it would hold. */
+  readonly cannot: string | null
+  /** In words, for the plan: what is left to others. Null: nothing. */
+  readonly note: string | null
+}
+
 export interface ScanContext {
   readonly snapshot: ReadSnapshot
   readonly signal: AbortSignal | null
@@ -183,6 +207,12 @@ export interface Tier {
   ): Promise<readonly Coverage[]>
   /** Null when it can; otherwise the reason why not, for the plan. */
   cannot(request: ScanRequest): string | null
+  /**
+   * Only of a tier that keeps cells instead of rows, which can answer for some stretches and not for others, as the request is: it
+   * takes the place of `coverage` and `cannot`, after `coverage` has been asked in the same snapshot. Null: it has nothing to do
+   * with the dataset. Rows, newest rows and bounds are not asked of it.
+   */
+  fit?(request: ScanRequest, context: ScanContext): Fit | null
   /**
    * A range that holds every row of `range` that matches `where`: `[oldest, newest + 1 µs)` when an index can tell
    * both, otherwise anything wider, never anything narrower. Null when there is certainly none. It is asked before a
