@@ -18,11 +18,13 @@ export async function readCoverage(
   signal: AbortSignal | null,
   catalogs: ChunkCatalogs,
   empties: EmptyPartitions,
+  withDropped = true,
 ): Promise<readonly Coverage[]> {
   const whole = range ?? everything
   if (dataset.kind === 'hypertable') {
     const catalog = await catalogs.read(snapshot, dataset, signal)
-    return coverageOf(catalog, whole, await empties.read(dataset, catalog, whole, snapshot, signal))
+    const empty = await empties.read(dataset, catalog, whole, snapshot, signal)
+    return coverageOf(catalog, whole, empty, withDropped)
   }
   // Index: pg_namespace (nspname), pg_class (relname, relnamespace). -1: never analysed.
   const { rows } = await snapshot.query(
@@ -184,16 +186,22 @@ async function readEmptiness(
   return { partitions: new Set(partitions), isOutsideEmpty: isOutsideEmpty === true }
 }
 
-/** The stretches in which there may be rows, with the chunks of each. */
+/**
+ * The stretches in which there may be rows, with the chunks of each; `withDropped` false: not those of dropped chunks, for what a
+ * continuous aggregate kept of them counts, and a row that came too late does not.
+ */
 export function coverageOf(
   catalog: ChunkCatalog,
   whole: TimeRange,
   { partitions, isOutsideEmpty }: Emptiness = nothingKnown,
+  withDropped = true,
 ): readonly Coverage[] {
   const chunks = catalog.chunks.filter(({ range }) => intersect(range, whole))
   // an attached partition takes every row of its range; without one, the default partition does
   const isEmpty = ({ state, relation }: CatalogChunk): boolean =>
-    state === 'cold' && (relation === null ? isOutsideEmpty : partitions.has(relation))
+    state === 'dropped'
+      ? !withDropped
+      : state === 'cold' && (relation === null ? isOutsideEmpty : partitions.has(relation))
   const stretches: { from: Instant; to: Instant; chunks: CatalogChunk[] }[] = []
   let open: CatalogChunk[] = []
   let from = whole.from

@@ -13,6 +13,8 @@ export interface PostgresSnapshot extends ReadSnapshot {
   confirm(): Promise<boolean>
   /** Runs a statement of a tier; it ends at the deadline, by the signal of the snapshot and by its own. */
   query(statement: Sql, signal: AbortSignal | null): Promise<QueryAnswer>
+  /** The same for what is needed only by the time that the snapshot is confirmed: it travels with the first statement. */
+  beside(statement: Sql, signal: AbortSignal | null): Promise<QueryAnswer>
   /** The same for an answer that is too large to be asked for at once. */
   cursor(statement: Sql, signal: AbortSignal | null): RowPieces
   /** The same for as long as no chunk of the hypertable comes, goes or moves; null when it is none. */
@@ -27,6 +29,8 @@ export interface PostgresSnapshot extends ReadSnapshot {
    * be presumed any more: then `check` was not called.
    */
   presume(check: () => Promise<boolean>): boolean
+  /** Whether it has been taken, so that nothing may be presumed any more. */
+  readonly isTaken: boolean
 }
 
 export interface ReadSnapshotOptions {
@@ -122,6 +126,7 @@ export async function snapshotOf(
   const opening = await connection.query(openingSql(dataset, null), { signal })
   const reading: Reading = {
     query: (statement, options) => connection.query(statement, options),
+    beside: (statement, options) => connection.query(statement, options),
     cursor: (statement, options) => connection.cursor(statement, options),
     open: async () => opening,
   }
@@ -185,6 +190,10 @@ class LentSnapshot implements PostgresSnapshot {
     return this.#taken.id
   }
 
+  get isTaken(): boolean {
+    return this.#opening !== null
+  }
+
   get takenAt(): Instant {
     return this.#taken.takenAt
   }
@@ -216,6 +225,9 @@ class LentSnapshot implements PostgresSnapshot {
 
   readonly query = (statement: Sql, signal: AbortSignal | null): Promise<QueryAnswer> =>
     this.#noting(this.#reading.query(statement, { signal: this.#signalFor(signal) }))
+
+  readonly beside = (statement: Sql, signal: AbortSignal | null): Promise<QueryAnswer> =>
+    this.#noting(this.#reading.beside(statement, { signal: this.#signalFor(signal) }))
 
   readonly cursor = (statement: Sql, signal: AbortSignal | null): RowPieces => {
     const cursor = this.#reading.cursor(statement, { signal: this.#signalFor(signal) })

@@ -35,7 +35,15 @@ export function createHotTier(options: HotTierOptions = {}): Tier {
   return Object.freeze<Tier>({
     name: 'hot',
     coverage: (dataset, range, context) =>
-      readCoverage(dataset, range, postgresSnapshot(context.snapshot), context.signal, catalogs, empties),
+      readCoverage(
+        dataset,
+        range,
+        postgresSnapshot(context.snapshot),
+        context.signal,
+        catalogs,
+        empties,
+        context.aggregate === undefined,
+      ),
     cannot: (request: ScanRequest) =>
       request.bucket !== null && request.dataset.kind === 'table'
         ? `${request.dataset.name} is a plain table and has no time column to put into buckets`

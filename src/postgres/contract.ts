@@ -74,6 +74,11 @@ export interface RowPiece {
 export interface Reading {
   query(statement: Sql, options?: QueryOptions): Promise<QueryAnswer>
   /**
+   * The same without a round trip of its own, for what is needed by the end: before the first statement it waits for it and
+   * travels along, before it in order. When one of them fails, so do the others of that trip.
+   */
+  beside(statement: Sql, options?: QueryOptions): Promise<QueryAnswer>
+  /**
    * The rows of a statement piece by piece, without planning and beginning anew. PostgreSQL then uses no parallel
    * workers, so it is for what is too large to be asked for at once.
    */

@@ -230,6 +230,8 @@ class LentReading implements Reading {
   #isLent = true
   /** The first round trip. */
   #begun: Promise<void> | null = null
+  /** What goes with it. */
+  readonly #beside: { readonly item: BatchItem; readonly settle: (begun: Promise<void>) => void }[] = []
 
   constructor(connection: ServerConnection, settings: Sql, opening: Sql) {
     this.#connection = connection
@@ -244,6 +246,14 @@ class LentReading implements Reading {
   async query(statement: Sql, options: QueryOptions = {}): Promise<QueryAnswer> {
     const item = batchItem(statement)
     await this.#ask(item, options)
+    return item.answer
+  }
+
+  async beside(statement: Sql, options: QueryOptions = {}): Promise<QueryAnswer> {
+    this.#check()
+    const item = batchItem(statement)
+    if (this.#begun) await this.#ask(item, options)
+    else await new Promise<void>((settle) => this.#beside.push({ item, settle }))
     return item.answer
   }
 
@@ -274,11 +284,13 @@ class LentReading implements Reading {
   }
 
   #begin(items: readonly BatchItem[], options: QueryOptions): Promise<void> {
-    const first = [batchItem(this.#settings), this.#opening, ...items]
+    const beside = this.#beside.splice(0)
+    const first = [batchItem(this.#settings), this.#opening, ...beside.map(({ item }) => item), ...items]
     const begun = this.#connection.beginReading(modeClauses['repeatable read read only'], first, options)
     // Whoever asks next gets the error, too; it need not be anyone.
     begun.catch(() => {})
     this.#begun = begun
+    for (const { settle } of beside) settle(begun)
     return begun
   }
 }
