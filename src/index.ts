@@ -1,3 +1,4 @@
+export { continuousAggregate } from './continuous/index.ts'
 export type {
   CallOptions,
   ChunkCallOptions,
@@ -28,15 +29,20 @@ export {
   candlestick,
   count,
   countDistinct,
+  delta,
   first,
   histogram,
+  increase,
   last,
   max,
   min,
   percentile,
   percentiles,
+  rate,
   stddev,
   sum,
+  timeWeightedAvg,
+  topK,
   uniques,
   variance,
 } from './query/index.ts'

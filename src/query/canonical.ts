@@ -2,7 +2,7 @@ import type { FilterNode } from './nodes.ts'
 
 /** One text for a filter; equal filters in another order of their conditions have the same. */
 export function canonicalFilter(filter: FilterNode | null): string {
-  return stableJson(normalFilter(filter))
+  return canonicalJson(normalFilter(filter))
 }
 
 function normalFilter(filter: FilterNode | null): unknown {
@@ -23,21 +23,21 @@ function normalFilter(filter: FilterNode | null): unknown {
 }
 
 function sortedUnique(values: readonly unknown[]): unknown[] {
-  const byText = new Map(values.map((value) => [stableJson(value), value]))
+  const byText = new Map(values.map((value) => [canonicalJson(value), value]))
   return [...byText.entries()].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, value]) => value)
 }
 
 /** JSON with sorted keys. bigint is `{"$int":"1"}`; NaN, infinities and -0 are `{"$float":"NaN"}`; undefined is left out. */
-function stableJson(value: unknown): string {
+export function canonicalJson(value: unknown): string {
   if (typeof value === 'bigint') return `{"$int":"${value}"}`
   if (typeof value === 'number' && (!Number.isFinite(value) || Object.is(value, -0)))
     return `{"$float":"${Object.is(value, -0) ? '-0' : value}"}`
-  if (Array.isArray(value)) return `[${value.map(stableJson).join(',')}]`
+  if (Array.isArray(value)) return `[${value.map(canonicalJson).join(',')}]`
   if (typeof value === 'object' && value !== null) {
     const entries = Object.entries(value)
       .filter(([, inner]) => inner !== undefined)
       .sort(([a], [b]) => (a < b ? -1 : 1))
-    return `{${entries.map(([key, inner]) => `${JSON.stringify(key)}:${stableJson(inner)}`).join(',')}}`
+    return `{${entries.map(([key, inner]) => `${JSON.stringify(key)}:${canonicalJson(inner)}`).join(',')}}`
   }
   return JSON.stringify(value ?? null)
 }

@@ -1,3 +1,16 @@
+export type {
+  AggregateDeclaration,
+  AggregateSource,
+  CellsQueryInput,
+  CheckedDeclaration,
+  CheckedQuery,
+  DeclaredKey,
+  DimensionOptions,
+  KeyWhere,
+  QueryInput,
+  QueryRow,
+  ShapeOfDeclaration,
+} from './aggregate-types.ts'
 export type { AggregateOptions } from './aggregates.ts'
 export {
   avg,
@@ -48,8 +61,11 @@ export {
   type UnansweredStretch,
 } from './plan-parts.ts'
 export { boundsOfRows, type CellsFound, type CellsQuery, estimateRows, readCells } from './read-cells.ts'
-export type { QueryContext } from './read-parts.ts'
+export type { QueryContext, ResultsCache } from './read-parts.ts'
 export { inputTypeOf, type OutputColumn, outputColumns } from './references.ts'
+export { type ChangeView, type ChangeWatch, joinRanges, touches } from './results-cache/change-watch.ts'
+export { type CountingResultsCache, createResultsCache } from './results-cache/results-cache.ts'
+export type { KeptCounts } from './results-cache/store.ts'
 export {
   compareNewest,
   compareRowKeys,
@@ -65,7 +81,6 @@ export type {
   AggregateInput,
   AggregateQueryInput,
   AggregateValue,
-  CheckedQuery,
   ConditionOf,
   FillInput,
   FilterRef,
@@ -74,8 +89,6 @@ export type {
   JsonPath,
   LatestInput,
   OutputNames,
-  QueryInput,
-  QueryRow,
   RowsInput,
   WhereInput,
 } from './types.ts'

@@ -1,7 +1,5 @@
-import { stateKey } from '../aggregate/index.ts'
 import type { ContinuousAggregateDefinition, HypertableDefinition } from '../schema/index.ts'
 import type { BucketSpec } from '../time/index.ts'
-import { canonicalFilter } from './canonical.ts'
 import type { AggregateNode, AggregateQueryNode, FilterNode, GroupNode } from './nodes.ts'
 import { parseQuery } from './parse.ts'
 import { planStates } from './plan-states.ts'
@@ -61,7 +59,9 @@ export function materializationOf(definition: ContinuousAggregateDefinition): Ma
   return materialization
 }
 
-/** Two requests with equal keys are the same state of the same rows. */
-export function stateRequestKey({ spec, ref, where }: StateRequest): string {
-  return JSON.stringify([stateKey(spec), ref?.column, ref?.path, canonicalFilter(where)])
+/** The states that a query is finished from. */
+export function stateRequests(node: AggregateQueryNode): readonly StateRequest[] {
+  return planStates(node).states
 }
+
+export { stateRequestKey } from './plan-states.ts'

@@ -8,7 +8,7 @@ import type { OutputRow } from './answer.ts'
  * holds follows from the dataset and the query. parse.ts is what decides at run time; the types are only earlier.
  */
 
-type Flat<T> = { [K in keyof T]: T[K] } & {}
+export type Flat<T> = { [K in keyof T]: T[K] } & {}
 
 // Columns of a dataset, by what can be done with them
 
@@ -88,7 +88,7 @@ export type WhereInput<D> =
 
 // What a query says
 
-interface RangeInput {
+export interface RangeInput {
   /** First instant: ISO text with zone, a date, `-30 days`, `now`, a Date or microseconds. Default: the beginning. */
   readonly from?: RangePoint | null
   /** End, which is not part of the range. Default: open. */
@@ -113,6 +113,20 @@ export type AggregateInput<D> =
       readonly column: NumberRef<D>
       /** Default 0.5, 0.9, 0.95 and 0.99. */
       readonly qs?: readonly number[]
+    } & OptionalWhere<D>)
+  | ({ readonly fn: 'topK'; readonly column: OrderedRef<D>; readonly k: number } & OptionalWhere<D>)
+  | ({
+      readonly fn: 'increase' | 'rate' | 'delta'
+      readonly column: NumberRef<D>
+      /** Default: the tenant and `orderBy`, but the time. */
+      readonly series?: readonly NamesNotOfType<D, 'jsonb' | 'text[]'>[]
+    } & OptionalWhere<D>)
+  | ({
+      readonly fn: 'timeWeightedAvg'
+      readonly column: NumberRef<D>
+      /** Default `locf`. */
+      readonly method?: 'locf' | 'linear'
+      readonly series?: readonly NamesNotOfType<D, 'jsonb' | 'text[]'>[]
     } & OptionalWhere<D>)
   | ({
       readonly fn: 'histogram'
@@ -170,12 +184,12 @@ export interface LatestInput<D> extends RangeInput {
   readonly direction?: undefined
 }
 
-/** Everything that `query` takes, as TypeScript, HTTP and the command line write it. */
-export type QueryInput<D> = AggregateQueryInput<D> | RowsInput<D> | LatestInput<D>
+/** What `query` takes about a table or hypertable, as TypeScript, HTTP and the command line write it. */
+export type StoredQueryInput<D> = AggregateQueryInput<D> | RowsInput<D> | LatestInput<D>
 
 // What TypeScript would let pass: names that are nowhere
 
-type ExactWhere<D, W> = {
+export type ExactWhere<D, W> = {
   readonly [K in keyof W]: K extends '$or' | '$and'
     ? W[K] extends readonly (infer Item)[]
       ? readonly ExactWhere<D, Item>[]
@@ -187,15 +201,15 @@ type ExactWhere<D, W> = {
         : never
 }
 
-type ExactAggregate<D, A> = {
+export type ExactAggregate<D, A> = {
   readonly [K in keyof A]: K extends 'where'
     ? ExactWhere<D, A[K]>
-    : K extends 'fn' | 'column' | 'q' | 'qs' | 'borders'
+    : K extends 'fn' | 'column' | 'q' | 'qs' | 'borders' | 'k' | 'series' | 'method'
       ? A[K]
       : never
 }
 
-type ExactHaving<Names extends string, H> = {
+export type ExactHaving<Names extends string, H> = {
   readonly [K in keyof H]: K extends '$or' | '$and'
     ? H[K] extends readonly (infer Item)[]
       ? readonly ExactHaving<Names, Item>[]
@@ -207,7 +221,7 @@ type ExactHaving<Names extends string, H> = {
         : never
 }
 
-type GroupNames<Q> = Q extends { readonly by: readonly (infer N extends string)[] } ? N : never
+export type GroupNames<Q> = Q extends { readonly by: readonly (infer N extends string)[] } ? N : never
 type HasBucket<Q> = Q extends { readonly bucket: string } ? true : false
 /** Names of the outputs of an aggregate query. */
 export type OutputNames<Q> =
@@ -216,7 +230,7 @@ export type OutputNames<Q> =
   | (Q extends { readonly select: infer S } ? keyof S & string : never)
 
 /** The query itself where every name in it is known, and never where one is not: `input: Q & CheckedQuery<D, Q>`. */
-export type CheckedQuery<D, Q> = Q extends { readonly select: infer S extends object }
+export type CheckedStoredQuery<D, Q> = Q extends { readonly select: infer S extends object }
   ? {
       readonly [K in keyof Q]: K extends 'select'
         ? { readonly [N in keyof S]: ExactAggregate<D, S[N]> }
@@ -242,7 +256,7 @@ export type CheckedQuery<D, Q> = Q extends { readonly select: infer S extends ob
           : never
     }
 
-type OrderOf<Names extends string> = readonly (Names | `-${Names}`)[] | Names | `-${Names}`
+export type OrderOf<Names extends string> = readonly (Names | `-${Names}`)[] | Names | `-${Names}`
 
 // What comes out
 
@@ -256,6 +270,12 @@ type SumOf<T> = T extends 'int2' | 'int4'
 type TypeAt<D, C> = C extends ColumnNames<D> ? ColumnTypeOf<D, C> : 'json'
 type ValueAt<D, C> = C extends keyof Row<D> ? NonNullable<Row<D>[C]> | null : never
 
+interface TopItem<V> {
+  readonly value: V
+  readonly count: number
+  readonly error: number
+}
+
 /** What an aggregate gives, by its function and its column's type. */
 export type AggregateValue<D, A> = A extends { readonly fn: 'count' | 'uniques' | 'countDistinct' }
   ? number
@@ -268,21 +288,23 @@ export type AggregateValue<D, A> = A extends { readonly fn: 'count' | 'uniques' 
           ? TypeAt<D, C> extends 'numeric'
             ? string | null
             : NumberOrNull
-          : F extends 'stddev' | 'variance' | 'percentile'
+          : F extends 'stddev' | 'variance' | 'percentile' | 'increase' | 'rate' | 'delta' | 'timeWeightedAvg'
             ? NumberOrNull
             : F extends 'percentiles'
               ? readonly number[] | null
-              : F extends ColumnFunction
-                ? TypeAt<D, C> extends 'json'
-                  ? F extends 'min' | 'max'
-                    ? NumberOrNull
-                    : string | null
-                  : ValueAt<D, C>
-                : unknown
+              : F extends 'topK'
+                ? readonly TopItem<TypeAt<D, C> extends 'json' ? string : NonNullable<ValueAt<D, C>>>[]
+                : F extends ColumnFunction
+                  ? TypeAt<D, C> extends 'json'
+                    ? F extends 'min' | 'max'
+                      ? NumberOrNull
+                      : string | null
+                    : ValueAt<D, C>
+                  : unknown
       : unknown
 
 /** Buckets that are made by these may have nothing to say; a constant always has. */
-type MayLeaveGaps<Q> = Q extends { readonly fill: 'null' | 'previous' | 'linear' } ? true : false
+export type MayLeaveGaps<Q> = Q extends { readonly fill: 'null' | 'previous' | 'linear' } ? true : false
 
 type AggregateRow<D, Q, S> = Flat<
   (HasBucket<Q> extends true ? { bucket: string } : unknown) & {
@@ -299,10 +321,10 @@ type PickedRow<D, Q> = Q extends { readonly columns: readonly (infer N)[] }
   : Row<D>
 
 /** A row of the answer to a query. A query that TypeScript knows nothing of has rows of anything. */
-export type QueryRow<D, Q> =
+export type StoredQueryRow<D, Q> =
   string extends ColumnNames<D>
     ? OutputRow
-    : [QueryInput<D>] extends [Q]
+    : [StoredQueryInput<D>] extends [Q]
       ? OutputRow
       : Q extends { readonly select: infer S extends object }
         ? AggregateRow<D, Q, S>
