@@ -26,7 +26,8 @@ export function createProgressBar(stream: NodeJS.WriteStream, label: string): Pr
       drawnAt = now
       const share =
         state.share === null ? '' : ` ${gauge(state.share)} ${(state.share * 100).toFixed(0).padStart(3)} %`
-      const eta = state.etaMs === null ? '' : `, ${formatDuration(state.etaMs)} left`
+      // less than the line is redrawn in is nothing
+      const eta = state.etaMs === null || state.etaMs < 100 ? '' : `, ${formatDuration(state.etaMs)} left`
       const line = `${label}${share} ${state.text}${eta}`
       if (isTerminal) stream.write(`\r\x1b[2K${line.slice(0, (stream.columns || 100) - 1)}`)
       else stream.write(`${line}\n`)

@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { matchingSql } from '../hot/index.ts'
 import { beginRowMove } from '../migrate/index.ts'
 import type { StoredDefinition } from '../schema/index.ts'
-import type { Instant } from '../time/index.ts'
+import { formatInstant, type Instant } from '../time/index.ts'
 import { TidemarkError } from '../util/errors.ts'
 import { identifier, sql } from '../util/sql.ts'
 import { type LifecycleContext, type MoveOptions, subjectOf } from './context.ts'
@@ -27,8 +27,8 @@ export interface ErasureReport {
   readonly rowsHot: number
   readonly rowsCold: number
   readonly files: readonly ErasedFile[]
-  /** When the old files were gone; null: they wait. */
-  readonly erasedAt: Instant | null
+  /** When the old files were gone, ISO 8601 in UTC; null: they wait. */
+  readonly erasedAt: string | null
   /** Who holds the old files up; null where nobody does, or nothing is known of it. */
   readonly waitsFor: string | null
   readonly leftovers: ErasureLeftovers
@@ -82,7 +82,7 @@ export async function eraseRows(
     rowsHot: Number(rowsHot),
     rowsCold: Number(rowsCold),
     files,
-    erasedAt,
+    erasedAt: erasedAt === null ? null : formatInstant(erasedAt),
     waitsFor: erasedAt === null ? waitsFor : null,
     leftovers: await findLeftovers(context.db, definition, input.where),
   }
@@ -141,7 +141,7 @@ async function erasePlain(
     rowsHot,
     rowsCold: 0,
     files: [],
-    erasedAt: rows[0]![0] as Instant,
+    erasedAt: formatInstant(rows[0]![0] as Instant),
     waitsFor: null,
     leftovers: await findLeftovers(context.db, definition, input.where),
   }

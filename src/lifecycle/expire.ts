@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { timestamptzText } from '../changelog/index.ts'
 import { disableGuardsSql, findDefaultPartition } from '../hot/index.ts'
 import type { Connection, Queryable } from '../postgres/index.ts'
-import { type Instant, subtractInterval } from '../time/index.ts'
+import { formatInstant, type Instant, subtractInterval } from '../time/index.ts'
 import { identifier, type Sql, sql } from '../util/sql.ts'
 import { type ChunkRecord, listChunks, listFiles, partitionOf, readChunk, settled } from './chunk-record.ts'
 import type { LifecycleContext, MoveOptions, Subject } from './context.ts'
@@ -27,7 +27,8 @@ interface Partition {
 export type MayExpire = (subject: Subject, chunk: ChunkRecord) => Promise<true | { readonly reason: string }>
 
 export interface ExpireReport {
-  readonly cutoff: Instant
+  /** Chunks that end by then are past the retention: ISO 8601 in UTC; null: there is none. */
+  readonly cutoff: string | null
   readonly chunks: number
   readonly files: number
   /** Deleted in PostgreSQL: of dropped chunks, and late rows of chunks that had been dropped before. */
@@ -53,7 +54,7 @@ export async function expireChunks(
   const cutoff =
     options.cutoff ??
     (definition.retain === null ? null : subtractInterval(context.clock.now(), definition.retain, null))
-  if (cutoff === null) return { cutoff: 0n, chunks: 0, files: 0, rows: 0, held: [] }
+  if (cutoff === null) return { cutoff: null, chunks: 0, files: 0, rows: 0, held: [] }
   const total = { chunks: 0, files: 0, rows: 0 }
   const held: { chunk: bigint; reason: string }[] = []
   const chunks = (await listChunks(context.db, subject.hypertable)).filter(
@@ -81,7 +82,7 @@ export async function expireChunks(
       total.rows += dropped.rows
     }
   }
-  return { cutoff, ...total, held }
+  return { cutoff: formatInstant(cutoff), ...total, held }
 }
 
 function dropChunk(

@@ -23,7 +23,13 @@ it('chunks that lie wholly before the retention go, hot and cold alike, and no o
   await lifecycle.freeze(samples, { olderThan: parseInstant('2026-01-02T00:00:00Z') })
   await clearLog(test.db)
   const epoch = await epochOf(test.db)
-  expect(await lifecycle.expire(samples)).toMatchObject({ chunks: 2, files: 1, rows: 2, held: [] })
+  expect(await lifecycle.expire(samples)).toEqual({
+    cutoff: '2026-01-03T00:00:00Z',
+    chunks: 2,
+    files: 1,
+    rows: 2,
+    held: [],
+  })
   expect(await states(test.db)).toEqual(['dropped 0', 'dropped 0', 'hot 0'])
   expect(await seen(fixture, test.db, samples)).toEqual(['H y0'])
   expect(await readLog(test.db, samples)).toEqual([])
