@@ -23,6 +23,7 @@ import {
 } from './engine/index.ts'
 import {
   type ChunkManager,
+  createChangeWatch,
   createChunkManager,
   createHotTier,
   createHotWriter,
@@ -65,8 +66,11 @@ import { createDatabase, createKysely, type Database } from './postgres/index.ts
 import {
   type Answer,
   type CheckedQuery,
+  type CountingResultsCache,
+  createResultsCache,
   executeQuery,
   type FilterNode,
+  type KeptCounts,
   parseQuery,
   type QueryInput,
   type QueryLimits,
@@ -140,6 +144,8 @@ export class Tidemark<Config extends TidemarkConfig = TidemarkConfig> {
   readonly #chunks: ChunkManager
   readonly #writer: HotWriter
   readonly #tiers: readonly Tier[]
+  /** Null: nothing is kept. */
+  readonly #results: CountingResultsCache | null
   readonly #limits: QueryLimits
   readonly #datasets: ReadonlyMap<string, StoredDefinition>
   readonly #connectionString: string
@@ -201,6 +207,8 @@ export class Tidemark<Config extends TidemarkConfig = TidemarkConfig> {
       cold: this.#lifecycle.coldRows,
     })
     this.#lake = { dir, store, lifecycle: this.#lifecycle }
+    const { memoryBytes } = config.cache
+    this.#results = memoryBytes === 0 ? null : createResultsCache({ memoryBytes, watch: createChangeWatch() })
     this.#limits = queryLimits({ maxRows, maxCells, maxBuckets, maxRangeMs })
     this.#datasets = new Map(
       config.datasets.flatMap((d) => [
@@ -266,9 +274,15 @@ export class Tidemark<Config extends TidemarkConfig = TidemarkConfig> {
             clock: this.#clock,
             signal,
             limits: this.#limits,
+            results: this.#results,
           }),
       ),
     )
+  }
+
+  /** What this process holds of results, and how often it was of use; null when `cache.memory` is 0. */
+  get resultsCache(): KeptCounts | null {
+    return this.#results?.counts ?? null
   }
 
   /**

@@ -57,6 +57,11 @@ export class BucketStore {
   #highest = Number.NEGATIVE_INFINITY
   total = 0
 
+  /** Bytes of the counts, for what bounds memory. */
+  get heldBytes(): number {
+    return this.#counts.byteLength
+  }
+
   add(bucket: number, count: number): void {
     let index = bucket
     if (index > this.#highest) this.#raise(index)

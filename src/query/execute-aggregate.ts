@@ -90,7 +90,9 @@ async function readStretch(
   bucket: BucketPlan | null,
 ): Promise<readonly InnerRow[]> {
   const { reading, node, plan } = run
-  let cells = await readStretchCells(reading, range, requestOf(run, bucket))
+  const request = requestOf(run, bucket)
+  let cells = await (reading.kept?.cells(reading, range, request) ??
+    readStretchCells(reading, range, request))
   const finishing = performance.now()
   if (cells.length === 0 && node.bucket === null && node.by.length === 0) cells = [emptyCell(plan.states)]
   const rows = cells.map(run.toRow)

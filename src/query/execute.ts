@@ -19,6 +19,7 @@ import type { ReadSnapshot } from './tier.ts'
 export async function executeQuery(node: QueryNode, context: QueryContext): Promise<Answer> {
   const startedMs = performance.now()
   const { reading, rows, cursor, partial } = await confirmed(context.snapshot, () => read(node, context))
+  reading.kept?.keep()
   return createAnswer({
     node,
     rows,
@@ -43,7 +44,8 @@ interface Found extends RowsPage {
 async function read(node: QueryNode, context: QueryContext): Promise<Found> {
   const range = node.kind === 'rows' ? rangeOfPage(node) : node.range
   const aggregate = node.kind === 'aggregate' ? (node.of ?? null) : null
-  const reading = await startReading(node.dataset, range, context, aggregate)
+  const kept = node.kind === 'aggregate' ? (context.results?.begin(node, context) ?? null) : null
+  const reading = await startReading(node.dataset, range, context, aggregate, kept)
   if (node.kind === 'rows') return { reading, ...(await executeRows(node, reading)), partial: [] }
   if (node.kind === 'latest')
     return { reading, rows: await executeLatest(node, reading), cursor: null, partial: [] }

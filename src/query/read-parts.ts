@@ -3,10 +3,11 @@ import type { Clock, Instant, TimeRange } from '../time/index.ts'
 import { TidemarkError } from '../util/errors.ts'
 import { type ConsideredAggregate, type PlanPart, roundMs, type Stopwatch, showRange } from './answer.ts'
 import type { QueryLimits } from './limits.ts'
-import type { FilterNode } from './nodes.ts'
+import type { AggregateQueryNode, FilterNode } from './nodes.ts'
 import { type PartSource, type PlannedPart, planParts } from './plan-parts.ts'
 import { fail } from './problem.ts'
 import {
+  type Cell,
   type Coverage,
   everything,
   type Fit,
@@ -52,7 +53,7 @@ export interface Reading {
   /** null: a table without time. */
   readonly range: TimeRange | null
   readonly coverage: readonly (readonly Coverage[])[]
-  readonly kept?: KeptCells | null
+  readonly kept: KeptCells | null
   /** As they ended. */
   readonly parts: { readonly begin: Instant; readonly shown: PlanPart }[]
   /** Each tier that keeps cells of the dataset, by its name. */
@@ -67,12 +68,13 @@ function assertNotAborted(signal: AbortSignal | null): void {
     throw new TidemarkError('TM_CANCELLED', { what: 'the query' }, { cause: signal.reason })
 }
 
-/** Asks every tier once what it holds of the range. */
+/** Asks every tier once what it holds of the range, unless what is kept is the answer. */
 export async function startReading(
   dataset: DatasetDefinition,
   range: TimeRange | null,
   context: QueryContext,
   aggregate: ContinuousAggregateDefinition | null = null,
+  kept: KeptCells | null = null,
 ): Promise<Reading> {
   assertNotAborted(context.signal)
   const started = performance.now()
@@ -82,10 +84,24 @@ export async function startReading(
     ...(aggregate ? { aggregate } : {}),
   }
   const whole = dataset.kind === 'hypertable' ? (range ?? everything) : null
-  const coverage = await settleAll(context.tiers.map((tier) => () => tier.coverage(dataset, range, scan)))
+  const isKept = (await kept?.isWhole()) ?? false
+  const coverage = isKept
+    ? []
+    : await settleAll(context.tiers.map((tier) => () => tier.coverage(dataset, range, scan)))
   const stages = { plan: performance.now() - started, read: 0, merge: 0 }
   const considered = new Map<string, ConsideredAggregate>()
-  return { context, scan, dataset, range: whole, coverage, parts: [], considered, unknown: new Map(), stages }
+  return {
+    context,
+    scan,
+    dataset,
+    range: whole,
+    coverage,
+    kept,
+    parts: [],
+    considered,
+    unknown: new Map(),
+    stages,
+  }
 }
 
 /**

@@ -55,6 +55,19 @@ export interface ConfigOptions<
     /** What each process holds of summaries that it has read, '64MB' or bytes. Default 32 MiB; 0: they are read anew each time. */
     readonly summaryMemory?: string | number
   }
+  readonly cache?: {
+    /**
+     * What each process holds of results (partial states of whole buckets), '64MB' or bytes: a window that slides computes its
+     * newest edge only. Default 64 MiB; 0: every query is computed anew.
+     */
+    readonly memory?: string | number
+  }
+  readonly shadow?: {
+    /** Share of aggregate queries that are computed once more from raw rows, 0 to 1; a difference is an alarm. Default 0. */
+    readonly share?: number
+    /** How long such a check may take; then it is given up, and counted. Default '10s'. */
+    readonly timeout?: string
+  }
   readonly server?: {
     /** Default '127.0.0.1': only this machine. */
     readonly host?: string
@@ -79,6 +92,8 @@ export interface TidemarkConfig<
   readonly views: Views
   readonly database: { readonly url: string | null; readonly dir: string; readonly maxConnections: number }
   readonly lake: LakeConfig
+  readonly cache: { readonly memoryBytes: number }
+  readonly shadow: { readonly share: number; readonly timeoutMs: number }
   readonly server: { readonly host: string; readonly port: number }
   readonly worker: { readonly everyMs: number; readonly enabled: boolean }
   readonly limits: Limits
@@ -120,6 +135,8 @@ export const configDefaults = Object.freeze({
     summaryShare: 0.03,
     summaryMemoryBytes: 32 * mebibyte,
   }),
+  cache: Object.freeze({ memoryBytes: 64 * mebibyte }),
+  shadow: Object.freeze({ share: 0, timeoutMs: 10_000 }),
   server: Object.freeze({ host: '127.0.0.1', port: 4680 }),
   worker: Object.freeze({ everyMs: 10_000, enabled: true }),
   limits: Object.freeze({
@@ -147,7 +164,7 @@ export function defineConfig<
   const Views extends readonly ViewDefinition[] = readonly [],
 >(options: ConfigOptions<Datasets, Views>): TidemarkConfig<Datasets, Views> {
   const problems = new ProblemList('config')
-  const known = ['datasets', 'views', 'database', 'lake', 'server', 'worker', 'limits']
+  const known = ['datasets', 'views', 'database', 'lake', 'cache', 'shadow', 'server', 'worker', 'limits']
   if (!checkKeys(problems, '', options, known)) problems.assertEmpty('TM_CONFIG')
   const input = options as unknown as Readonly<Record<string, unknown>>
   const datasets = readDefinitions<StoredDefinition>(problems, 'datasets', input['datasets'], [
@@ -163,6 +180,8 @@ export function defineConfig<
   }
   const database = section('database', ['url', 'dir', 'maxConnections'])
   const lake = section('lake', Object.keys(lakeKeys))
+  const cache = section('cache', ['memory'])
+  const shadow = section('shadow', ['share', 'timeout'])
   const server = section('server', ['host', 'port'])
   const worker = section('worker', ['every', 'enabled'])
   const limits = section('limits', Object.keys(limitKinds))
@@ -183,6 +202,11 @@ export function defineConfig<
       keepStrayMs: lake.millis('keepStray', d.lake.keepStrayMs),
       summaryShare: lake.share('summaryShare', d.lake.summaryShare),
       summaryMemoryBytes: lake.bytes('summaryMemory', d.lake.summaryMemoryBytes, 0) as number,
+    }),
+    cache: Object.freeze({ memoryBytes: cache.bytes('memory', d.cache.memoryBytes, 0) as number }),
+    shadow: Object.freeze({
+      share: shadow.share('share', d.shadow.share),
+      timeoutMs: shadow.millis('timeout', d.shadow.timeoutMs) as number,
     }),
     server: Object.freeze({
       host: server.text('host', d.server.host),

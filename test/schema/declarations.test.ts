@@ -438,6 +438,8 @@ describe('a configuration', () => {
         summaryShare: 0.03,
         summaryMemoryBytes: 32 * 1024 * 1024,
       },
+      cache: { memoryBytes: 64 * 1024 * 1024 },
+      shadow: { share: 0, timeoutMs: 10_000 },
       server: { host: '127.0.0.1', port: 4680 },
       worker: { everyMs: 10_000, enabled: true },
       limits: {

@@ -69,6 +69,8 @@ describe('docs/reference/declaring.md names', () => {
     expect(row('lake.keepStray')).toContain(`'${configDefaults.lake.keepStrayMs / 3_600_000} hours'`)
     expect(row('lake.summaryShare')).toContain(`${configDefaults.lake.summaryShare}`)
     expect(row('lake.summaryMemory')).toContain(`${configDefaults.lake.summaryMemoryBytes / 2 ** 20} MiB`)
+    expect(row('cache.memory')).toContain(`${configDefaults.cache.memoryBytes / 2 ** 20} MiB`)
+    expect(row('shadow.timeout')).toContain(`'${configDefaults.shadow.timeoutMs / 1000}s'`)
     expect(row('database.maxConnections')).toContain(`| ${configDefaults.database.maxConnections} |`)
     expect(row('server.host')).toContain(`'${configDefaults.server.host}'\`, ${configDefaults.server.port}`)
   })
