@@ -229,6 +229,20 @@ export const errorRegistry = {
     'Do what the message says; nothing has been lost, rows stay where they were.',
     (p) => `${p.what}: ${p.problem}; ${p.todo}`,
   ),
+  TM_AGGREGATE: define<{ aggregate: string; problem: string; todo: string }>(
+    409,
+    false,
+    'A continuous aggregate cannot be refreshed as asked.',
+    'Do what the message says; what it answers stays right, only slower.',
+    (p) => `${p.aggregate}: ${p.problem}; ${p.todo}`,
+  ),
+  TM_GAPFILL: define<{ problem: string; todo: string }>(
+    422,
+    false,
+    'A query with time_bucket_gapfill cannot be filled.',
+    'Do what the message says, or ask with tm.query({ …, fill }).',
+    (p) => `time_bucket_gapfill: ${p.problem}; ${p.todo}`,
+  ),
   TM_BODY: define<{ problem: string; todo: string }>(
     400,
     false,
