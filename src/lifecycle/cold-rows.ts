@@ -24,7 +24,7 @@ import type { LifecycleContext, Subject } from './context.ts'
 import { subjectOf } from './context.ts'
 import { beginMove, endMove, lockAgainstWriters, userTriggers } from './flip.ts'
 import { noteDeletions } from './lake-rows.ts'
-import { assertAttached, assertNotPublished } from './obstacles.ts'
+import { assertAttached, assertComesBackWhole, assertNotPublished } from './obstacles.ts'
 
 export interface ColdRowsOptions {
   readonly context: LifecycleContext
@@ -279,6 +279,7 @@ class LockedChunks implements OpenColdRows {
       ', ',
     )
     const { file } = open
+    await assertComesBackWhole(connection, this.#subject, [file])
     const copied = await connection.copyFrom(
       sql`copy ${identifier(partition.schema, partition.table)} (${columns}) from stdin (format binary)`,
       this.#context.files.rows({

@@ -2,7 +2,7 @@ import { publicationOfInserts } from '../hot/index.ts'
 import type { Queryable } from '../postgres/index.ts'
 import { TidemarkError } from '../util/errors.ts'
 import { type Sql, sql } from '../util/sql.ts'
-import { type ChunkRecord, partitionOf } from './chunk-record.ts'
+import { type ChunkFile, type ChunkRecord, partitionOf } from './chunk-record.ts'
 import type { Subject } from './context.ts'
 
 /**
@@ -153,5 +153,36 @@ export async function assertNotPublished(db: Queryable, subject: Subject, chunk:
   throw new TidemarkError('TM_MIGRATION', {
     problem: `the publication "${publication}" would send rows of ${definition.name} that come back from the lake as new ones`,
     todo: 'take the table out of the publication, thaw, and add it again',
+  })
+}
+
+/**
+ * A process that was started with an older declaration does not know columns that a newer one has put into files: in rows that it takes
+ * back they would be empty. Columns that the table has no longer do not matter.
+ *
+ * @throws TidemarkError TM_MIGRATION that names the column.
+ */
+export async function assertComesBackWhole(
+  db: Queryable,
+  { definition }: Subject,
+  files: readonly Pick<ChunkFile, 'layout'>[],
+): Promise<void> {
+  const unknown = new Set(
+    files
+      .flatMap(({ layout }) => Object.keys(layout.columns))
+      .filter((name) => !Object.hasOwn(definition.columns, name)),
+  )
+  if (unknown.size === 0) return
+  const { rows } = await db.query(sql`
+    select a.attname
+    from pg_attribute as a
+    where a.attrelid = format('%I.%I', ${definition.schema}::text, ${definition.table}::text)::regclass
+      and a.attname = any (${[...unknown]}::text[]) and a.attnum > 0 and not a.attisdropped
+    order by a.attnum
+    limit 1`)
+  if (rows.length === 0) return
+  throw new TidemarkError('TM_MIGRATION', {
+    problem: `rows of ${definition.name} cannot come back from the lake: the column "${rows[0]![0] as string}" is not declared`,
+    todo: 'declare it, or start this process anew with the newest declaration: what is not declared would be lost',
   })
 }

@@ -7,7 +7,7 @@ import type { LifecycleContext, MoveOptions, Subject } from './context.ts'
 import { assertLease, beginMove, endMove, flip, lockAgainstWriters, lockLate, userTriggers } from './flip.ts'
 import { dropFiles } from './lake-rows.ts'
 import { withLease } from './leases.ts'
-import { assertAttached, assertNotPublished } from './obstacles.ts'
+import { assertAttached, assertComesBackWhole, assertNotPublished } from './obstacles.ts'
 
 export type ThawOutcome =
   | { readonly kind: 'thawed'; readonly rows: number; readonly files: number }
@@ -65,6 +65,7 @@ export async function thawChunk(
         const relation = identifier(partition.schema, partition.table)
         // Under the lock of the chunk's row: nothing is noted as deleted from here on.
         const files = await listFiles(connection, hypertable, chunkId)
+        await assertComesBackWhole(connection, subject, files)
         let rows = 0
         for (const file of files) {
           const kept = file.rowCount - file.deletedRows

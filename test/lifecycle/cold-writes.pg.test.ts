@@ -317,3 +317,35 @@ it('keys of every type are compared as PostgreSQL compares them, and so are othe
   expect((await engine.rows(kinds)).length).toBe(8)
   expect((await lifecycle.verify([kinds])).problems).toEqual([])
 })
+
+const noted = hypertable('noted', {
+  columns: { time: t.timestamptz(), note: t.text().nullable() },
+  time: 'time',
+})
+
+it('a process with an older declaration takes no row back: it would lose a column', async () => {
+  const { writer, lifecycle, test } = engine
+  await writer.insert(samples, day('2026-01-01'))
+  await test.db.execute('alter table samples add column note text')
+  const newer = {
+    ...samples,
+    columns: { ...samples.columns, note: noted.columns.note },
+  } as HypertableDefinition
+  await test.db.execute(`update samples set note = 'n' || sensor`)
+  const one = (definition: HypertableDefinition) => ({
+    where: where(definition, { sensor: 's1' }),
+    range: null,
+  })
+  await lifecycle.freeze(newer)
+  const lost = { code: 'TM_MIGRATION', message: expect.stringContaining('"note"') }
+  await expect(writer.update(samples, { ...one(samples), set: { value: 9 } })).rejects.toMatchObject(lost)
+  await expect(lifecycle.thaw(samples)).rejects.toMatchObject(lost)
+  expect(await writer.update(newer, { ...one(newer), set: { value: 9 } })).toMatchObject({ updated: 1 })
+  const notes = async () => (await engine.rows(newer)).map(({ note, value }) => `${note} ${value}`).sort()
+  expect(await notes()).toEqual(['ns0 0', 'ns1 9', 'ns2 2'])
+  // which the table has no longer
+  await test.db.execute('alter table samples drop column note')
+  expect(await writer.update(samples, { ...one(samples), set: { value: 8 } })).toMatchObject({ updated: 1 })
+  await lifecycle.thaw(samples)
+  expect(await shown(samples)).toEqual(['s0 0', 's1 8', 's2 2'])
+})
