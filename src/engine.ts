@@ -79,9 +79,11 @@ import {
   type Tier,
 } from './query/index.ts'
 import type {
+  ContinuousAggregateDefinition,
   HypertableDefinition,
   InsertRow,
   Database as KyselyDatabase,
+  QueryableDefinition,
   StoredDefinition,
   TidemarkConfig,
   UpdateRow,
@@ -147,7 +149,7 @@ export class Tidemark<Config extends TidemarkConfig = TidemarkConfig> {
   /** Null: nothing is kept. */
   readonly #results: CountingResultsCache | null
   readonly #limits: QueryLimits
-  readonly #datasets: ReadonlyMap<string, StoredDefinition>
+  readonly #datasets: ReadonlyMap<string, QueryableDefinition>
   readonly #connectionString: string
   /** Not started, and not loaded, before something is in the lake. */
   readonly #duckdb: DuckDB
@@ -211,7 +213,7 @@ export class Tidemark<Config extends TidemarkConfig = TidemarkConfig> {
     this.#results = memoryBytes === 0 ? null : createResultsCache({ memoryBytes, watch: createChangeWatch() })
     this.#limits = queryLimits({ maxRows, maxCells, maxBuckets, maxRangeMs })
     this.#datasets = new Map(
-      config.datasets.flatMap((d) => [
+      [...config.datasets, ...config.aggregates].flatMap((d) => [
         [d.name, d] as const,
         // as PostgreSQL's search path has it: `models` is `public.models`
         ...(d.schema === 'public' ? [[d.table, d] as const] : []),
@@ -229,11 +231,35 @@ export class Tidemark<Config extends TidemarkConfig = TidemarkConfig> {
     )
   }
 
-  /** @throws TidemarkError TM_UNKNOWN_DATASET */
+  /** Each after what it stands on. */
+  get aggregates(): readonly ContinuousAggregateDefinition[] {
+    return this.config.aggregates
+  }
+
+  /**
+   * What has rows of its own.
+   *
+   * @throws TidemarkError TM_UNKNOWN_DATASET; TM_QUERY when it is a continuous aggregate.
+   */
   dataset(name: string): StoredDefinition {
+    const found = this.queryable(name)
+    if (found.kind !== 'aggregate') return found
+    throw new TidemarkError('TM_QUERY', {
+      path: 'dataset',
+      problem: `${found.name} is a continuous aggregate, which has no rows of its own; those are in ${found.base.name}`,
+    })
+  }
+
+  /**
+   * A table, a hypertable or a continuous aggregate.
+   *
+   * @throws TidemarkError TM_UNKNOWN_DATASET
+   */
+  queryable(name: string): QueryableDefinition {
     const found = this.#datasets.get(name)
     if (found) return found
-    throw new TidemarkError('TM_UNKNOWN_DATASET', { name, known: this.config.datasets.map((d) => d.name) })
+    const known = [...this.config.datasets, ...this.config.aggregates].map((d) => d.name)
+    throw new TidemarkError('TM_UNKNOWN_DATASET', { name, known })
   }
 
   /**
@@ -247,11 +273,10 @@ export class Tidemark<Config extends TidemarkConfig = TidemarkConfig> {
    *
    * @throws TidemarkError TM_QUERY, TM_LIMIT, TM_TIMEOUT, TM_CANCELLED
    */
-  async query<D extends Config['datasets'][number], const Q extends QueryInput<D>>(
-    dataset: D,
-    query: Q & CheckedQuery<D, Q>,
-    options: QueryOptions = {},
-  ): Promise<Answer<QueryRow<D, Q>>> {
+  async query<
+    D extends Config['datasets'][number] | Config['aggregates'][number],
+    const Q extends QueryInput<D>,
+  >(dataset: D, query: Q & CheckedQuery<D, Q>, options: QueryOptions = {}): Promise<Answer<QueryRow<D, Q>>> {
     return (await this.queryUnknown(dataset.name, query, options)) as Answer<QueryRow<D, Q>>
   }
 

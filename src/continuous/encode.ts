@@ -101,7 +101,8 @@ export function definitionHash(definition: ContinuousAggregateDefinition): strin
   })
   const text = canonicalJson({
     base: base.name,
-    bucket: { every: bucket.every.text, zone: bucket.zone },
+    // 60 minutes are an hour
+    bucket: { ...bucket.every, text: undefined, zone: bucket.zone },
     by,
     where: canonicalFilter(where),
     select: calls,

@@ -1,5 +1,5 @@
 import { boundMicros, parseInterval, TimeProblem } from '../time/index.ts'
-import type { StoredDefinition } from './definition.ts'
+import type { ContinuousAggregateDefinition, QueryableDefinition, StoredDefinition } from './definition.ts'
 import { checkKeys, ProblemList } from './problems.ts'
 import type { ViewDefinition } from './view.ts'
 
@@ -22,9 +22,10 @@ export interface LimitOptions {
 }
 
 export interface ConfigOptions<
-  Datasets extends readonly StoredDefinition[],
+  Datasets extends readonly QueryableDefinition[],
   Views extends readonly ViewDefinition[],
 > {
+  /** Tables, hypertables and continuous aggregates, in any order. */
   readonly datasets: Datasets
   /** Plain SQL views, made after the tables in this order. */
   readonly views?: Views
@@ -83,12 +84,25 @@ export interface ConfigOptions<
   readonly limits?: LimitOptions
 }
 
+/** Those of a list that are of one kind; a list whose members are known keeps their order. */
+export type OnlyOf<Kind, All extends readonly unknown[]> = number extends All['length']
+  ? readonly Extract<All[number], Kind>[]
+  : All extends readonly [infer First, ...infer Rest]
+    ? First extends Kind
+      ? readonly [First, ...OnlyOf<Kind, Rest>]
+      : OnlyOf<Kind, Rest>
+    : readonly []
+
 /** A checked, frozen configuration. Durations are milliseconds inside. */
 export interface TidemarkConfig<
   Datasets extends readonly StoredDefinition[] = readonly StoredDefinition[],
   Views extends readonly ViewDefinition[] = readonly ViewDefinition[],
+  Aggregates extends readonly ContinuousAggregateDefinition[] = readonly ContinuousAggregateDefinition[],
 > {
+  /** What has rows of its own. */
   readonly datasets: Datasets
+  /** Each after what it stands on. */
+  readonly aggregates: Aggregates
   readonly views: Views
   readonly database: { readonly url: string | null; readonly dir: string; readonly maxConnections: number }
   readonly lake: LakeConfig
@@ -148,7 +162,7 @@ export const configDefaults = Object.freeze({
     queryTimeoutMs: 30_000,
     maxBodyBytes: 64 * mebibyte,
   }),
-} satisfies Omit<TidemarkConfig, 'datasets' | 'views'>)
+} satisfies Omit<TidemarkConfig, 'datasets' | 'aggregates' | 'views'>)
 
 /**
  * The configuration, checked once and frozen.
@@ -160,19 +174,29 @@ export const configDefaults = Object.freeze({
  * @throws TidemarkError TM_CONFIG that lists everything that is wrong, each with its path.
  */
 export function defineConfig<
-  const Datasets extends readonly StoredDefinition[],
+  const Datasets extends readonly QueryableDefinition[],
   const Views extends readonly ViewDefinition[] = readonly [],
->(options: ConfigOptions<Datasets, Views>): TidemarkConfig<Datasets, Views> {
+>(
+  options: ConfigOptions<Datasets, Views>,
+): TidemarkConfig<
+  OnlyOf<StoredDefinition, Datasets>,
+  Views,
+  OnlyOf<ContinuousAggregateDefinition, Datasets>
+> {
   const problems = new ProblemList('config')
   const known = ['datasets', 'views', 'database', 'lake', 'cache', 'shadow', 'server', 'worker', 'limits']
   if (!checkKeys(problems, '', options, known)) problems.assertEmpty('TM_CONFIG')
   const input = options as unknown as Readonly<Record<string, unknown>>
-  const datasets = readDefinitions<StoredDefinition>(problems, 'datasets', input['datasets'], [
+  const all = readDefinitions<QueryableDefinition>(problems, 'datasets', input['datasets'], [
     'table',
     'hypertable',
+    'aggregate',
   ])
   const views = readDefinitions<ViewDefinition>(problems, 'views', input['views'] ?? [], ['view'])
-  checkNames(problems, datasets, views)
+  checkNames(problems, all, views)
+  const datasets = all.filter((d) => d.kind !== 'aggregate')
+  const aggregates = parentsFirst(all.filter((d) => d.kind === 'aggregate'))
+  checkSources(problems, all)
 
   const section = (name: string, keys: readonly string[]): Section => {
     const value = input[name] ?? {}
@@ -188,6 +212,7 @@ export function defineConfig<
   const d = configDefaults
   const config = {
     datasets: Object.freeze(datasets),
+    aggregates: Object.freeze(aggregates),
     views: Object.freeze(views),
     database: Object.freeze({
       url: database.url('url'),
@@ -227,7 +252,7 @@ export function defineConfig<
     }),
   }
   problems.assertEmpty('TM_CONFIG')
-  return Object.freeze(config) as unknown as TidemarkConfig<Datasets, Views>
+  return Object.freeze(config) as never
 }
 
 /** Complete by its type. */
@@ -262,7 +287,7 @@ function readDefinitions<D extends { readonly kind: string }>(
   kinds: readonly string[],
 ): D[] {
   if (!Array.isArray(input)) {
-    problems.add(`.${key}`, `must be a list of what ${kinds.map((k) => `${k}()`).join(' and ')} made`)
+    problems.add(`.${key}`, `must be a list of what ${kinds.map(makerOf).join(' and ')} made`)
     return []
   }
   return input.filter((definition, i): definition is D => {
@@ -272,16 +297,44 @@ function readDefinitions<D extends { readonly kind: string }>(
       `.${key}[${i}]`,
       kind === 'view'
         ? 'is a view; list it under views'
-        : `must be made with ${kinds.map((k) => `${k}()`).join(' or ')}`,
+        : `must be made with ${kinds.map(makerOf).join(' or ')}`,
     )
     return false
   })
 }
 
+function makerOf(kind: string): string {
+  return kind === 'aggregate' ? 'continuousAggregate()' : `${kind}()`
+}
+
+/** What an aggregate stands on and looks up has to be made, too: the very declaration, not another of its name. */
+function checkSources(problems: ProblemList, all: readonly QueryableDefinition[]): void {
+  all.forEach((d, i) => {
+    if (d.kind !== 'aggregate') return
+    const needed = [d.from, d.base, ...Object.values(d.dimensions).map(({ source }) => source)]
+    for (const definition of new Set(needed))
+      if (!all.includes(definition))
+        problems.add(
+          `.datasets[${i}]`,
+          `${d.name} stands on ${definition.name}, which is not in the list; add it`,
+        )
+  })
+}
+
+function parentsFirst(aggregates: readonly ContinuousAggregateDefinition[]): ContinuousAggregateDefinition[] {
+  const ordered = new Set<ContinuousAggregateDefinition>()
+  const place = (aggregate: ContinuousAggregateDefinition): void => {
+    if (aggregate.from.kind === 'aggregate') place(aggregate.from)
+    if (aggregates.includes(aggregate)) ordered.add(aggregate)
+  }
+  aggregates.forEach(place)
+  return [...ordered]
+}
+
 /** Tables, views and indexes share one space of names in each schema. */
 function checkNames(
   problems: ProblemList,
-  datasets: readonly StoredDefinition[],
+  datasets: readonly QueryableDefinition[],
   views: readonly ViewDefinition[],
 ): void {
   const seen = new Map<string, string>()
@@ -293,7 +346,7 @@ function checkNames(
   }
   datasets.forEach((d, i) => {
     claim(`.datasets[${i}]`, d.schema, d.table, `the ${d.kind} ${d.name}`)
-    for (const index of d.indexes) {
+    for (const index of d.kind === 'aggregate' ? [] : d.indexes) {
       claim(`.datasets[${i}].indexes`, d.schema, index.name, `the index "${index.name}" of ${d.name}`)
     }
   })

@@ -39,7 +39,7 @@ export type {
   TimeColumn,
   UpdateRow,
 } from './infer.ts'
-export type { Database, KyselyTable, KyselyView } from './kysely.ts'
+export type { Database, KyselyAggregate, KyselyTable, KyselyView } from './kysely.ts'
 export { columnNameProblem, maxNameBytes, parseRelationName, type QualifiedName } from './names.ts'
 export { checkKeys, ProblemList, suggest } from './problems.ts'
 export { readComment, readName, startProblems } from './relation.ts'

@@ -1,5 +1,5 @@
 import type { ColumnType as KyselyColumn } from 'kysely'
-import type { Columns, InsertRow, OutputOf, Row, UpdateRow } from './infer.ts'
+import type { AggregateShapeOf, Columns, InsertRow, OutputOf, Row, UpdateRow } from './infer.ts'
 import type { ViewColumnsOf } from './view.ts'
 
 /** A declared table as Kysely's types see it: what is selected, inserted and updated in each column. */
@@ -14,6 +14,11 @@ export type KyselyTable<D> = {
 /** A view: it can be selected from, not written to. */
 export type KyselyView<C> = { [K in keyof C]: KyselyColumn<OutputOf<C[K]>, never, never> }
 
+/** The view of a continuous aggregate: finished values. */
+export type KyselyAggregate<A> = {
+  [K in keyof AggregateShapeOf<A>['row']]: KyselyColumn<AggregateShapeOf<A>['row'][K], never, never>
+}
+
 type Named = { readonly name: string }
 
 /**
@@ -26,11 +31,17 @@ type Named = { readonly name: string }
  * db.selectFrom('metrics.cpu').select(['time', 'usage'])
  */
 export type Database<
-  Config extends { readonly datasets: readonly Named[]; readonly views?: readonly Named[] },
+  Config extends {
+    readonly datasets: readonly Named[]
+    readonly aggregates?: readonly Named[]
+    readonly views?: readonly Named[]
+  },
 > = string extends Config['datasets'][number]['name']
   ? UnknownDatabase
   : {
       [D in Config['datasets'][number] as D['name']]: KyselyTable<D>
+    } & {
+      [A in NonNullable<Config['aggregates']>[number] as A['name']]: KyselyAggregate<A>
     } & {
       [V in NonNullable<Config['views']>[number] as V['name']]: KyselyView<
         ViewColumnsOf<V> extends infer C extends Columns ? C : never
