@@ -8,13 +8,12 @@ export type {
   WrittenCounts,
 } from './batch-contract.ts'
 export { matchingSql } from './change-rows.ts'
+export { createChangeWatch } from './change-watch.ts'
 export type { Chunk, ChunkMap, ChunkState } from './chunk-map.ts'
 export { chunkAt, loadChunkMap } from './chunk-map.ts'
 export { ChunkRouter } from './chunk-router.ts'
-export { createChangeWatch } from './change-watch.ts'
 export type { CallOptions, ChunkManager, ChunkOptions } from './chunks.ts'
 export { createChunkManager } from './chunks.ts'
-export { aggregateInput, groupKey } from './column-sql.ts'
 export { ColdNeed, type ColdRow, type ColdRows, type OpenColdRows } from './cold-contract.ts'
 export {
   disableGuardsSql,
@@ -27,6 +26,7 @@ export {
   type UniqueColumns,
   uniqueColumns,
 } from './cold-guards.ts'
+export { aggregateInput, groupKey } from './column-sql.ts'
 export type { ApplyPartitionPolicies } from './create-chunks.ts'
 export { bumpEpoch, findDefaultPartition } from './create-chunks.ts'
 export type { DefaultPartitionStatus, DrainOutcome } from './default-partition.ts'
@@ -35,6 +35,7 @@ export { publicationOfInserts } from './publications.ts'
 export type { PostgresSnapshot, ReadSnapshotOptions } from './read-snapshot.ts'
 export { postgresSnapshot, seesAllRows, snapshotOf, withReadSnapshot } from './read-snapshot.ts'
 export type { RowLane } from './row-lane.ts'
+export { bucketSql, cellReader, groupBy, scanConditions } from './scan.ts'
 export type { HotTierOptions } from './tier.ts'
 export { createHotTier } from './tier.ts'
 export { rowLane } from './writable-table.ts'
