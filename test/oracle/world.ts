@@ -104,6 +104,13 @@ export class World {
     return this.engine(i).dataset(name)
   }
 
+  /** Whether a declaration (default: that of any engine) has other columns than the table; by such a one no row may move. */
+  isOutdated(name: string, definition?: StoredDefinition): boolean {
+    const now = Object.keys(this.definition(name).columns).length
+    const given = definition === undefined ? [0, 1].map((i) => this.engineDefinition(i, name)) : [definition]
+    return given.some(({ columns }) => Object.keys(columns).length !== now)
+  }
+
   nextMark(): string {
     this.#mark += 1
     return `m${this.#mark}`
@@ -317,7 +324,7 @@ export async function closeWorld(world: World): Promise<void> {
 /** Codes after which nothing has happened, because somebody else was in the way. */
 const busyCodes: readonly string[] = ['TM_BUSY', 'TM_CANCELLED', 'TM_TIMEOUT']
 const busyStates: readonly string[] = ['55P03', '40P01', '57014']
-const coldCodes: readonly string[] = ['TM_COLD', 'TM002']
+export const coldCodes: readonly string[] = ['TM_COLD', 'TM002']
 
 /** The code of a product's error, an SQLSTATE for what has none. */
 export function codeOf(error: unknown): string {

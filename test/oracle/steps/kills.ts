@@ -17,10 +17,12 @@ const plan: fc.Arbitrary<KillPlan> = fc.record({
 /** What may come of a call whose backend was ended. */
 const lostCodes = ['TM_CONNECT', 'TM_COMMIT_UNKNOWN', 'TM_BUSY', 'TM_PARTIAL_WRITE', 'TM_CHUNK_CAP']
 
-function codeOfEnd(ended: PromiseSettledResult<unknown>): string | null {
+function codeOfEnd(ended: PromiseSettledResult<unknown>, isOutdated = false): string | null {
   if (ended.status === 'fulfilled') return null
   const error = ended.reason as unknown
-  if (isTidemarkError(error) && (lostCodes.includes(error.code) || isBusy(error.code))) return error.code
+  const isAllowed = (code: string): boolean =>
+    lostCodes.includes(code) || isBusy(code) || (isOutdated && code === 'TM_MIGRATION')
+  if (isTidemarkError(error) && isAllowed(error.code)) return error.code
   throw new Error('a call whose backend was ended gave something else', { cause: error })
 }
 
@@ -96,7 +98,7 @@ const killedUpsertStep = defineStep({
     const { ended, killed } = await underFire(world, plan, () =>
       world.engine(engine).upsertUnknown(name, rows, { signal }),
     )
-    const code = codeOfEnd(ended)
+    const code = codeOfEnd(ended, world.isOutdated(name))
     const found = await countMarked(world, name, mark)
     if (found !== rows.length && (found !== 0 || code === null))
       throw new Error(`of ${rows.length} upserted rows there are ${found} after ${code ?? 'no error'}`)
@@ -132,7 +134,7 @@ const killedDeleteStep = defineStep({
     const { ended, killed } = await underFire(world, plan, () =>
       call.delete(definition, { where: { num: n } }, { signal }),
     )
-    const code = codeOfEnd(ended)
+    const code = codeOfEnd(ended, world.isOutdated(name))
     const left = await countWithN(world, name, n)
     if (left !== gone.length && (left !== 0 || gone.length === 0))
       throw new Error(`${left} of ${gone.length} rows are left after a delete and ${code ?? 'no error'}`)

@@ -17,7 +17,6 @@ import {
   type Choice,
   choice,
   followExpiry,
-  isOutdated,
   type MoveKind,
   moveKinds,
   outcomeOf,
@@ -401,7 +400,7 @@ const eraseStep = defineStep({
         break
       }
       const code = codeOf(ended.reason)
-      const isOld = isOutdated(world, world.engineDefinition(engine, name))
+      const isOld = world.isOutdated(name, world.engineDefinition(engine, name))
       if (isOld && code === 'TM_MIGRATION') await world.restart(engine)
       else if (!isKilled && !isBusy(code))
         throw new Error(`erasing rows of ${name} gave ${code}`, { cause: ended.reason })

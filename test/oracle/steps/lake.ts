@@ -54,12 +54,6 @@ export const wantedBy: Readonly<Record<MoveKind, (chunk: ChunkState) => boolean>
   compact: (chunk) => chunk.state === 'cold',
 }
 
-/** Whether a declaration has other columns than the table; such a one must not move a row. */
-export function isOutdated(world: World, definition: StoredDefinition): boolean {
-  const now = Object.keys(world.definition(definition.name).columns)
-  return now.length !== Object.keys(definition.columns).length
-}
-
 /** How moves ended: failures are allowed where somebody may be in the way. */
 export function outcomeOf(world: World, end: Ended<MovedChunks>, what: string, mayFail = false): string {
   const isInTheWay = world.isContended || world.real.lake.mayHaveStrays || mayFail
@@ -94,7 +88,7 @@ const moveSteps = moveKinds.map((kind) =>
       )
       world.moved(name)
       await checkStore(world.real.lake, world.real.db)
-      if (kind !== 'thaw' && isOutdated(world, definition)) {
+      if (kind !== 'thaw' && world.isOutdated(name, definition)) {
         const isMoved = end.ok && end.value.rows > 0
         if (isMoved)
           throw new Error(`${kind} by an old declaration moved rows of ${name}: columns would be lost`)
@@ -106,6 +100,11 @@ const moveSteps = moveKinds.map((kind) =>
         if (!reasons.every((reason) => /publication|over the cap|TM_MIGRATION|TM_BUSY/.test(reason)))
           throw new Error(`a thaw of the published ${name} gave ${reasons.join('; ')}`)
         return reasons.length > 0 ? 'refused: published' : 'nothing'
+      }
+      if (kind === 'thaw' && world.isOutdated(name, definition)) {
+        // only where the files have the column: the queries after the step see whether it is lost
+        const isRefused = end.ok ? end.value.failed.length > 0 : end.code === 'TM_MIGRATION'
+        if (isRefused) return 'old declaration refused'
       }
       return outcomeOf(world, end, `${kind} of ${name}`)
     },

@@ -6,7 +6,7 @@ import { applyOp, opArbitrary, runOp, type SqlOp } from '../sql-ops.ts'
 import { defineStep, type StepKind } from '../step.ts'
 import { tableNames } from '../tables.ts'
 import type { StoredRow } from '../values.ts'
-import { codeOf, isBusy, type World } from '../world.ts'
+import { codeOf, coldCodes, isBusy, type World } from '../world.ts'
 import { hasKey, isRefused } from './direct-sql.ts'
 
 /** Transactions of several statements: committed, rolled back, with savepoints, prepared, or on a stale snapshot. */
@@ -68,6 +68,8 @@ async function runParts(
         isBusy(code) ||
         ((isRefused(code) || isConflict) && expected !== 'ok') ||
         (isConflict && mayHaveMoved) ||
+        // cold in its snapshot, and back since: it would not see the rows
+        (coldCodes.includes(code) && mayHaveMoved) ||
         (await world.isCold(definition.name, code))
       if (!isAllowed)
         throw new Error(`${op.op} on ${definition.name} gave ${code}, expected: ${expected}`, {

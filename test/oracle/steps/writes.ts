@@ -88,6 +88,7 @@ function refusal(world: World, code: string, fits: boolean, name: string): strin
   if (code === 'TM_CHUNK_CAP' && world.definition(name).kind === 'hypertable') return 'over the cap'
   if (code === 'TM_DUPLICATE_KEY' && !fits) return 'duplicate'
   if (isBusy(code)) return 'busy'
+  if (code === 'TM_MIGRATION' && world.isOutdated(name)) return 'old declaration refused'
   throw new Error(`a call over ${name} gave ${code}${fits ? '' : ', a duplicate key was expected'}`)
 }
 
@@ -321,6 +322,7 @@ const badRowStep = defineStep({
       if (isBusy(caught.code) && world.isContended) return 'busy'
       // The list may also need more chunks than there may be: the cap is looked at first where rows are routed.
       if (caught.code === 'TM_CHUNK_CAP') return 'over the cap'
+      if (caught.code === 'TM_MIGRATION' && world.isOutdated(name)) return 'old declaration refused'
       if (caught.code === 'TM_ROW' && (caught.params as { row: number }).row === place) return 'refused'
     }
     throw new Error(`row ${place} of ${name} is bad (flaw ${flaw}), but the call gave ${String(caught)}`)
