@@ -2,6 +2,8 @@
 
 -- Tables of cells live here, out of the way of \dt.
 create schema if not exists tidemark_aggregates;
+-- Cells are read by whoever may read the rows (readable_cells below).
+grant usage on schema tidemark_aggregates to public;
 
 create table tidemark.aggregate (
   id int generated always as identity primary key,
@@ -9,6 +11,8 @@ create table tidemark.aggregate (
   table_name text not null,
   -- the hypertable under the whole chain
   hypertable_id int not null references tidemark.hypertable,
+  -- of the text of its view; null: none was made yet
+  view_hash text,
   created_at timestamptz not null default now(),
   unique (schema_name, table_name)
 );
@@ -205,5 +209,248 @@ begin
     end if;
     return next;
   end loop;
+end;
+$function$;
+
+-- Which cells over a table the current role may read: those of `all` rows, those of the `tenant` that tidemark.tenant names, or
+-- `none`. `tenant` only where every policy for the role is exactly the one of docs/design/continuous-aggregates.md: another one may
+-- choose rows by anything.
+create function tidemark.readable_cells(in_table regclass, in_tenant_column text) returns text
+language sql stable
+begin atomic
+  with policy as (
+    select p.polpermissive, translate(pg_get_expr(p.polqual, p.polrelid), '()', '') as condition
+    from pg_policy as p
+    where p.polrelid = in_table
+      and p.polcmd in ('*', 'r')
+      and (
+        p.polroles = '{0}'
+        or exists (select from unnest(p.polroles) as r (oid) where pg_has_role(r.oid, 'usage'))
+      )
+  ),
+  tenant as (
+    select
+      quote_ident(a.attname) || ' = NULLIFcurrent_setting''tidemark.tenant''::text, true, ''''::text' as condition,
+      format_type(a.atttypid, null) as type
+    from pg_attribute as a
+    where a.attrelid = in_table and a.attname = in_tenant_column and not a.attisdropped
+  )
+  select case
+    when not has_table_privilege(in_table, 'select') then 'none'
+    when not row_security_active(in_table) then 'all'
+    when exists (select from policy as p where p.polpermissive)
+      and not exists (
+        select from policy as p
+        where not exists (
+          select from tenant as t where p.condition in (t.condition, t.condition || '::' || t.type)
+        )
+      )
+      then 'tenant'
+    else 'none'
+  end;
+end;
+
+-- The first instant in (in_from, in_to] at which the clock of a zone is not set as it was at in_from; there is one.
+create function tidemark.zone_change(in_zone text, in_from timestamptz, in_to timestamptz) returns timestamptz
+language plpgsql immutable parallel safe
+set search_path = ''
+as $function$
+declare
+  -- clocks are set at whole seconds
+  low timestamptz := date_trunc('second', in_from);
+  high timestamptz := date_trunc('second', in_to);
+  middle timestamptz;
+  offset_before constant interval := (low at time zone in_zone) - (low at time zone 'UTC');
+begin
+  while high - low > interval '1 second' loop
+    middle := low + date_trunc('second', (high - low) / 2);
+    if (middle at time zone in_zone) - (middle at time zone 'UTC') = offset_before then
+      low := middle;
+    else
+      high := middle;
+    end if;
+  end loop;
+  return high;
+end;
+$function$;
+
+-- The first instant at which a clock of the zone shows a local time or later.
+create function tidemark.zone_reach(in_zone text, in_local timestamp) returns timestamptz
+language plpgsql immutable parallel safe
+set search_path = ''
+as $function$
+declare
+  utc constant timestamptz := in_local at time zone 'UTC';
+  -- clocks have been set by up to a day
+  early constant timestamptz := utc - interval '48 hours';
+  offset_before constant interval := (early at time zone in_zone) - (early at time zone 'UTC');
+  reached constant timestamptz := utc - offset_before;
+  change timestamptz;
+begin
+  if (reached at time zone in_zone) - (reached at time zone 'UTC') = offset_before then
+    return reached;
+  end if;
+  change := tidemark.zone_change(in_zone, early, reached);
+  return greatest(change, utc - ((change at time zone in_zone) - (change at time zone 'UTC')));
+end;
+$function$;
+
+-- Start of the bucket that holds an instant, and of the one after it: the rule of docs/design/buckets.md. With an origin it is
+-- arithmetic; without one by PostgreSQL's own zone data, which only the SQL view of an aggregate rests on, for rows that no refresh
+-- has seen yet.
+create function tidemark.bucket_border(
+  in_every interval,
+  in_zone text,
+  in_origin timestamptz,
+  in_at timestamptz,
+  in_next bool
+) returns timestamptz
+language plpgsql immutable parallel safe
+set search_path = ''
+as $function$
+declare
+  months constant int := extract(year from in_every) * 12 + extract(month from in_every);
+  days constant int := case when extract(epoch from in_every) % 86400 = 0 then extract(epoch from in_every) / 86400 else 0 end;
+  width constant int8 := extract(epoch from in_every) * 1000000;
+  first_day constant timestamp := '2000-01-03';
+  instant timestamptz := in_at;
+  local_time timestamp;
+  number int;
+  border timestamptz;
+  change timestamptz;
+  shown_before timestamp;
+  shown_after timestamp;
+begin
+  if not isfinite(in_at) then
+    return in_at;
+  elsif in_origin is not null then
+    border := date_bin(in_every, in_at, in_origin);
+    return case when in_next then border + in_every else border end;
+  elsif months <> 0 or days <> 0 then
+    local_time := in_at at time zone in_zone;
+    number := case
+      when months <> 0
+        then floor(((extract(year from local_time) - 2000) * 12 + extract(month from local_time) - 1) / months)
+      else floor(extract(epoch from date_trunc('day', local_time) - first_day) / (days * 86400))
+    end;
+    loop
+      number := number + 1;
+      border := tidemark.zone_reach(in_zone, case
+        when months <> 0 then timestamp '2000-01-01' + make_interval(months => number * months)
+        else first_day + make_interval(days => number * days)
+      end);
+      -- a date that was reached is not left again when clocks are set back over midnight
+      exit when border > in_at;
+    end loop;
+    if in_next then
+      return border;
+    end if;
+    number := number - 1;
+    return tidemark.zone_reach(in_zone, case
+      when months <> 0 then timestamp '2000-01-01' + make_interval(months => number * months)
+      else first_day + make_interval(days => number * days)
+    end);
+  end if;
+
+  -- within the day: the wall clock's multiples of the width, and changes at which it comes to stand on one or passes one
+  loop
+    local_time := instant at time zone in_zone;
+    border := instant - mod((extract(epoch from local_time - date_trunc('day', local_time)) * 1000000)::int8, width)
+      * interval '1 microsecond';
+    if in_next then
+      border := border + in_every;
+    end if;
+    if (border at time zone in_zone) - (border at time zone 'UTC') = local_time - (instant at time zone 'UTC') then
+      return border;
+    end if;
+    change := case when in_next
+      then tidemark.zone_change(in_zone, instant, border)
+      else tidemark.zone_change(in_zone, border, instant)
+    end;
+    shown_after := change at time zone in_zone;
+    shown_before := change at time zone 'UTC'
+      + (((change - interval '1 second') at time zone in_zone) - ((change - interval '1 second') at time zone 'UTC'));
+    if date_bin(in_every, shown_after, first_day - interval '1000 years') = shown_after
+      or (
+        shown_before < shown_after
+        and date_bin(in_every, shown_after, first_day - interval '1000 years') >= shown_before
+      )
+    then
+      return change;
+    end if;
+    instant := case when in_next then change else change - interval '1 microsecond' end;
+  end loop;
+end;
+$function$;
+
+create function tidemark.bucket_start(in_every interval, in_zone text, in_at timestamptz) returns timestamptz
+language sql immutable parallel safe
+begin atomic
+  select tidemark.bucket_border(in_every, in_zone, null, in_at, false);
+end;
+
+-- Ranges widened to whole buckets.
+create function tidemark.whole_buckets(
+  in_every interval,
+  in_zone text,
+  in_origin timestamptz,
+  in_ranges tstzmultirange
+) returns tstzmultirange
+language sql immutable parallel safe
+begin atomic
+  select coalesce(range_agg(tstzrange(
+    tidemark.bucket_border(in_every, in_zone, in_origin, lower(r.part), false),
+    -- the last instant inside; what has no end keeps none
+    case when isfinite(upper(r.part))
+      then tidemark.bucket_border(in_every, in_zone, in_origin, upper(r.part) - interval '1 microsecond', true)
+      else upper(r.part)
+    end
+  )), '{}')
+  from unnest(in_ranges) as r (part);
+end;
+
+-- Buckets that the view of a version computes from rows: those that are not valid in the snapshot of the caller, and those that his
+-- own transaction has written into. But none that the lake holds rows of, or that retention has dropped rows of: SQL does not see
+-- those rows, and what a refresh computed of them is nearer to the truth than what it does see.
+create function tidemark.aggregate_live_ranges(
+  in_relation text,
+  in_every interval,
+  in_zone text,
+  in_origin timestamptz
+) returns tstzmultirange
+language plpgsql
+stable
+security definer
+set search_path = pg_catalog, pg_temp
+as $function$
+declare
+  version record;
+  touched tstzmultirange;
+  gone tstzmultirange;
+begin
+  select v.id, a.hypertable_id into version
+  from tidemark.aggregate_version as v
+  join tidemark.aggregate as a on a.id = v.aggregate_id
+  where v.relation_name = in_relation;
+
+  select coalesce(range_agg(tstzrange(t.range_from, t.range_to)), '{}') into touched
+  from (
+    select r.range_from, r.range_to
+    from tidemark.aggregate_validity(version.hypertable_id, array[version.id], 1000) as v,
+      unnest(v.froms, v.tos) as r (range_from, range_to)
+    union all
+    select l.range_from, l.range_to
+    from tidemark.change_log as l
+    where l.hypertable_id = version.hypertable_id and l.xid = pg_current_xact_id_if_assigned()
+  ) as t;
+  if isempty(touched) then
+    return touched;
+  end if;
+
+  select coalesce(range_agg(tstzrange(k.range_from, k.range_to)), '{}') into gone
+  from tidemark.chunk as k
+  where k.hypertable_id = version.hypertable_id and k.state in ('cold', 'dropped');
+  return tidemark.whole_buckets(in_every, in_zone, in_origin, touched)
+    - tidemark.whole_buckets(in_every, in_zone, in_origin, gone);
 end;
 $function$;

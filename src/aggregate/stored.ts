@@ -1,32 +1,29 @@
-import type { Sql } from '../util/sql.ts'
-import type { AggregateFunction, AggregateState, FinishOptions, StateSpec } from './contract.ts'
-import { states } from './states.ts'
+import type { StateKind, StateSpec } from './contract.ts'
+import { storedBytes } from './stored-bytes.ts'
+import { storedCount, storedMoments, storedSum } from './stored-numbers.ts'
+import type { StoredState } from './stored-state.ts'
+import { storedEdge, storedExtreme } from './stored-values.ts'
 
-/**
- * How a state lies in a row of a PostgreSQL table: a few typed columns where SQL can merge them, otherwise its canonical bytes.
- * Equal states are equal columns.
- */
-export interface StoredState {
-  /** `suffix` is appended to the state's name; empty for the only column. `type` is PostgreSQL's. All are null where a state is not known. */
-  readonly columns: readonly { readonly suffix: string; readonly type: string }[]
-  /** One value for each column, in the form that postgres/ writes; never all null. */
-  write(state: AggregateState): readonly unknown[]
-  /** The same, as postgres/ reads them. */
-  read(values: readonly unknown[]): AggregateState
-  /** Aggregates over the columns of many cells that give the columns of one; null: only TypeScript merges them. */
-  readonly merge: ((columns: readonly Sql[]) => readonly Sql[]) | null
-  /** The finished value of one cell in SQL; null: there is no such function in SQL. */
-  readonly finish: ((fn: AggregateFunction, columns: readonly Sql[], options: FinishOptions) => Sql) | null
+export type { StoredState } from './stored-state.ts'
+
+const kinds: Readonly<Record<StateKind, (spec: StateSpec) => StoredState>> = {
+  count: storedCount,
+  sum: storedSum,
+  min: storedExtreme,
+  max: storedExtreme,
+  first: storedEdge,
+  last: storedEdge,
+  moments: storedMoments,
+  ddsketch: storedBytes,
+  hll: storedBytes,
+  distinct: storedBytes,
+  histogram: storedBytes,
+  topk: storedBytes,
+  counter: storedBytes,
+  timeWeight: storedBytes,
 }
 
-/** @example storedState(spec).columns // [{ suffix: '', type: 'bytea' }] */
+/** @example storedState({ kind: 'count', input: null, borders: null }).columns // [{ suffix: 'n', type: 'int8' }] */
 export function storedState(spec: StateSpec): StoredState {
-  const definition = states[spec.kind]
-  return {
-    columns: [{ suffix: '', type: 'bytea' }],
-    write: (state) => [definition.encode(state)],
-    read: ([bytes]) => definition.decode(bytes as Uint8Array, spec),
-    merge: null,
-    finish: null,
-  }
+  return kinds[spec.kind](spec)
 }

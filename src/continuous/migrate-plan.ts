@@ -1,0 +1,257 @@
+import { fitName, type MigrationStep, step, text } from '../migrate/index.ts'
+import type { Connection } from '../postgres/index.ts'
+import { materializationOf } from '../query/index.ts'
+import type { ContinuousAggregateDefinition } from '../schema/index.ts'
+import { identifier, sql } from '../util/sql.ts'
+import { definitionHash, encodeAggregate } from './encode.ts'
+import {
+  changeDefinitionStatements,
+  createVersionStatements,
+  retireStatements,
+} from './migrate-statements.ts'
+import { type AggregateView, viewOf } from './view.ts'
+
+/** A step with what it takes to apply and record it. */
+export interface AggregateStep {
+  readonly step: MigrationStep
+  readonly definition: ContinuousAggregateDefinition
+  /** As JSON; null: there is none. */
+  readonly before: unknown
+  readonly after: unknown
+  /** Table of the version that it makes. */
+  readonly creates: string | null
+  /** Its statements are the last ones of the step. */
+  readonly view: AggregateView | null
+}
+
+export interface AggregatePlan {
+  readonly steps: readonly AggregateStep[]
+  readonly undeclared: readonly string[]
+}
+
+interface KnownVersion {
+  readonly relation: string
+  readonly hash: string
+  readonly state: 'building' | 'current' | 'retired'
+  readonly definition: unknown
+}
+
+interface KnownAggregate {
+  /** `schema.table` of the hypertable. */
+  readonly base: string
+  readonly viewHash: string | null
+  readonly hasView: boolean
+  readonly versions: readonly KnownVersion[]
+}
+
+/** What it takes to bring the database to the declarations. Changes nothing. */
+export async function planAggregates(
+  connection: Connection,
+  aggregates: readonly ContinuousAggregateDefinition[],
+): Promise<AggregatePlan> {
+  const known = await readKnown(connection)
+  const present = await readPresent(connection, aggregates)
+  const declared = new Set(aggregates.map(({ name }) => name))
+  return {
+    steps: [
+      ...missingSchemas(aggregates, present),
+      ...aggregates.flatMap((definition) => planOne(definition, known.get(definition.name) ?? null, present)),
+    ],
+    undeclared: [...known.keys()].filter((name) => !declared.has(name)),
+  }
+}
+
+function planOne(
+  definition: ContinuousAggregateDefinition,
+  known: KnownAggregate | null,
+  present: Present,
+): AggregateStep[] {
+  const { name, base } = definition
+  const refused = (problem: string, statements: string[]): AggregateStep[] => [
+    plain(definition, step(name, 'refused', problem, statements)),
+  ]
+  if (known !== null && known.base !== base.name)
+    return refused(
+      `${name} stands on ${known.base}, and cells of ${base.name} would be something else: give it another name`,
+      [`-- ${name} cannot be moved to ${base.name}`],
+    )
+  const relkind = present.relations.get(name)
+  if (relkind !== undefined && (relkind !== 'v' || known === null))
+    return refused(`${name} is in the database already, and is not the view of this continuous aggregate`, [
+      `drop ${relkind === 'v' ? 'view' : 'table'} ${text(identifier(definition.schema, definition.table))}`,
+    ])
+
+  const hash = definitionHash(definition)
+  const encoded = encodeAggregate(definition)
+  const json = JSON.stringify(encoded)
+  const alive = (known?.versions ?? []).filter(({ state }) => state !== 'retired')
+  const current = alive.find(({ state }) => state === 'current') ?? null
+  const same = alive.find((version) => version.hash === hash) ?? null
+  const steps: AggregateStep[] = []
+
+  for (const version of alive) {
+    if (version.state !== 'building' || version.hash === hash) continue
+    const sentence = `gives up the version of ${name} that was being built`
+    const one = step(name, 'aggregate', sentence, retireStatements(version.relation))
+    steps.push({ ...plain(definition, one), before: version.definition })
+  }
+
+  if (same === null) {
+    const materialization = materializationOf(definition)
+    const relation = nextRelation(definition, known?.versions ?? [])
+    const isForced = present.forced.has(base.name)
+    const state = current === null ? 'current' : 'building'
+    const statements = createVersionStatements({ materialization, relation, hash, json, state, isForced })
+    const view = current === null ? viewOf(materialization, relation) : null
+    const sentence =
+      current === null
+        ? `creates the continuous aggregate ${name} over ${base.name}`
+        : `begins to build the changed definition of ${name} beside the current one`
+    steps.push({
+      step: step(name, 'aggregate', sentence, [...statements, ...(view?.statements ?? [])]),
+      definition,
+      before: current?.definition ?? null,
+      after: encoded,
+      creates: relation,
+      view,
+    })
+    return steps
+  }
+
+  const changed = changedKeys(same.definition, encoded)
+  const view = same.state === 'current' ? viewOf(materializationOf(definition), same.relation) : null
+  const isViewOld = view !== null && (known?.viewHash !== view.hash || known?.hasView !== true)
+  if (changed.length === 0 && !isViewOld) return steps
+  const statements = changed.length > 0 ? changeDefinitionStatements(same.relation, json) : []
+  const sentence =
+    changed.length > 0 ? `changes ${changed.join(', ')} of ${name}` : `replaces the view ${name}`
+  steps.push({
+    step: step(name, changed.length > 0 ? 'aggregate' : 'view', sentence, [
+      ...statements,
+      ...(isViewOld ? view.statements : []),
+    ]),
+    definition,
+    before: same.definition,
+    after: encoded,
+    creates: null,
+    view: isViewOld ? view : null,
+  })
+  return steps
+}
+
+function plain(definition: ContinuousAggregateDefinition, one: MigrationStep): AggregateStep {
+  return { step: one, definition, before: null, after: null, creates: null, view: null }
+}
+
+/** Numbered, and never used twice as long as the catalog knows the aggregate. */
+function nextRelation(
+  { schema, table }: ContinuousAggregateDefinition,
+  versions: readonly KnownVersion[],
+): string {
+  const numbers = versions.map(({ relation }) => Number(/_(\d+)$/.exec(relation)?.[1] ?? 0))
+  return fitName(schema === 'public' ? table : `${schema}_${table}`, `_${Math.max(0, ...numbers) + 1}`)
+}
+
+/** Keys of the two whose values differ. jsonb forgets the order of keys. */
+function changedKeys(before: unknown, after: unknown): string[] {
+  const old = (before ?? {}) as Record<string, unknown>
+  const now = after as Record<string, unknown>
+  return [...new Set([...Object.keys(old), ...Object.keys(now)])]
+    .filter((key) => canonical(old[key]) !== canonical(now[key]))
+    .sort()
+}
+
+function canonical(value: unknown): string {
+  return JSON.stringify(value ?? null, (_, inner: unknown) =>
+    typeof inner === 'object' && inner !== null && !Array.isArray(inner)
+      ? Object.fromEntries(Object.entries(inner).sort(([a], [b]) => (a < b ? -1 : 1)))
+      : inner,
+  )
+}
+
+function missingSchemas(
+  aggregates: readonly ContinuousAggregateDefinition[],
+  present: Present,
+): AggregateStep[] {
+  const seen = new Set(present.schemas)
+  return aggregates.flatMap((definition) => {
+    const { schema } = definition
+    if (seen.has(schema)) return []
+    seen.add(schema)
+    const statement = text(sql`create schema if not exists ${identifier(schema)}`)
+    return [plain(definition, step(schema, 'create-schema', `creates the schema ${schema}`, [statement]))]
+  })
+}
+
+interface Present {
+  readonly schemas: readonly string[]
+  /** relkind of what has the name of an aggregate. */
+  readonly relations: ReadonlyMap<string, string>
+  /** Hypertables whose row security holds for their owner. */
+  readonly forced: ReadonlySet<string>
+}
+
+async function readPresent(
+  connection: Connection,
+  aggregates: readonly ContinuousAggregateDefinition[],
+): Promise<Present> {
+  const schemas = [...new Set(aggregates.map(({ schema }) => schema))]
+  const all = aggregates.flatMap((definition) => [definition, definition.base])
+  const { rows } = await connection.query(sql`
+    select n.nspname, c.relname, c.relkind::text, c.relforcerowsecurity
+    from pg_namespace as n
+    left join pg_class as c
+      on c.relnamespace = n.oid and (n.nspname, c.relname) in (
+        select * from unnest(${all.map(({ schema }) => schema)}::text[], ${all.map(({ table }) => table)}::text[])
+      )
+    where n.nspname = any(${[...schemas, ...all.map(({ schema }) => schema)]}::text[])`)
+  const relations = new Map<string, string>()
+  const forced = new Set<string>()
+  for (const [schema, name, relkind, isForced] of rows) {
+    if (name === null) continue
+    relations.set(`${schema}.${name}`, relkind as string)
+    if (isForced === true) forced.add(`${schema}.${name}`)
+  }
+  return { schemas: rows.map(([schema]) => schema as string), relations, forced }
+}
+
+/** Empty where the catalog has not been made yet. */
+async function readKnown(connection: Connection): Promise<ReadonlyMap<string, KnownAggregate>> {
+  const { rows: found } = await connection.query(sql`
+    select exists (
+      select from pg_class as c
+      join pg_namespace as n on n.oid = c.relnamespace
+      where n.nspname = 'tidemark' and c.relname = 'aggregate_version'
+    )`)
+  if (found[0]![0] !== true) return new Map()
+  const { rows } = await connection.query(sql`
+    select
+      a.schema_name || '.' || a.table_name, h.schema_name || '.' || h.table_name, a.view_hash,
+      exists (
+        select from pg_class as c
+        join pg_namespace as n on n.oid = c.relnamespace
+        where n.nspname = a.schema_name and c.relname = a.table_name and c.relkind = 'v'
+      ),
+      v.relation_name, v.definition_hash, v.state, v.definition
+    from tidemark.aggregate as a
+    join tidemark.hypertable as h on h.id = a.hypertable_id
+    left join tidemark.aggregate_version as v on v.aggregate_id = a.id
+    order by 1, v.id`)
+  const known = new Map<string, KnownAggregate & { versions: KnownVersion[] }>()
+  for (const row of rows) {
+    const [name, base, viewHash, hasView, relation, hash, state, definition] = row as [
+      string,
+      string,
+      string | null,
+      boolean,
+      string | null,
+      string,
+      KnownVersion['state'],
+      unknown,
+    ]
+    const entry = known.get(name) ?? { base, viewHash, hasView, versions: [] }
+    known.set(name, entry)
+    if (relation !== null) entry.versions.push({ relation, hash, state, definition })
+  }
+  return known
+}

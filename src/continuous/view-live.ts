@@ -1,0 +1,118 @@
+import { type EngineState, keyedSelect, type StateInput, states as stateKinds } from '../aggregate/index.ts'
+import { aggregateInput, filterToSql, groupKey } from '../hot/index.ts'
+import type { Materialization } from '../query/index.ts'
+import { identifier, join, raw, type Sql, sql } from '../util/sql.ts'
+import { bucketColumn, type CellTable } from './cell-table.ts'
+import { bucketSql, liveRanges } from './view-ranges.ts'
+
+interface LiveState {
+  readonly shape: EngineState
+  readonly input: StateInput
+  /** Stored columns from computed ones; null: only TypeScript makes them. */
+  readonly compute: ((computed: readonly Sql[]) => readonly Sql[]) | null
+  readonly types: readonly string[]
+}
+
+/**
+ * Cells of the ranges that are not valid, computed from rows. A lateral join over the ranges: the time's conditions are then known
+ * when the scan begins, and chunks outside are not opened. States of more than one level are computed beside and joined by cell.
+ */
+export function liveCells(
+  materialization: Materialization,
+  { keys, states }: CellTable,
+  relation: string,
+): Sql {
+  const { base, where } = materialization
+  const time = identifier(base.time)
+  const live = materialization.states.map(({ spec, ref, where: filter }, i): LiveState => {
+    const { stored, columns } = states[i]!
+    return {
+      shape: stateKinds[spec.kind].postgres(spec),
+      input: {
+        value: ref ? aggregateInput(ref, spec.input, base) : null,
+        time,
+        filter: filter ? filterToSql(filter, base) : null,
+      },
+      compute: stored.compute,
+      types: columns.map(({ type }) => type),
+    }
+  })
+  const bucket = bucketSql(materialization.bucket, time)
+  const keyExpressions = materialization.keys.map(({ ref }) => groupKey(ref, base))
+  const from = identifier(base.schema, base.table)
+  const conditions = [
+    sql`${time} >= lower(live.part)`,
+    sql`${time} < upper(live.part)`,
+    ...(where ? [filterToSql(where, base)] : []),
+  ]
+
+  const computed = live.flatMap(({ shape, input, compute }, i) =>
+    shape.shape === 'columns' && compute !== null
+      ? shape.columns(input).map((column, j) => sql`${column} as ${identifier(`s${i}_${j}`)}`)
+      : [],
+  )
+  const cell = [
+    sql`${bucket} as ${identifier(bucketColumn)}`,
+    ...keyExpressions.map((key, i) => sql`${key} as ${identifier(keys[i]!.column)}`),
+  ]
+  const grouped = sql`select ${join([...cell, ...computed], ', ')}
+      from ${from}
+      where ${join(conditions, ' and ')}
+      group by ${raw(cell.map((_, i) => String(i + 1)).join(', '))}`
+
+  const joins: Sql[] = []
+  const output: Sql[] = [bucketColumn, ...keys.map(({ column }) => column)].map(
+    (column) => sql`g.${identifier(column)}`,
+  )
+  for (const [i, { shape, input, compute, types }] of live.entries()) {
+    if (compute === null || shape.shape === 'ordered') {
+      output.push(...types.map((type) => sql`null::${raw(type)}`))
+    } else if (shape.shape === 'columns') {
+      const places = shape.columns(input).map((_, j) => sql`g.${identifier(`s${i}_${j}`)}`)
+      output.push(...compute(places))
+    } else {
+      const alias = `k${i}`
+      const statement = keyedSelect(shape, input, {
+        cells: [bucket, ...keyExpressions],
+        from,
+        where: join(conditions, ' and '),
+      })
+      const names = [
+        ...[bucket, ...keyExpressions].map((_, j) => `c${j}`),
+        ...Array.from({ length: shape.width }, (_, j) => `v${j}`),
+      ]
+      joins.push(sql`
+    left join (${statement}) as ${identifier(alias)} (${join(
+      names.map((name) => identifier(name)),
+      ', ',
+    )}) on ${join(isSameCell(materialization, keys, alias), ' and ')}`)
+      output.push(...compute(Array.from({ length: shape.width }, (_, j) => identifier(alias, `v${j}`))))
+    }
+  }
+  return sql`select l.*
+  from unnest(${liveRanges(materialization, relation)}) as live (part)
+  cross join lateral (
+    select ${join(output, ', ')}
+    from (
+      ${grouped}
+    ) as g${join(joins, '')}
+  ) as l`
+}
+
+/** Equalities that can be hashed; nulls are equal, too. */
+function isSameCell({ base, keys: groups }: Materialization, keys: CellTable['keys'], alias: string): Sql[] {
+  return [
+    sql`${identifier(alias, 'c0')} = g.${identifier(bucketColumn)}`,
+    ...keys.flatMap(({ column }, i) => {
+      const theirs = identifier(alias, `c${i + 1}`)
+      const ours = sql`g.${identifier(column)}`
+      const { ref } = groups[i]!
+      if (ref.path.length === 0 && base.columns[ref.column]?.nullable === false)
+        return [sql`${theirs} = ${ours}`]
+      return [
+        sql`coalesce(${theirs}::text, '') = coalesce(${ours}::text, '')`,
+        sql`${theirs} is not distinct from ${ours}`,
+      ]
+    }),
+  ]
+}
