@@ -21,6 +21,11 @@ export const aggregateFunctions = [
   'uniques',
   'countDistinct',
   'histogram',
+  'topK',
+  'increase',
+  'rate',
+  'delta',
+  'timeWeightedAvg',
 ] as const
 export type AggregateFunction = (typeof aggregateFunctions)[number]
 
@@ -36,6 +41,9 @@ export const stateKinds = [
   'hll',
   'distinct',
   'histogram',
+  'topk',
+  'counter',
+  'timeWeight',
 ] as const
 export type StateKind = (typeof stateKinds)[number]
 
@@ -66,7 +74,21 @@ export interface StateSpec {
   readonly input: InputType | null
   /** histogram: ascending finite borders. */
   readonly borders: readonly number[] | null
+  /** topk: different values that are kept. */
+  readonly capacity?: number
+  /** timeWeight: what holds between two readings. */
+  readonly weight?: TimeWeight
+  /** counter, timeWeight: the columns that tell series apart. */
+  readonly series?: readonly InputType[]
+  /**
+   * counter, timeWeight: engines give every reading as it is, not what they make together. Needed where states of the same
+   * stretch of time are merged; set by whoever merges them, never part of a plan.
+   */
+  readonly readings?: true
 }
+
+/** `locf`: the reading before holds until the next one. `linear`: a straight line from one to the next. */
+export type TimeWeight = 'locf' | 'linear'
 
 /** Opaque outside aggregate/. */
 export type AggregateState = object
@@ -78,6 +100,8 @@ export interface StateInput {
   readonly time: Sql | null
   /** Condition of a filtered aggregate. */
   readonly filter: Sql | null
+  /** One for each of `StateSpec.series`. */
+  readonly series?: readonly Sql[]
 }
 
 /**
@@ -93,6 +117,13 @@ export interface KeyedSource {
   readonly inner: readonly Sql[]
 }
 
+/** The same for an `ordered` state: a SELECT of the rows themselves, their columns named in `cells` and `values`. */
+export interface OrderedSource {
+  readonly select: Sql
+  readonly cells: readonly Sql[]
+  readonly values: readonly Sql[]
+}
+
 /**
  * How a SQL engine computes a state for each group. What comes out is given to `read` as JavaScript values: int8 bigint,
  * float8 number, numeric string, timestamptz bigint, date text, bytea Uint8Array, arrays as arrays (PostgreSQL: read
@@ -105,6 +136,11 @@ export interface KeyedSource {
  * is null) and hands it to `outer`, which answers with a whole SELECT (no brackets; may begin with `with`) of the cell
  * columns in order and then `width` columns: one row for each cell that has a key, and at most one row when there are
  * no cell columns. A cell without a row has the state `create(spec)`. `keyedSelect` writes the inner level.
+ *
+ * `ordered`: for what depends on the order of rows in time. `outer` is handed the rows themselves and answers as above, but
+ * with any number of rows for each cell, whose states are merged. `orderedSelect` writes the inner level.
+ *
+ * `stateSelect` writes the statement of either.
  */
 export type EngineState =
   | {
@@ -138,14 +174,28 @@ export type EngineState =
       readonly width: number
       readonly read: (values: readonly unknown[]) => AggregateState
     }
+  | {
+      readonly shape: 'ordered'
+      /** Of each row; those in which the first one is null are left out. `orderedSelect` names them `v0`, `v1`, … */
+      readonly values: (input: StateInput) => readonly Sql[]
+      readonly outer: (source: OrderedSource) => Sql
+      readonly width: number
+      /** Of one row of the answer. */
+      readonly read: (values: readonly unknown[]) => AggregateState
+    }
 
 export interface StateDefinition<S extends AggregateState = AggregateState> {
   readonly kind: StateKind
   readonly exactness: Exactness
+  /**
+   * It depends on the order of rows in time: states of the same series are merged only where the stretches that their rows lie in
+   * have no instant in common, in any order; others are refused. `StateSpec.readings` is for what overlaps.
+   */
+  readonly ordered?: true
   /** The state of no rows. */
   create(spec: StateSpec): S
   /** Adds one non-null value (null for a count of rows); may change `state` and returns it. */
-  add(state: S, value: InputValue | null, time: Instant | null): S
+  add(state: S, value: InputValue | null, time: Instant | null, series?: readonly (InputValue | null)[]): S
   /** May change and return `into`. Associative and commutative. */
   merge(into: S, other: S): S
   /** Canonical bytes: equal states have equal bytes. */
@@ -174,23 +224,43 @@ export type FinishedValue =
   | null
   | readonly number[]
   | readonly (string | null)[]
+  | readonly TopValue[]
+
+/** It occurred at least `count` times and at most `count + error` times. A timestamptz is ISO text. */
+export interface TopValue {
+  readonly value: string | number | bigint | boolean
+  readonly count: number
+  readonly error: number
+}
 
 export interface FinishOptions {
   /** percentile */
   readonly quantile: number | null
   /** percentiles */
   readonly quantiles?: readonly number[]
+  /** topK: how many values. */
+  readonly k?: number
 }
 
 /** The type of a finished value, for the answer's schema. `count` is a number. */
-export type ResultType = ColumnType | 'count' | 'histogram' | 'percentiles'
+export type ResultType = ColumnType | 'count' | 'histogram' | 'percentiles' | 'topK'
+
+export interface StateOptions {
+  readonly borders: readonly number[] | null
+  /** topK */
+  readonly k?: number
+  /** increase, rate, delta, timeWeightedAvg: types of the columns that tell series apart. */
+  readonly series?: readonly InputType[]
+  /** timeWeightedAvg */
+  readonly weight?: TimeWeight
+}
 
 export interface AggregateDefinition {
   readonly fn: AggregateFunction
   readonly needsColumn: boolean
   /** Null when the input type is accepted, else what is (for the message). */
   refuses(input: InputType | null): string | null
-  state(input: InputType | null, options: { borders: readonly number[] | null }): StateSpec
+  state(input: InputType | null, options: StateOptions): StateSpec
   result(input: InputType | null): ResultType
   finish(state: AggregateState, spec: StateSpec, options: FinishOptions): FinishedValue
   /** What the answer says about its error; null when exact. */
@@ -199,5 +269,8 @@ export interface AggregateDefinition {
 
 /** Two equal specs have equal keys. */
 export function stateKey(spec: StateSpec): string {
-  return JSON.stringify([spec.kind, spec.input, spec.borders])
+  const { kind, input, borders, capacity, weight, series, readings } = spec
+  const more = [capacity, weight, series, readings]
+  // what has no parameters keeps a short key
+  return JSON.stringify([kind, input, borders, ...(more.some((part) => part !== undefined) ? more : [])])
 }

@@ -8,6 +8,7 @@ import type {
   InputType,
   ResultType,
   StateKind,
+  StateOptions,
   StateSpec,
 } from './contract.ts'
 import type { CountState } from './count.ts'
@@ -19,6 +20,14 @@ import type { HistogramState } from './histogram.ts'
 import { type DistinctSketch, exactUpTo, finishUniques, standardError } from './hll.ts'
 import { finishStddev, finishVariance, type MomentsState } from './moments.ts'
 import { finishAvg, finishSum, type SumState } from './sum.ts'
+import {
+  finishDelta,
+  finishIncrease,
+  finishRate,
+  finishTimeWeightedAvg,
+  type TimelineState,
+} from './timeline.ts'
+import { finishTop, maxTopK, type TopState, topCapacity } from './topk.ts'
 import { isFloat, isNumeric } from './values.ts'
 
 /** Borders of one histogram at most: each makes a count in every cell of the answer. */
@@ -29,6 +38,8 @@ interface Parts<S extends AggregateState> {
   readonly accepts: (input: InputType) => boolean
   readonly accepted: string
   readonly needsColumn?: boolean
+  /** What the state has besides kind, input and borders. */
+  readonly parameters?: (options: StateOptions) => Partial<StateSpec>
   readonly result: (input: InputType | null) => ResultType
   readonly finish: (state: S, spec: StateSpec, options: FinishOptions) => FinishedValue
   readonly errorBound?: (input: InputType | null) => string | null
@@ -47,9 +58,9 @@ function define<S extends AggregateState>(fn: AggregateFunction, parts: Parts<S>
       if (input === null) return parts.needsColumn === false ? null : parts.accepted
       return parts.accepts(input) ? null : parts.accepted
     },
-    state(input: InputType | null, options: { borders: readonly number[] | null }): StateSpec {
+    state(input: InputType | null, options: StateOptions): StateSpec {
       const borders = parts.kind === 'histogram' ? checkBorders(options.borders) : null
-      return Object.freeze({ kind: parts.kind, input, borders })
+      return Object.freeze({ kind: parts.kind, input, borders, ...parts.parameters?.(options) })
     },
     result: parts.result,
     finish: (state: AggregateState, spec: StateSpec, options: FinishOptions) =>
@@ -113,6 +124,32 @@ const extremeParts = (kind: 'min' | 'max'): Parts<ExtremeState> => ({
   result: sameType,
   finish: (state) => finishExtreme(state),
 })
+
+const timelineParts = (
+  finish: (state: TimelineState) => number | null,
+  errorBound: (input: InputType | null) => string | null,
+): Omit<Parts<TimelineState>, 'kind'> => ({
+  accepts: isNumeric,
+  accepted: anyNumber,
+  parameters: ({ series = [] }) => ({ series: Object.freeze([...series]) }),
+  result: () => 'float8',
+  finish,
+  errorBound,
+})
+
+const whole: ReadonlySet<InputType | null> = new Set(['int2', 'int4'])
+
+/** Differences of whole numbers below 2^53 are exact; int8 is rounded to doubles first. */
+const increaseBound = (input: InputType | null): string | null =>
+  whole.has(input) ? null : 'within n * 2.3e-16 * sum(|x|), of readings as doubles'
+
+function checkK(k: number | undefined): number {
+  if (k !== undefined && Number.isInteger(k) && k >= 1 && k <= maxTopK) return k
+  throw new TidemarkError('TM_QUERY', {
+    path: 'k',
+    problem: `topK lists 1 to ${maxTopK} values, not ${k}`,
+  })
+}
 
 /** Every aggregate function: what it takes, which state it is finished from, and what comes out. */
 export const aggregates: Readonly<Record<AggregateFunction, AggregateDefinition>> = Object.freeze({
@@ -207,5 +244,30 @@ export const aggregates: Readonly<Record<AggregateFunction, AggregateDefinition>
     accepted: anyNumber,
     result: () => 'histogram',
     finish: (state) => [...state.counts],
+  }),
+  topK: define<TopState>('topK', {
+    kind: 'topk',
+    accepts: ordered,
+    accepted: anyOrdered,
+    parameters: ({ k }) => ({ capacity: topCapacity(checkK(k)) }),
+    result: () => 'topK',
+    finish: (state, _spec, { k }) => finishTop(state, checkK(k)),
+    errorBound: () =>
+      'each value occurred count to count + error times; exact while the different values of a cell are no more than are kept ' +
+      `(8 k, at least ${topCapacity(1)})`,
+  }),
+  increase: define<TimelineState>('increase', {
+    kind: 'counter',
+    ...timelineParts(finishIncrease, increaseBound),
+  }),
+  rate: define<TimelineState>('rate', {
+    kind: 'counter',
+    ...timelineParts(finishRate, () => 'within n * 2.3e-16 * sum(|x|) / seconds, of readings as doubles'),
+  }),
+  delta: define<TimelineState>('delta', { kind: 'counter', ...timelineParts(finishDelta, increaseBound) }),
+  timeWeightedAvg: define<TimelineState>('timeWeightedAvg', {
+    kind: 'timeWeight',
+    ...timelineParts(finishTimeWeightedAvg, () => 'within 2 n * 2.3e-16 * avg(|x|), of readings as doubles'),
+    parameters: ({ series = [], weight = 'locf' }) => ({ series: Object.freeze([...series]), weight }),
   }),
 })

@@ -1,5 +1,6 @@
+import { TidemarkError } from '../util/errors.ts'
 import { empty, identifier, join, raw, type Sql, sql } from '../util/sql.ts'
-import type { EngineState, KeyedSource, StateInput } from './contract.ts'
+import type { EngineState, KeyedSource, OrderedSource, StateInput } from './contract.ts'
 
 export interface KeyedRows {
   /** The bucket and group expressions over the rows; they come out in this order. */
@@ -38,6 +39,53 @@ export function keyedSelect(
   const grouped = sql`select ${join(list, ', ')} from ${rows.from}${where} group by ${raw(positions)}`
   const select = sql`select * from (${grouped}) grouped where ${key} is not null`
   return shape.outer({ select, cells, key, inner: innerNames } satisfies KeyedSource)
+}
+
+/**
+ * The whole statement of an ordered state: the rows, and around them what the state makes of their order.
+ *
+ * @example
+ * const statement = orderedSelect(shape, { value, time, filter: null, series: [host] }, { cells: [bucket], from, where: null })
+ */
+export function orderedSelect(
+  shape: Extract<EngineState, { shape: 'ordered' }>,
+  input: StateInput,
+  rows: KeyedRows,
+): Sql {
+  const cells = rows.cells.map((_, i) => identifier(`c${i}`))
+  const given = shape.values(input)
+  const values = given.map((_, i) => identifier(`v${i}`))
+  const list = [
+    ...rows.cells.map((cell, i) => sql`${cell} as ${cells[i]}`),
+    ...given.map((value, i) => sql`${value} as ${values[i]}`),
+  ]
+  const where = rows.where === null ? empty : sql` where ${rows.where}`
+  const inner = sql`select ${join(list, ', ')} from ${rows.from}${where}`
+  const select = sql`select * from (${inner}) valued where ${values[0]} is not null`
+  return sql`${shape.outer({ select, cells, values } satisfies OrderedSource)} limit ${raw(String(maxOrderedRows + 1))}`
+}
+
+/** Rows of the answer to one statement of an ordered state: series of all cells, or readings. */
+const maxOrderedRows = 1_000_000
+
+/** @throws TidemarkError TM_LIMIT when the statement of an ordered state has more rows than are taken. */
+export function assertOrderedRows(shape: EngineState, rows: number): void {
+  if (shape.shape === 'ordered' && rows > maxOrderedRows)
+    throw new TidemarkError('TM_LIMIT', {
+      what: 'the series of all cells, or the readings where late rows lie among others',
+      value: `more than ${maxOrderedRows}`,
+      limit: String(maxOrderedRows),
+      todo: 'ask for a shorter range, a coarser bucket or a narrower filter',
+    })
+}
+
+/** The statement of a state that has one of its own. */
+export function stateSelect(
+  shape: Exclude<EngineState, { shape: 'columns' }>,
+  input: StateInput,
+  rows: KeyedRows,
+): Sql {
+  return shape.shape === 'keyed' ? keyedSelect(shape, input, rows) : orderedSelect(shape, input, rows)
 }
 
 function preparedSelect(

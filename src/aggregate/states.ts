@@ -8,6 +8,8 @@ import { histogramState } from './histogram.ts'
 import { hllState } from './hll.ts'
 import { momentsState } from './moments.ts'
 import { sumState } from './sum.ts'
+import { counterState, timeWeightState } from './timeline.ts'
+import { topState } from './topk.ts'
 
 /**
  * Every kind of state.
@@ -30,4 +32,7 @@ export const states: Readonly<Record<StateKind, StateDefinition>> = Object.freez
   hll: hllState,
   distinct: distinctState,
   histogram: histogramState,
+  topk: topState,
+  counter: counterState,
+  timeWeight: timeWeightState,
 } as Record<StateKind, StateDefinition>)

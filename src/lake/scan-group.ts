@@ -1,10 +1,11 @@
 import type { DuckDBValue } from '@duckdb/node-api'
 import {
   type AggregateState,
+  assertOrderedRows,
   type EngineState,
-  keyedSelect,
   maxDuckDBDigits,
   type StateInput,
+  stateSelect,
   states,
 } from '../aggregate/index.ts'
 import {
@@ -34,8 +35,9 @@ export function columnsOfScan(request: ScanRequest, dataset: HypertableDefinitio
   const names = new Set<string>([dataset.time])
   for (const { ref } of request.by) names.add(ref.column)
   if (request.where) namesInFilter(request.where, names)
-  for (const { ref, where } of request.states) {
+  for (const { ref, where, series } of request.states) {
     if (ref) names.add(ref.column)
+    for (const name of series ?? []) names.add(name)
     if (where) namesInFilter(where, names)
   }
   return names
@@ -195,12 +197,13 @@ function planSql({ request, group, files }: GroupQuestion): SqlPlan | null {
     const shape = states[state.spec.kind].duckdb(state.spec)
     const value = valueSql(state)
     const filter = state.where && filterToDuckDB(state.where, group)
-    if (!shape || (state.ref && !value) || (state.where && !filter)) {
+    const series = state.series?.map((column) => columnSql(column, group))
+    if (!shape || (state.ref && !value) || (state.where && !filter) || series?.includes(null)) {
       unsaid.push(target)
       continue
     }
     const condition = filter && compute(`filter ${canonicalFilter(state.where)}`, filter)
-    planned.push({ target, shape, input: { value, time, filter: condition } })
+    planned.push({ target, shape, input: { value, time, filter: condition, series: series as Sql[] } })
   }
   let span = stretchOf(request)
   for (const [i, file] of files.entries()) {
@@ -231,7 +234,7 @@ function max(a: bigint, b: bigint): bigint {
   return a > b ? a : b
 }
 
-/** One statement for all states that are columns, one more for each keyed one. Nothing is added when one fails. */
+/** One statement for all states that are columns, one more for each other one. Nothing is added when one fails. */
 async function askCells(
   access: LakeAccess,
   { request, cells }: GroupQuestion,
@@ -254,7 +257,7 @@ async function askCells(
 
   const ask = async (isQuick: boolean): Promise<{ rows: Answered[]; count: number } | null> => {
     const columns = plan.states.map(({ shape, input }) =>
-      shape.shape === 'keyed' ? [] : ((isQuick && shape.quick) || shape).columns(input),
+      shape.shape !== 'columns' ? [] : ((isQuick && shape.quick) || shape).columns(input),
     )
     const rows = await askFiles(
       access,
@@ -272,7 +275,7 @@ async function askCells(
       let at = width + 1
       const read: (AggregateState | null)[] = []
       for (const [i, { shape }] of plan.states.entries()) {
-        if (shape.shape === 'keyed') {
+        if (shape.shape !== 'columns') {
           read.push(null)
           continue
         }
@@ -289,12 +292,12 @@ async function askCells(
   }
 
   const { rows, count } = (await ask(true)) ?? (await ask(false))!
-  const keyed = count === 0 ? [] : plan.states.filter(({ shape }) => shape.shape === 'keyed')
+  const keyed = count === 0 ? [] : plan.states.filter(({ shape }) => shape.shape !== 'columns')
   const keyedRows = await Promise.all(
     keyed.map(({ shape, input }) =>
       askFiles(
         access,
-        keyedSelect(shape as KeyedState, input, {
+        stateSelect(shape as OwnStatement, input, {
           cells: plan.cells,
           from,
           where: isComputed ? null : plan.condition,
@@ -306,10 +309,11 @@ async function askCells(
     const cell = readCell(row)
     for (const [i, state] of read.entries()) if (state) cells.merge(cell, plan.states[i]!.target, state)
   }
+  for (const [i, { shape }] of keyed.entries()) assertOrderedRows(shape, keyedRows[i]!.length)
   for (const [i, { target, shape }] of keyed.entries())
     for (const row of keyedRows[i]!) {
-      const values = plainValues(row, width, width + (shape as KeyedState).width)
-      cells.merge(readCell(row), target, (shape as KeyedState).read(values))
+      const values = plainValues(row, width, width + (shape as OwnStatement).width)
+      cells.merge(readCell(row), target, (shape as OwnStatement).read(values))
     }
   return count
 }
@@ -319,7 +323,7 @@ interface Answered {
   readonly read: readonly (AggregateState | null)[]
 }
 
-type KeyedState = Extract<EngineState, { shape: 'keyed' }>
+type OwnStatement = Exclude<EngineState, { shape: 'columns' }>
 
 /** By position: an expression with parameters is not recognised as the same one in GROUP BY. */
 function groupBy(width: number): Sql {

@@ -43,6 +43,7 @@ export async function addRows(access: LakeAccess, scan: RowScan): Promise<number
   if (where) namesInFilter(where, names)
   for (const { state } of wanted) {
     if (state.ref) names.add(state.ref.column)
+    for (const name of state.series ?? []) names.add(name)
     if (state.where) namesInFilter(state.where, names)
   }
   const list = [...names]
@@ -50,6 +51,7 @@ export async function addRows(access: LakeAccess, scan: RowScan): Promise<number
   const places = new Map(list.map((name, i) => [name, i]))
   const keys = request.by.map(({ ref }) => groupReader(scope, ref, places))
   const inputs = wanted.map(({ state }) => inputReader(scope, state, places))
+  const series = wanted.map(({ state }) => state.series?.map((name) => places.get(name)!))
   const operands = operandReader(scope, places)
   let rowsRead = 0
   const statement = sql`select ${join(reader.columns, ', ')} from ${scan.from}${scan.condition ? sql` where ${scan.condition}` : raw('')}`
@@ -70,7 +72,8 @@ export async function addRows(access: LakeAccess, scan: RowScan): Promise<number
         if (value === null && state.ref !== null) continue
         const algebra = states[state.spec.kind]
         const held: AggregateState = cell[target] ?? algebra.create(state.spec)
-        cell[target] = algebra.add(held, value, time)
+        const key = series[i]?.map((at) => row[at] as InputValue | null)
+        cell[target] = algebra.add(held, value, time, key)
       }
     }
     return true

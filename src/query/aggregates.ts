@@ -152,6 +152,95 @@ export function histogram<const C extends string, const W extends Where = never>
   return build({ fn: 'histogram', column, borders: Object.freeze([...borders]) }, options)
 }
 
+export interface TopKAggregate<C extends string> {
+  readonly fn: 'topK'
+  readonly column: C
+  readonly k: number
+}
+
+/**
+ * The `k` values that occur most often (at most 1,000), as a list of `{ value, count, error }`: it occurred at least `count` and at
+ * most `count + error` times. Exact (`error` 0) while a group has no more different values than are kept: 8 k, at least 256.
+ *
+ * @example
+ * topK('path', 10) // [{ value: '/', count: 812, error: 0 }, …]
+ */
+export function topK<const C extends string, const W extends Where = never>(
+  column: C,
+  k: number,
+  options?: AggregateOptions<W>,
+): TopKAggregate<C> & WhereOf<W> {
+  return build({ fn: 'topK', column, k }, options)
+}
+
+export type SeriesFunction = 'increase' | 'rate' | 'delta'
+
+export interface SeriesAggregate<F extends SeriesFunction, C extends string, S extends string> {
+  readonly fn: F
+  readonly column: C
+  readonly series?: readonly S[]
+}
+
+export interface SeriesOptions<S extends string, W extends Where> extends AggregateOptions<W> {
+  /** Columns that tell series apart. Default: the tenant and the table's `orderBy`, but its time. */
+  readonly series?: readonly S[]
+}
+
+function seriesOf(options: { readonly series?: readonly string[] } | undefined): object {
+  return options?.series === undefined ? {} : { series: Object.freeze([...options.series]) }
+}
+
+function overSeries<const F extends SeriesFunction>(
+  fn: F,
+): <const C extends string, const S extends string = never, const W extends Where = never>(
+  column: C,
+  options?: SeriesOptions<S, W>,
+) => SeriesAggregate<F, C, S> & WhereOf<W> {
+  return <C extends string, S extends string, W extends Where>(column: C, options?: SeriesOptions<S, W>) =>
+    build<SeriesAggregate<F, C, S> & WhereOf<W>>({ fn, column, ...seriesOf(options) }, options)
+}
+
+/**
+ * What a counter went up by from the first reading of a bucket to its last, all series together. A reading below the one before is
+ * a reset: the counter began again at 0. Nothing is extrapolated, and what was counted between two buckets is in neither.
+ *
+ * @example
+ * increase('bytesSent')                        // series by the table's orderBy
+ * increase('bytesSent', { series: ['host'] })
+ */
+export const increase = overSeries('increase')
+/** The increase for each second between a series' first reading and its last, all series together. `rate('bytesSent')` */
+export const rate = overSeries('rate')
+/** The last reading less the first, all series together: for gauges. `delta('temperature')` */
+export const delta = overSeries('delta')
+
+export interface TimeWeightedAggregate<C extends string, S extends string> {
+  readonly fn: 'timeWeightedAvg'
+  readonly column: C
+  readonly method?: 'locf' | 'linear'
+  readonly series?: readonly S[]
+}
+
+export interface TimeWeightOptions<S extends string, W extends Where> extends SeriesOptions<S, W> {
+  /** `locf` (default): a reading holds until the next. `linear`: a straight line between two readings. */
+  readonly method?: 'locf' | 'linear'
+}
+
+/**
+ * The average over time and not over readings, from a series' first reading to its last; null when no series has two.
+ *
+ * @example
+ * timeWeightedAvg('temperature', { method: 'linear', series: ['sensor'] })
+ */
+export function timeWeightedAvg<
+  const C extends string,
+  const S extends string = never,
+  const W extends Where = never,
+>(column: C, options?: TimeWeightOptions<S, W>): TimeWeightedAggregate<C, S> & WhereOf<W> {
+  const method = options?.method === undefined ? {} : { method: options.method }
+  return build({ fn: 'timeWeightedAvg', column, ...method, ...seriesOf(options) }, options)
+}
+
 /** The parts of a candle, as they go into `select`. */
 export interface Candlestick<P extends string> {
   readonly open: ColumnAggregate<'first', P>

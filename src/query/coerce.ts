@@ -62,6 +62,7 @@ export function coerceValue(
       return fail(path, 'a text[] column takes contains, or null')
     case 'histogram':
     case 'percentiles':
+    case 'topK':
       return fail(path, `a list (${type}) cannot be compared`)
   }
 }

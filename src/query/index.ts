@@ -43,6 +43,7 @@ export type {
   PartialOutput,
   PlanPart,
 } from './answer.ts'
+export { windowAtEnd } from './bucket-plan.ts'
 export { canonicalFilter, canonicalJson } from './canonical.ts'
 export { ExactNumber, evaluateFilter, type Operand, type Truth } from './evaluate.ts'
 export { executeQuery } from './execute.ts'

@@ -2,8 +2,11 @@ import {
   type AggregateFunction,
   aggregateFunctions,
   aggregates,
+  maxTopK,
   type ResultType,
+  type TimeWeight,
 } from '../aggregate/index.ts'
+import type { ColumnDefinition, DatasetDefinition } from '../schema/index.ts'
 import type { BucketSpec } from '../time/index.ts'
 import { defaultQuantiles } from './aggregates.ts'
 import { assertWithin } from './limits.ts'
@@ -31,29 +34,46 @@ import { parseFill } from './parse-fill.ts'
 import { parseFilter } from './parse-filter.ts'
 import { at, fail, isPlainObject, plainObject, show, suggest } from './problem.ts'
 import { readBucket } from './read-time.ts'
-import { inputTypeOf, outputColumns, parseRef, typeOfGroup, typeOfRef } from './references.ts'
+import {
+  columnOf,
+  inputTypeOf,
+  outputColumns,
+  parseColumn,
+  parseRef,
+  typeOfGroup,
+  typeOfRef,
+} from './references.ts'
 
 export function parseAggregateQuery(query: Fields, context: Context): AggregateQueryNode {
   assertKeys(query, aggregateKeys, '')
-  const { dataset, limits } = context
+  const { dataset } = context
   const range = parseTimeRange(query, context)
   const bucket = parseBucket(query, context)
   const by = query['by'] == null ? [] : parseGroups(query['by'], context)
   const where = parseWhere(query['where'], 'where', context)
-  const select = parseSelect(query['select'], context)
+  const select = parseSelect(query['select'], context, parseAggregate)
+  return parseRest(query, { kind: 'aggregate', dataset, range, where, bucket, by, select }, context)
+}
+
+/** What is about the answer: having, order, limit, fill. */
+export function parseRest(
+  query: Fields,
+  asked: Omit<AggregateQueryNode, 'having' | 'order' | 'limit' | 'fill'>,
+  context: Context,
+): AggregateQueryNode {
+  const { bucket, by, select } = asked
   const names = [...(bucket ? ['bucket'] : []), ...by.map((group) => group.name)]
   for (const { name } of select)
     if (names.includes(name)) fail(at('select', name), `"${name}" is already the name of a bucket or group`)
   if (bucket && by.some((group) => group.name === 'bucket'))
     fail('by', 'a group named "bucket" collides with the time bucket; leave one of them out')
-  const base = { kind: 'aggregate' as const, dataset, range, where, bucket, by, select }
-  const outputs = outputColumns({ ...base, having: null, order: [], limit: null, fill: { kind: 'none' } })
+  const outputs = outputColumns({ ...asked, having: null, order: [], limit: null, fill: { kind: 'none' } })
   const types = new Map(outputs.map((column) => [column.name, column.type]))
   const having = query['having'] == null ? null : parseHaving(query['having'], types, context)
   const order = query['order'] == null ? [] : parseOrder(query['order'], types)
   const limit = parseLimit(query['limit'], context)
-  const fill = parseFill(query['fill'], base, limits)
-  return { ...base, having, order, limit, fill }
+  const fill = parseFill(query['fill'], asked, context.limits)
+  return { ...asked, having, order, limit, fill }
 }
 
 function parseBucket(query: Fields, { dataset }: Context): BucketSpec | null {
@@ -84,7 +104,11 @@ function parseGroups(input: unknown, { dataset, limits }: Context): readonly Gro
   return groups
 }
 
-function parseSelect(input: unknown, context: Context): AggregateQueryNode['select'] {
+export function parseSelect(
+  input: unknown,
+  context: Context,
+  parseOne: (input: unknown, path: string, context: Context) => AggregateNode,
+): AggregateQueryNode['select'] {
   const select = plainObject(input, 'select', 'a set of aggregates such as { rows: { "fn": "count" } }')
   const entries = Object.entries(select).filter(([, aggregate]) => aggregate !== undefined)
   if (entries.length === 0) fail('select', 'it is empty; ask for at least one aggregate')
@@ -98,7 +122,7 @@ function parseSelect(input: unknown, context: Context): AggregateQueryNode['sele
     const place = at('select', name)
     if (!/^[\p{L}_$][\p{L}\p{N}_$ .%/()-]{0,62}$/u.test(name) || name === '__proto__')
       fail(place, 'a name begins with a letter and has at most 63 letters, digits, spaces or _ $ . % / ( ) -')
-    return { name, aggregate: parseAggregate(aggregate, place, context) }
+    return { name, aggregate: parseOne(aggregate, place, context) }
   })
 }
 
@@ -106,9 +130,17 @@ const aggregateFields: Readonly<Partial<Record<AggregateFunction, readonly strin
   percentile: ['fn', 'column', 'where', 'q'],
   percentiles: ['fn', 'column', 'where', 'qs'],
   histogram: ['fn', 'column', 'where', 'borders'],
+  topK: ['fn', 'column', 'where', 'k'],
+  increase: ['fn', 'column', 'where', 'series'],
+  rate: ['fn', 'column', 'where', 'series'],
+  delta: ['fn', 'column', 'where', 'series'],
+  timeWeightedAvg: ['fn', 'column', 'where', 'series', 'method'],
 }
 
-function parseAggregate(input: unknown, path: string, context: Context): AggregateNode {
+const bySeries: ReadonlySet<AggregateFunction> = new Set(['increase', 'rate', 'delta', 'timeWeightedAvg'])
+const needsTime: ReadonlySet<AggregateFunction> = new Set(['first', 'last', ...bySeries])
+
+export function parseAggregate(input: unknown, path: string, context: Context): AggregateNode {
   if (!isPlainObject(input)) return fail(path, `${show(input)} is not an aggregate such as { "fn": "count" }`)
   const fn = input['fn'] as AggregateFunction
   if (typeof fn !== 'string' || !aggregateFunctions.includes(fn))
@@ -125,7 +157,7 @@ function parseAggregate(input: unknown, path: string, context: Context): Aggrega
     ref = parseRef(dataset, column, place)
     if (typeOfRef(dataset, ref) === 'jsonb' && ref.path.length === 0 && fn !== 'count')
       fail(place, `"${column}" is jsonb; aggregate a path inside of it, such as "${column}.key"`)
-    if ((fn === 'first' || fn === 'last') && timeOf(dataset) === null)
+    if (needsTime.has(fn) && timeOf(dataset) === null)
       fail(place, `${fn} needs a time, and ${dataset.name} is a plain table`)
     const refusal = aggregates[fn].refuses(inputTypeOf(dataset, fn, ref))
     if (refusal !== null) fail(place, `${fn} takes ${refusal}; "${column}" is ${typeOfRef(dataset, ref)}`)
@@ -136,6 +168,9 @@ function parseAggregate(input: unknown, path: string, context: Context): Aggrega
     ref,
     where: parseWhere(input['where'], at(path, 'where'), context),
     quantile: fn === 'percentile' ? parseQuantile(input['q'], at(path, 'q')) : null,
+    ...(fn === 'topK' ? { k: parseK(input['k'], at(path, 'k')) } : {}),
+    ...(bySeries.has(fn) ? { series: parseSeries(input['series'], at(path, 'series'), context) } : {}),
+    ...(fn === 'timeWeightedAvg' ? { weight: parseWeight(input['method'], at(path, 'method')) } : {}),
     ...(fn === 'percentiles' ? { quantiles: parseQuantiles(input['qs'], at(path, 'qs'), context) } : {}),
     borders: fn === 'histogram' ? parseBorders(input['borders'], at(path, 'borders'), context) : null,
   }
@@ -144,6 +179,51 @@ function parseAggregate(input: unknown, path: string, context: Context): Aggrega
 function parseQuantile(input: unknown, path: string): number {
   if (typeof input === 'number' && input >= 0 && input <= 1) return input === 0 ? 0 : input
   return fail(path, `${show(input)} is not a share from 0 to 1 (0.95 for the 95th percentile)`)
+}
+
+function parseK(input: unknown, path: string): number {
+  if (Number.isInteger(input) && (input as number) >= 1 && (input as number) <= maxTopK)
+    return input as number
+  return fail(path, `${show(input)} is not a whole number from 1 to ${maxTopK}`)
+}
+
+const weights = ['locf', 'linear'] as const
+
+function parseWeight(input: unknown, path: string): TimeWeight {
+  if (input == null) return 'locf'
+  return (
+    weights.find((weight) => weight === input) ?? fail(path, `${show(input)} is not ${weights.join(' or ')}`)
+  )
+}
+
+/** Readings belong together when all of these are equal; by default the tenant and what the table is ordered by, but its time. */
+function parseSeries(input: unknown, path: string, { dataset, limits }: Context): readonly string[] {
+  if (input == null) {
+    if (dataset.kind !== 'hypertable') return []
+    const { tenant, orderBy, time } = dataset
+    const names = [...(tenant === null ? [] : [tenant]), ...orderBy]
+    return [...new Set(names)].filter((name) => name !== time && isKey(dataset, name)).sort()
+  }
+  const series = parseList(input, path).map((name, i) => {
+    const column = parseColumn(dataset, name, at(path, i))
+    if (!isKey(dataset, column))
+      fail(at(path, i), `"${column}" is jsonb or text[], which tells no series apart`)
+    return column
+  })
+  assertWithin(
+    `the number of columns in ${path}`,
+    series.length,
+    limits.maxGroups,
+    'name fewer (the limit is maxGroups)',
+  )
+  assertDistinct(series, path)
+  // one order, so that equal series are one state
+  return series.sort()
+}
+
+function isKey(dataset: DatasetDefinition, name: string): boolean {
+  const { type } = columnOf(dataset, name) as ColumnDefinition
+  return type !== 'jsonb' && type !== 'text[]'
 }
 
 function parseQuantiles(input: unknown, path: string, { limits }: Context): readonly number[] {
@@ -196,7 +276,7 @@ function parseHaving(
 }
 
 function isList(type: ResultType): boolean {
-  return type === 'histogram' || type === 'percentiles'
+  return type === 'histogram' || type === 'percentiles' || type === 'topK'
 }
 
 function parseOrder(input: unknown, types: ReadonlyMap<string, ResultType>): readonly OrderNode[] {

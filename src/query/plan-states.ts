@@ -19,20 +19,35 @@ export interface StatePlan {
   readonly steps: readonly FinishStep[]
 }
 
-export function planStates(node: AggregateQueryNode): StatePlan {
+/** Two requests with equal keys are the same state of the same rows. */
+export function stateRequestKey({ spec, ref, where, series }: StateRequest): string {
+  return JSON.stringify([
+    ...[stateKey(spec), ref?.column, ref?.path, canonicalFilter(where)],
+    // what has no series keeps a short key
+    ...(series ? [series] : []),
+  ])
+}
+
+export function planStates(node: Pick<AggregateQueryNode, 'dataset' | 'select'>): StatePlan {
   const states: StateRequest[] = []
   const known = new Map<string, number>()
   const steps = node.select.map(({ name, aggregate }): FinishStep => {
-    const { fn, ref, where, borders, quantile, quantiles } = aggregate
+    const { fn, ref, where, borders, quantile, quantiles, k, series, weight } = aggregate
     const input = ref === null ? null : inputTypeOf(node.dataset, fn, ref)
-    const spec = aggregates[fn].state(input, { borders })
-    const key = JSON.stringify([stateKey(spec), ref?.column, ref?.path, canonicalFilter(where)])
+    const spec = aggregates[fn].state(input, {
+      borders,
+      k,
+      weight,
+      series: series?.map((column) => inputTypeOf(node.dataset, fn, { column, path: [] })),
+    })
+    const request: StateRequest = { spec, ref, where, ...(series && { series }) }
+    const key = stateRequestKey(request)
     let state = known.get(key)
     if (state === undefined) {
-      state = states.push({ spec, ref, where }) - 1
+      state = states.push(request) - 1
       known.set(key, state)
     }
-    return { name, fn, state, options: { quantile, quantiles } }
+    return { name, fn, state, options: { quantile, quantiles, k } }
   })
   return { states, steps }
 }

@@ -77,6 +77,11 @@ const readsJsonAsNumber: Readonly<Record<AggregateFunction, boolean>> = {
   uniques: false,
   countDistinct: false,
   histogram: true,
+  topK: false,
+  increase: true,
+  rate: true,
+  delta: true,
+  timeWeightedAvg: true,
 }
 
 /** What an aggregate function reads: a JSON path is a number for arithmetic and min/max, text for the others. */
@@ -88,7 +93,7 @@ export function inputTypeOf(dataset: DatasetDefinition, fn: AggregateFunction, r
 
 export interface OutputColumn {
   readonly name: string
-  /** `count` is a whole number; `histogram` a list of counts, `percentiles` one of numbers; the others are PostgreSQL's. */
+  /** `count` is a whole number; `histogram` a list of counts, `percentiles` one of numbers, `topK` one of `{ value, count, error }`; the others are PostgreSQL's. */
   readonly type: ResultType
   readonly nullable: boolean
 }
@@ -106,7 +111,13 @@ export function errorBoundOf(dataset: DatasetDefinition, aggregate: AggregateNod
   return aggregates[aggregate.fn].errorBound(inputOf(dataset, aggregate))
 }
 
-const neverEmpty: ReadonlySet<AggregateFunction> = new Set(['count', 'uniques', 'countDistinct', 'histogram'])
+const neverEmpty: ReadonlySet<AggregateFunction> = new Set([
+  'count',
+  'uniques',
+  'countDistinct',
+  'histogram',
+  'topK',
+])
 
 function aggregateColumns(node: AggregateQueryNode): OutputColumn[] {
   const columns: OutputColumn[] = []

@@ -115,6 +115,7 @@ export function compareValues(type: ResultType, a: unknown, b: unknown): number 
       return compareLists(a as readonly (string | null)[], b as readonly (string | null)[])
     case 'histogram':
     case 'percentiles':
+    case 'topK':
     case 'jsonb':
       // parse.ts lets neither be compared, ordered by or grouped by.
       return unreachable(`${type} has no order`)

@@ -4,13 +4,13 @@ import { join as joinPath } from 'node:path'
 import {
   type AggregateState,
   type InputType,
-  keyedSelect,
   type StateSpec,
+  stateSelect,
   states,
 } from '../../src/aggregate/index.ts'
 import { createDuckDB, type DuckDB } from '../../src/lake/duckdb.ts'
 import { identifier, join, quoteLiteral, raw, type Sql, sql } from '../../src/util/sql.ts'
-import type { ValueText } from './harness.ts'
+import { statesOf, type ValueText } from './harness.ts'
 
 /** Digits before and behind the point of the finite texts, or null when a file keeps such a column as text. */
 export function decimalType(values: readonly ValueText[]): string | null {
@@ -126,13 +126,16 @@ export async function duckdbStates(
     value: spec.input === null ? null : identifier('value'),
     time: identifier('time'),
     filter: options.filter ?? null,
+    series: spec.series?.map(() => sql`nullif(epoch_us(time) % 3, 0)::integer`),
   }
-  const columns = shape.shape === 'keyed' ? null : options.quick && shape.quick ? shape.quick : shape
+  const columns = shape.shape !== 'columns' ? null : options.quick && shape.quick ? shape.quick : shape
   const statement =
-    shape.shape === 'keyed'
-      ? keyedSelect(shape, input, { cells, from, where: null })
+    shape.shape !== 'columns'
+      ? stateSelect(shape, input, { cells, from, where: null })
       : sql`select ${join([...cells, ...columns!.columns(input)], ', ')} from ${from}${cells.length ? sql` group by 1` : sql``}`
   const { rows } = await duckdb.query(statement, null)
   const read = columns?.read ?? shape.read
-  return new Map(rows.map((row) => [cells.length ? row[0] : null, read(row.slice(cells.length))]))
+  const answered = rows.map((row) => [cells.length ? row[0] : null, read(row.slice(cells.length))] as const)
+  if (shape.shape === 'ordered') return statesOf(spec, answered as [unknown, AggregateState][])
+  return new Map(answered)
 }

@@ -35,11 +35,14 @@ function answer(
   options: {
     quantile?: number
     quantiles?: readonly number[]
+    k?: number
+    weight?: 'locf' | 'linear'
     borders?: readonly number[]
     times?: readonly bigint[]
   } = {},
 ): unknown {
-  const spec = aggregates[fn].state(input, { borders: options.borders ?? null })
+  const { k, weight } = options
+  const spec = aggregates[fn].state(input, { borders: options.borders ?? null, k, weight })
   const state = states[spec.kind].create(spec)
   values.forEach((value, i) => {
     states[spec.kind].add(state, value, options.times?.[i] ?? BigInt(i))
@@ -47,6 +50,7 @@ function answer(
   return aggregates[fn].finish(state, spec, {
     quantile: options.quantile ?? null,
     quantiles: options.quantiles,
+    k,
   })
 }
 
@@ -185,7 +189,9 @@ describe('aggregate functions', () => {
   it('only what is not exact states an error bound', () => {
     const bounded = (input: InputType): string[] =>
       aggregateFunctions.filter((fn) => aggregates[fn].errorBound(input) !== null)
-    expect(bounded('int4')).toEqual(['stddev', 'variance', 'percentile', 'percentiles', 'uniques'])
+    expect(bounded('int4')).toEqual([
+      ...['stddev', 'variance', 'percentile', 'percentiles', 'uniques', 'topK', 'rate', 'timeWeightedAvg'],
+    ])
     expect(bounded('float8')).toEqual([
       'sum',
       'avg',
@@ -194,6 +200,7 @@ describe('aggregate functions', () => {
       'percentile',
       'percentiles',
       'uniques',
+      ...['topK', 'increase', 'rate', 'delta', 'timeWeightedAvg'],
     ])
   })
 

@@ -4,8 +4,8 @@ import {
   type FinishedValue,
   type InputType,
   type InputValue,
-  keyedSelect,
   type StateSpec,
+  stateSelect,
   states,
 } from '../../src/aggregate/index.ts'
 import type { Queryable } from '../../src/postgres/index.ts'
@@ -43,9 +43,17 @@ export function buildState(
   values.forEach((text, i) => {
     if (spec.input !== null && text === null) return
     const value = spec.input === null ? null : parseValue(spec.input, text as string)
-    state = definition.add(state, value, times === null ? null : BigInt(times[i]!))
+    const time = times === null ? null : BigInt(times[i]!)
+    state = definition.add(state, value, time, time === null ? undefined : seriesOf(spec, time))
   })
   return state
+}
+
+/** Tests of series have one column: the remainder of a row's microseconds by this, null instead of 0. */
+const seriesCount = 3n
+
+function seriesOf(spec: StateSpec, time: bigint): readonly (number | null)[] | undefined {
+  return spec.series?.map(() => Number(time % seriesCount) || null)
 }
 
 export function bytesOf(spec: StateSpec, state: AggregateState): string {
@@ -100,13 +108,32 @@ export async function postgresStates(
     value: spec.input === null ? null : identifier('value'),
     time: identifier('time'),
     filter: options.filter ?? null,
+    series: spec.series?.map(
+      () => sql`nullif((extract(epoch from time) * 1000000)::int8 % ${raw(String(seriesCount))}, 0)::int4`,
+    ),
   }
   const statement =
-    shape.shape === 'keyed'
-      ? keyedSelect(shape, input, { cells, from, where: null })
+    shape.shape !== 'columns'
+      ? stateSelect(shape, input, { cells, from, where: null })
       : aggregateSelect(cells, shape.columns(input), from)
   const { rows } = await db.query(statement)
-  return new Map(rows.map((row) => [cells.length ? row[0] : null, shape.read(row.slice(cells.length))]))
+  return statesOf(
+    spec,
+    rows.map((row) => [cells.length ? row[0] : null, shape.read(row.slice(cells.length))]),
+  )
+}
+
+/** Of several states of one cell their merge. */
+export function statesOf(
+  spec: StateSpec,
+  rows: readonly (readonly [unknown, AggregateState])[],
+): Map<unknown, AggregateState> {
+  const found = new Map<unknown, AggregateState>()
+  for (const [cell, state] of rows) {
+    const held = found.get(cell)
+    found.set(cell, held ? states[spec.kind].merge(held, state) : state)
+  }
+  return found
 }
 
 function aggregateSelect(cells: readonly Sql[], columns: readonly Sql[], from: Sql): Sql {
@@ -129,6 +156,10 @@ export async function postgresState(
 export function showFinished(value: FinishedValue): unknown {
   if (typeof value === 'bigint') return { int8: value.toString() }
   if (typeof value === 'number' && !Number.isFinite(value)) return { float8: String(value) }
+  if (Array.isArray(value))
+    return value.map((item) =>
+      typeof item === 'object' && item !== null ? { ...item, value: showFinished(item.value) } : item,
+    )
   return value
 }
 
@@ -144,6 +175,9 @@ export const functionsOf = {
   hll: ['uniques'],
   distinct: ['countDistinct'],
   histogram: ['histogram'],
+  topk: ['topK'],
+  counter: ['increase', 'rate', 'delta'],
+  timeWeight: ['timeWeightedAvg'],
 } as const
 
 export const quantiles = [0, 0.05, 0.5, 0.95, 1]
@@ -154,7 +188,7 @@ export function finishAll(spec: StateSpec, state: AggregateState): Record<string
     if (fn === 'percentile')
       for (const quantile of quantiles)
         finished[`p${quantile * 100}`] = showFinished(aggregates[fn].finish(state, spec, { quantile }))
-    else finished[fn] = showFinished(aggregates[fn].finish(state, spec, { quantile: null }))
+    else finished[fn] = showFinished(aggregates[fn].finish(state, spec, { quantile: null, k: 5 }))
   }
   return finished
 }

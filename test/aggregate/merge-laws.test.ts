@@ -44,6 +44,8 @@ describe.each(allSpecs())('%s', (_name, spec) => {
     property((x, y) => {
       const bytes = encode(build(spec, x))
       expect(bytesOf(spec, decode(bytes, spec))).toBe(Buffer.from(bytes).toString('hex'))
+      // of what is ordered only stretches that have no instant in common: timeline.test.ts
+      if (states[spec.kind].ordered) return
       const merged = bytesOf(spec, merge(decode(bytes, spec), build(spec, y)))
       expect(merged).toBe(bytesOf(spec, merge(build(spec, x), build(spec, y))))
     })

@@ -225,7 +225,7 @@ describe('settings of the connection', () => {
     await connection.execute('analyze many')
     const from = sql`many`
     for (const fn of Object.values(aggregates)) {
-      const spec = fn.state('int8', { borders: [1, 100, 10000] })
+      const spec = fn.state('int8', { borders: [1, 100, 10000], k: 5 })
       await connection.execute('set max_parallel_workers_per_gather = 0')
       const alone = await postgresStates(connection, spec, from, { cell: identifier('cell') })
       await connection.execute(`

@@ -1,6 +1,6 @@
 import { afterAll, describe, expect, it } from 'vitest'
 import { states } from '../../src/aggregate/index.ts'
-import { readVectors, valuesOf } from '../vectors/format.ts'
+import { readVectors, specOf, valuesOf } from '../vectors/format.ts'
 import { createDuckDBLane, decimalType, duckdbStates } from './duckdb-harness.ts'
 import { bytesOf, finishAll } from './harness.ts'
 import { expectSame, isBounded } from './same.ts'
@@ -15,7 +15,7 @@ describe.each(readVectors())('the vectors of $state', ({ state: kind, cases }) =
   )
 
   it.each(asColumn)('DuckDB gives the bytes and the answers of $input: $name', async (vector) => {
-    const spec = { kind, input: vector.input, borders: vector.borders ?? null }
+    const spec = specOf(kind, vector)
     const values = valuesOf(vector.values)
     const rows = await lane.rows(vector.input, values, vector.times ?? null)
     for (const [form, from] of rows!) {

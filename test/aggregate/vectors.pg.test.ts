@@ -1,7 +1,7 @@
 import { beforeAll, describe, expect, it } from 'vitest'
 import { states } from '../../src/aggregate/index.ts'
 import { createTestDatabase, type TestDatabase } from '../helpers/database.ts'
-import { readVectors, valuesOf } from '../vectors/format.ts'
+import { readVectors, specOf, valuesOf } from '../vectors/format.ts'
 import { bytesOf, finishAll, postgresState } from './harness.ts'
 import { expectSame, isBounded } from './same.ts'
 
@@ -12,7 +12,7 @@ beforeAll(async () => {
 
 describe.each(readVectors())('the vectors of $state', ({ state: kind, cases }) => {
   it.each(cases)('PostgreSQL gives the bytes and the answers of $input: $name', async (vector) => {
-    const spec = { kind, input: vector.input, borders: vector.borders ?? null }
+    const spec = specOf(kind, vector)
     const values = valuesOf(vector.values)
     const state = await postgresState(test.db, spec, values, vector.times ?? null)
     if (isBounded(spec)) {

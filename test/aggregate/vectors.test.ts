@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { states } from '../../src/aggregate/index.ts'
-import { readVectors, valuesOf } from '../vectors/format.ts'
+import { readVectors, specOf, valuesOf } from '../vectors/format.ts'
 import { buildState, bytesOf, finishAll } from './harness.ts'
 
 describe.each(readVectors())('the vectors of $state', ({ state: kind, exactness, cases }) => {
@@ -10,7 +10,7 @@ describe.each(readVectors())('the vectors of $state', ({ state: kind, exactness,
   })
 
   it.each(cases)('TypeScript gives the bytes and the answers of $input: $name', (vector) => {
-    const spec = { kind, input: vector.input, borders: vector.borders ?? null }
+    const spec = specOf(kind, vector)
     const state = buildState(spec, valuesOf(vector.values), vector.times ?? null)
     expect(bytesOf(spec, state)).toBe(vector.state)
     const decoded = states[kind].decode(Buffer.from(vector.state, 'hex'), spec)

@@ -5,7 +5,7 @@ import { naiveInstant, naiveIso } from './naive-time.ts'
 export type NaiveRow = Readonly<Record<string, unknown>>
 
 /** Type of a value in the oracle: a column's, or JSON inside of a path. */
-export type NaiveType = ColumnType | 'count' | 'histogram' | 'percentiles'
+export type NaiveType = ColumnType | 'count' | 'histogram' | 'percentiles' | 'topK'
 
 export function normalValue(type: ColumnType, value: unknown): unknown {
   if (value === null || value === undefined) return null

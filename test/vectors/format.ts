@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs'
-import type { InputType, StateKind } from '../../src/aggregate/index.ts'
+import type { InputType, StateKind, StateSpec, TimeWeight } from '../../src/aggregate/index.ts'
 import { stateKinds } from '../../src/aggregate/index.ts'
 import type { ValueText } from '../aggregate/harness.ts'
 
@@ -7,6 +7,12 @@ export interface VectorCase {
   readonly name: string
   readonly input: InputType | null
   readonly borders?: readonly number[]
+  /** topk */
+  readonly capacity?: number
+  /** timeWeight */
+  readonly weight?: TimeWeight
+  /** counter, timeWeight: one column, the remainder of a row's microseconds by 3, null instead of 0. */
+  readonly series?: readonly InputType[]
   /** Values in PostgreSQL's text (timestamptz: microseconds), or the whole numbers of a series. */
   readonly values: readonly ValueText[] | { readonly from: number; readonly to: number }
   /** Microseconds of each row; only where time matters. */
@@ -25,6 +31,11 @@ export interface VectorFile {
 export function valuesOf(values: VectorCase['values']): readonly ValueText[] {
   if (!('from' in values)) return values
   return Array.from({ length: values.to - values.from + 1 }, (_, i) => String(values.from + i))
+}
+
+export function specOf(kind: StateKind, vector: VectorCase): StateSpec {
+  const { input, borders = null, capacity, weight, series } = vector
+  return { kind, input, borders, capacity, weight, series }
 }
 
 export function readVectors(): VectorFile[] {

@@ -112,12 +112,17 @@ function complete(
     name,
     input: spec.input,
     ...(spec.borders ? { borders: spec.borders } : {}),
+    ...(spec.capacity ? { capacity: spec.capacity } : {}),
+    ...(spec.weight ? { weight: spec.weight } : {}),
+    ...(spec.series ? { series: spec.series } : {}),
     values,
     ...(times ? { times } : {}),
     state: bytesOf(spec, state),
     finished: finishAll(spec, state),
   }
 }
+
+const parameters = { k: 5, series: ['int4'], weight: 'linear' } as const
 
 function casesOf(kind: StateKind): VectorCase[] {
   const definition = aggregates[functionsOf[kind][0]]
@@ -128,15 +133,16 @@ function casesOf(kind: StateKind): VectorCase[] {
   }
   for (const input of Object.keys(inputs) as (keyof typeof inputs)[]) {
     if (definition.refuses(input) !== null) continue
-    const spec = definition.state(input, { borders: [-1, 0, 1.02, 100] })
-    const isTimed = kind === 'first' || kind === 'last'
+    const spec = definition.state(input, { borders: [-1, 0, 1.02, 100], ...parameters })
+    const isTimed = kind === 'first' || kind === 'last' || states[kind].ordered === true
     for (const [name, values] of inputs[input]) {
       cases.push(complete(spec, name, values, isTimed ? exactTimes(values.length) : undefined))
     }
   }
-  const series = definition.state('int8', { borders: [250, 500] })
-  if (kind === 'hll' || kind === 'ddsketch' || kind === 'histogram')
-    for (const to of [512, 513, 5000]) cases.push(complete(series, `1 to ${to}`, { from: 1, to }))
+  const series = definition.state('int8', { borders: [250, 500], ...parameters })
+  if (kind === 'hll' || kind === 'ddsketch' || kind === 'histogram' || kind === 'topk')
+    for (const to of kind === 'topk' ? [256, 257, 2000] : [512, 513, 5000])
+      cases.push(complete(series, `1 to ${to}`, { from: 1, to }))
   return cases
 }
 

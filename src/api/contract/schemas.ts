@@ -19,13 +19,25 @@ const Aggregate = Type.Object(
   {
     fn: Type.String({
       description:
-        'count, sum, avg, min, max, first, last, stddev, variance, percentile, percentiles, uniques, countDistinct, histogram',
+        'count, sum, avg, min, max, first, last, stddev, variance, percentile, percentiles, uniques, countDistinct, histogram, topK, increase, rate, delta, timeWeightedAvg',
     }),
     column: Type.Optional(Type.String()),
     q: Type.Optional(Type.Number({ minimum: 0, maximum: 1, description: 'percentile only' })),
     qs: Type.Optional(
       Type.Array(Type.Number({ minimum: 0, maximum: 1 }), {
         description: 'percentiles only; default [0.5, 0.9, 0.95, 0.99]',
+      }),
+    ),
+    k: Type.Optional(Type.Integer({ minimum: 1, maximum: 1000, description: 'topK only' })),
+    series: Type.Optional(
+      Type.Array(Type.String(), {
+        description:
+          'increase, rate, delta, timeWeightedAvg: columns that tell series apart; default: tenant and orderBy, but the time',
+      }),
+    ),
+    method: Type.Optional(
+      Type.Union([Type.Literal('locf'), Type.Literal('linear')], {
+        description: 'timeWeightedAvg only; default locf',
       }),
     ),
     borders: Type.Optional(Type.Array(Type.Number(), { description: 'histogram only' })),
