@@ -62,13 +62,29 @@ export async function reclaimSpace(
 /** Bytes that were given back; null when the partition was locked. */
 async function vacuumPartition(
   context: LifecycleContext,
-  subject: Subject,
+  { hypertable }: Subject,
   chunkId: bigint,
 ): Promise<number | null> {
   const { db } = context
-  const chunk = await readChunk(db, subject.hypertable, chunkId, { lock: false })
-  const partition = partitionOf(chunk)
+  const read = async () => partitionOf(await readChunk(db, hypertable, chunkId, { lock: false }))
+  const partition = await read()
   if (partition === null) return 0
+  try {
+    return await giveBackSpace(context, chunkId, partition)
+  } catch (error) {
+    // Another worker, who had it vacuumed at the same time, has dropped it since.
+    const isGone = sqlstateOf(error) === '42P01' && (await read())?.table !== partition.table
+    if (isGone) return 0
+    throw error
+  }
+}
+
+async function giveBackSpace(
+  context: LifecycleContext,
+  chunkId: bigint,
+  partition: { readonly schema: string; readonly table: string },
+): Promise<number | null> {
+  const { db } = context
   const relation = identifier(partition.schema, partition.table)
   const size = async (): Promise<{ heap: bigint; indexes: bigint; all: bigint; moved: string | null }> => {
     const { rows } = await db.query(sql`
