@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs'
 import { rm } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import type { Kysely } from 'kysely'
+import { createAggregateTiers, migrateDeclared } from './continuous/index.ts'
 import {
   type CallOptions,
   type ChunkCallOptions,
@@ -59,7 +60,6 @@ import {
   cancelConversion,
   type MigrateOptions,
   type MigrationReport,
-  migrate,
 } from './migrate/index.ts'
 import { type Finding, type LakeHandle, readStatus, runDoctor, type Status } from './ops/index.ts'
 import { createDatabase, createKysely, type Database } from './postgres/index.ts'
@@ -187,6 +187,7 @@ export class Tidemark<Config extends TidemarkConfig = TidemarkConfig> {
         maxPageBytes: maxAnswerBytes,
         maxHeldSummaryBytes: lake.summaryMemoryBytes,
       }),
+      ...createAggregateTiers(config.aggregates),
     ]
     const lakeParts = { duckdb: this.#duckdb, store, summaryShare: lake.summaryShare }
     const lifecycleOptions: LifecycleOptions = {
@@ -460,9 +461,9 @@ export class Tidemark<Config extends TidemarkConfig = TidemarkConfig> {
     return parseCsvRows(definition, text)
   }
 
-  /** Makes and alters the declared tables and views; never loses a row. docs/guide/migrating.md */
+  /** Makes and alters the declared tables, continuous aggregates and views; never loses a row. docs/guide/migrating.md */
   migrate(options: MigrateOptions = {}): Promise<MigrationReport> {
-    return migrate(this.#db, [...this.config.datasets, ...this.config.views], options)
+    return migrateDeclared(this.#db, this.config, options)
   }
 
   /**

@@ -3,6 +3,7 @@ export { bucketColumn, type CellTable, cellSchema, cellTableOf } from './cell-ta
 export { aggregateDefaults, continuousAggregate } from './declare.ts'
 export { decodeAggregate, definitionHash, type EncodedAggregate, encodeAggregate } from './encode.ts'
 export { type AggregateReport, migrateAggregates } from './migrate.ts'
+export { migrateDeclared } from './migrate-all.ts'
 export { type AggregateTierOptions, createAggregateTier, createAggregateTiers } from './tier.ts'
 export { createAggregateCatalogs } from './tier-catalog.ts'
 export { readValidity, type StartOver, type VersionValidity } from './validity.ts'

@@ -4,9 +4,15 @@ import type { ContinuousAggregateDefinition, DatasetDefinition } from '../schema
 import { type Instant, nextBucket } from '../time/index.ts'
 import { TidemarkError } from '../util/errors.ts'
 import { identifier, sql } from '../util/sql.ts'
+import { readVersions } from './catalog.ts'
 import { bucketColumn, cellSchema } from './cell-table.ts'
 import { scanCells } from './scan-cells.ts'
-import type { AggregateCatalogs, HeldAggregates, HeldVersion } from './tier-catalog.ts'
+import {
+  type AggregateCatalogs,
+  createAggregateCatalogs,
+  type HeldAggregates,
+  type HeldVersion,
+} from './tier-catalog.ts'
 import { coverageWithin, fitCells } from './tier-fit.ts'
 
 export interface AggregateTierOptions {
@@ -15,12 +21,20 @@ export interface AggregateTierOptions {
   readonly catalogs: AggregateCatalogs
 }
 
+/** A tier for each continuous aggregate, in the order in which they are preferred where two cost the same. */
+export function createAggregateTiers(definitions: readonly ContinuousAggregateDefinition[]): readonly Tier[] {
+  const catalogs = createAggregateCatalogs((query, base) =>
+    readVersions({ query }, base, { states: ['current'] }),
+  )
+  return definitions.map((definition) => createAggregateTier({ definition, catalogs }))
+}
+
 /**
  * The cells of one continuous aggregate. It holds no rows: it answers aggregates, in the stretches in which its cells are
  * valid in the snapshot and whole in the request. By the definition of its current version, which may be older than the declared one.
  *
  * @example
- * const catalogs = createAggregateCatalogs(readVersions)
+ * const catalogs = createAggregateCatalogs(load)
  * const tiers = [createHotTier(), createAggregateTier({ definition: hourly, catalogs })]
  */
 export function createAggregateTier({ definition, catalogs }: AggregateTierOptions): Tier {
