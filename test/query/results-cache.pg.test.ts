@@ -84,9 +84,7 @@ describe('results of whole buckets', () => {
   it('are computed again where a row was written, and nowhere else', async () => {
     await expectRight(engine.tm)
     await expectRight(other)
-    await engine.test.db.query(
-      sql`insert into metrics.requests values ('2026-03-01T05:05:00Z', 'a', 1000)`,
-    )
+    await engine.test.db.query(sql`insert into metrics.requests values ('2026-03-01T05:05:00Z', 'a', 1000)`)
     for (const tm of [engine.tm, other]) {
       const { plan } = await tm.queryUnknown(requests.name, perHour)
       expect(plan.parts.map(({ source, from, to }) => [source, from, to])).toEqual(

@@ -4,9 +4,8 @@ import { roundMs, showRange } from '../answer.ts'
 import { planBuckets } from '../bucket-plan.ts'
 import { canonicalFilter } from '../canonical.ts'
 import { assertWithin } from '../limits.ts'
-import { stateRequestKey } from '../materialization.ts'
 import type { AggregateQueryNode } from '../nodes.ts'
-import { planStates } from '../plan-states.ts'
+import { planStates, stateRequestKey } from '../plan-states.ts'
 import { readStretchCells } from '../read-cells.ts'
 import {
   type CellRequest,
@@ -42,8 +41,10 @@ export function createResultsCache(options: {
       return kept.counts
     },
     begin(node, context) {
-      const { dataset, bucket, range } = node
+      const { dataset, bucket, range, dimensions = [] } = node
       if (dataset.kind !== 'hypertable' || bucket === null) return null
+      // their cells are merged again by what plain tables say, which uses the states up
+      if (dimensions.length > 0) return null
       if (range === null || range.from === everything.from) return null
       return new KeptReading(kept, options.watch, { ...node, dataset, range }, context)
     },
