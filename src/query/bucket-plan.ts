@@ -8,7 +8,7 @@ import {
   nextBucket,
   type TimeRange,
 } from '../time/index.ts'
-import type { BucketPlan } from './tier.ts'
+import { type BucketPlan, everything } from './tier.ts'
 
 /** How tiers put rows of a range into buckets: arithmetic where it is regular, a list of borders where it is not. */
 export function planBuckets(spec: BucketSpec, range: TimeRange, maxBuckets: number): BucketPlan {
@@ -20,6 +20,23 @@ export function planBuckets(spec: BucketSpec, range: TimeRange, maxBuckets: numb
 /** Only an irregular bucket needs the ends of the range before its borders can be listed. */
 export function needsEnds(spec: BucketSpec): boolean {
   return fixedBucket(spec) === null
+}
+
+/** The stretch of the buckets that begin in the range; open ends stay open. */
+export function bucketsThatBegin(spec: BucketSpec, { from, to }: TimeRange): TimeRange {
+  const border = (instant: Instant): Instant => {
+    if (instant === everything.from || instant === everything.to) return instant
+    return bucketStart(spec, instant) === instant ? instant : nextBucket(spec, instant)
+  }
+  return { from: border(from), to: border(to) }
+}
+
+/** The stretch of the buckets that share an instant with the range; open ends stay open. */
+export function bucketsAround(spec: BucketSpec, { from, to }: TimeRange): TimeRange {
+  return {
+    from: from === everything.from ? from : bucketStart(spec, from),
+    to: to === everything.to ? to : nextBucket(spec, to - 1n),
+  }
 }
 
 /**

@@ -6,7 +6,8 @@ import {
 } from '../aggregate/index.ts'
 import { formatInstant, type Instant, type TimeRange } from '../time/index.ts'
 import type { PartialOutput } from './answer.ts'
-import { needsEnds, planBuckets, windowAtEnd } from './bucket-plan.ts'
+import { bucketsAround, needsEnds, planBuckets, windowAtEnd } from './bucket-plan.ts'
+import type { LookedUp } from './dimensions.ts'
 import { evaluateFilter, type Operand } from './evaluate.ts'
 import { fillGaps, type InnerRow } from './fill.ts'
 import { assertWithin } from './limits.ts'
@@ -24,6 +25,8 @@ import { canonicalKey, compareNullable } from './values.ts'
 /** What stays the same for every stretch that one query reads. */
 interface Run {
   readonly node: AggregateQueryNode
+  /** Null: it names no dimensions. */
+  readonly lookedUp: LookedUp | null
   readonly reading: Reading
   readonly plan: StatePlan
   readonly columns: readonly OutputColumn[]
@@ -35,11 +38,13 @@ interface Run {
 export async function executeAggregate(
   node: AggregateQueryNode,
   reading: Reading,
+  lookedUp: LookedUp | null = null,
 ): Promise<readonly InnerRow[]> {
   const plan = planStates(node)
   const columns = outputColumns(node)
   const run: Run = {
     node,
+    lookedUp,
     reading,
     plan,
     columns,
@@ -73,7 +78,8 @@ export async function executeAggregate(
 }
 
 function requestOf(run: Run, bucket: BucketPlan | null): CellRequest {
-  const { node, plan, reading } = run
+  const { plan, reading } = run
+  const node = run.lookedUp?.node ?? run.node
   return {
     dataset: node.dataset,
     bucket,
@@ -93,6 +99,7 @@ async function readStretch(
   const request = requestOf(run, bucket)
   let cells = await (reading.kept?.cells(reading, range, request) ??
     readStretchCells(reading, range, request))
+  if (run.lookedUp) cells = await run.lookedUp.regroup(cells)
   const finishing = performance.now()
   if (cells.length === 0 && node.bucket === null && node.by.length === 0) cells = [emptyCell(plan.states)]
   const rows = cells.map(run.toRow)
@@ -114,9 +121,11 @@ async function endsOf(run: Run, range: TimeRange): Promise<TimeRange | null> {
   const { node, reading } = run
   const started = performance.now()
   const parts = planCells(reading, range, requestOf(run, null))
-  const bounds = await boundsOf(reading, parts, node.where)
+  const found = await boundsOf(reading, parts, (run.lookedUp?.node ?? node).where)
   reading.stages.plan += performance.now() - started
-  if (bounds === null) return null
+  if (found === null) return null
+  // cells are whole
+  const bounds = node.of ? bucketsAround(node.of.bucket, found) : found
   const ends = intersect(bounds, range)
   if (ends && node.bucket && needsEnds(node.bucket) && isOpen(ends))
     fail(

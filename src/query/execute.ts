@@ -1,7 +1,9 @@
 import { type Answer, createAnswer, type PartialOutput } from './answer.ts'
+import { lookUpDimensions } from './dimensions.ts'
 import { executeAggregate, partialOutputs } from './execute-aggregate.ts'
 import { executeLatest, executeRows, type RowsPage, rangeOfPage } from './execute-rows.ts'
-import type { QueryNode } from './nodes.ts'
+import { stateRequests } from './materialization.ts'
+import type { AggregateQueryNode, QueryNode } from './nodes.ts'
 import { partsRead, type QueryContext, type Reading, startReading } from './read-parts.ts'
 import type { ReadSnapshot } from './tier.ts'
 
@@ -42,14 +44,19 @@ interface Found extends RowsPage {
 }
 
 async function read(node: QueryNode, context: QueryContext): Promise<Found> {
+  if (node.kind === 'aggregate') return readAggregate(node, context)
   const range = node.kind === 'rows' ? rangeOfPage(node) : node.range
-  const aggregate = node.kind === 'aggregate' ? (node.of ?? null) : null
-  const kept = node.kind === 'aggregate' ? (context.results?.begin(node, context) ?? null) : null
-  const reading = await startReading(node.dataset, range, context, aggregate, kept)
+  const reading = await startReading(node.dataset, range, context)
   if (node.kind === 'rows') return { reading, ...(await executeRows(node, reading)), partial: [] }
-  if (node.kind === 'latest')
-    return { reading, rows: await executeLatest(node, reading), cursor: null, partial: [] }
-  const rows = await executeAggregate(node, reading)
+  return { reading, rows: await executeLatest(node, reading), cursor: null, partial: [] }
+}
+
+async function readAggregate(node: AggregateQueryNode, context: QueryContext): Promise<Found> {
+  const lookedUp = node.dimensions ? await lookUpDimensions(node, stateRequests(node), context) : null
+  const asked = lookedUp?.node ?? node
+  const kept = context.results?.begin(asked, context) ?? null
+  const reading = await startReading(node.dataset, node.range, context, node.of ?? null, kept)
+  const rows = await executeAggregate(node, reading, lookedUp)
   return { reading, rows, cursor: null, partial: partialOutputs(node, reading.unknown) }
 }
 

@@ -1,7 +1,8 @@
 import type { ContinuousAggregateDefinition, HypertableDefinition } from '../schema/index.ts'
 import type { BucketSpec } from '../time/index.ts'
 import type { AggregateNode, AggregateQueryNode, FilterNode, GroupNode } from './nodes.ts'
-import { parseQuery } from './parse.ts'
+import { parseAggregateQuery } from './parse-aggregate.ts'
+import { freezeNode, startContext } from './parse-context.ts'
 import { planStates } from './plan-states.ts'
 import type { StateRequest } from './tier.ts'
 
@@ -30,17 +31,16 @@ export function materializationOf(definition: ContinuousAggregateDefinition): Ma
   const found = known.get(definition)
   if (found) return found
   const { base } = definition
-  const node = parseQuery(
-    {
-      bucket: definition.bucket.every.text,
-      zone: definition.bucket.zone,
-      by: [...(base.tenant === null ? [] : [base.tenant]), ...definition.by],
-      where: definition.where,
-      select: definition.select,
-    },
-    // nothing in a definition is relative to a clock
-    { dataset: base, clock: { now: () => 0n } },
-  ) as AggregateQueryNode
+  const query = {
+    bucket: definition.bucket.every.text,
+    zone: definition.bucket.zone,
+    by: [...(base.tenant === null ? [] : [base.tenant]), ...definition.by],
+    where: definition.where,
+    select: definition.select,
+  }
+  // nothing in a definition is relative to a clock
+  const context = startContext({ dataset: base, clock: { now: () => 0n } }, base)
+  const node = freezeNode(parseAggregateQuery(query, context))
   const { states, steps } = planStates(node)
   const materialization: Materialization = Object.freeze({
     definition,
@@ -60,7 +60,7 @@ export function materializationOf(definition: ContinuousAggregateDefinition): Ma
 }
 
 /** The states that a query is finished from. */
-export function stateRequests(node: AggregateQueryNode): readonly StateRequest[] {
+export function stateRequests(node: Pick<AggregateQueryNode, 'dataset' | 'select'>): readonly StateRequest[] {
   return planStates(node).states
 }
 

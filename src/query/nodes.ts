@@ -1,5 +1,5 @@
 import type { AggregateFunction, TimeWeight } from '../aggregate/index.ts'
-import type { ContinuousAggregateDefinition, DatasetDefinition } from '../schema/index.ts'
+import type { ContinuousAggregateDefinition, DatasetDefinition, TableDefinition } from '../schema/index.ts'
 import type { BucketSpec, TimeRange } from '../time/index.ts'
 
 /**
@@ -87,6 +87,17 @@ export interface GroupNode {
   /** Name in the answer. */
   readonly name: string
   readonly ref: ColumnRef
+  /** `ref` is a column of its table, not of the dataset. Never in what a tier is asked. */
+  readonly dimension?: DimensionNode
+}
+
+/** A column of a plain table that is looked up by keys when the query is run. */
+export interface DimensionNode {
+  readonly name: string
+  readonly table: TableDefinition
+  readonly column: string
+  /** The primary key of the table, and what each column of it equals. */
+  readonly on: readonly { readonly column: string; readonly key: GroupNode }[]
 }
 
 interface QueryNodeBase {
@@ -101,6 +112,10 @@ export interface AggregateQueryNode extends QueryNodeBase {
   readonly kind: 'aggregate'
   /** The continuous aggregate that was asked by its name; `dataset` is the hypertable under it, `where` has its filter. */
   readonly of?: ContinuousAggregateDefinition | null
+  /** Those that the query names. */
+  readonly dimensions?: readonly DimensionNode[]
+  /** With dimensions: conditions on them (`ref.column` is a dimension's name) and on keys; the rest of what has to hold. */
+  readonly keysWhere?: FilterNode | null
   readonly bucket: BucketSpec | null
   readonly by: readonly GroupNode[]
   readonly select: readonly { readonly name: string; readonly aggregate: AggregateNode }[]

@@ -1,14 +1,14 @@
-import type { DatasetDefinition } from '../schema/index.ts'
+import type { DatasetDefinition, QueryableDefinition } from '../schema/index.ts'
 import type { Clock, TimeRange } from '../time/index.ts'
-import { assertWithin, type QueryLimits } from './limits.ts'
-import type { FilterNode } from './nodes.ts'
+import { assertWithin, defaultQueryLimits, type QueryLimits } from './limits.ts'
+import type { FilterNode, QueryNode } from './nodes.ts'
 import { type FilterContext, parseFilter } from './parse-filter.ts'
-import { at, fail, show, suggest } from './problem.ts'
+import { at, deepFreeze, fail, show, suggest } from './problem.ts'
 import { readRange, readZone } from './read-time.ts'
 import { parseRef, typeOfRef } from './references.ts'
 
 export interface ParseContext {
-  readonly dataset: DatasetDefinition
+  readonly dataset: QueryableDefinition
   /** What "now" is for relative times. */
   readonly clock: Clock
   /** Default: `defaultQueryLimits`. */
@@ -17,7 +17,26 @@ export interface ParseContext {
 
 /** Of one query; `budget` counts what its filters are made of. */
 export interface Context extends Required<ParseContext> {
+  /** Whose columns are named; of a continuous aggregate the hypertable under it. */
+  readonly dataset: DatasetDefinition
   readonly budget: { nodes: number }
+}
+
+/** One query has one now. */
+export function startContext({ clock, limits }: ParseContext, dataset: DatasetDefinition): Context {
+  const now = clock.now()
+  return {
+    dataset,
+    clock: { now: () => now },
+    limits: limits ?? defaultQueryLimits,
+    budget: { nodes: 0 },
+  }
+}
+
+/** Definitions are shared and frozen by the schema; everything else is ours. */
+export function freezeNode<N extends QueryNode>(node: N): N {
+  for (const [key, value] of Object.entries(node)) if (key !== 'dataset' && key !== 'of') deepFreeze(value)
+  return Object.freeze(node)
 }
 
 export type Fields = Readonly<Record<string, unknown>>

@@ -1,14 +1,14 @@
-import { defaultQueryLimits } from './limits.ts'
 import type { QueryNode } from './nodes.ts'
 import { parseAggregateQuery } from './parse-aggregate.ts'
-import type { Context, ParseContext } from './parse-context.ts'
+import { parseCellsQuery } from './parse-cells.ts'
+import { type Context, type Fields, freezeNode, type ParseContext, startContext } from './parse-context.ts'
 import { parseLatestQuery, parseRowsQuery } from './parse-rows.ts'
-import { deepFreeze, fail, plainObject } from './problem.ts'
+import { fail, plainObject } from './problem.ts'
 
 /**
  * The border of the query engine: what a program, an HTTP body or the command line asks becomes a frozen node, or an
  * error with the path of what is wrong. `select` makes it an aggregate query, `latestBy` a query for the newest row
- * of each series, neither a query for rows.
+ * of each series, neither a query for rows; a continuous aggregate has aggregate queries alone.
  *
  * @example
  * parseQuery({ from: '-1 day', select: { requests: { fn: 'count' } } }, { dataset, clock })
@@ -16,27 +16,16 @@ import { deepFreeze, fail, plainObject } from './problem.ts'
  * @throws TidemarkError TM_QUERY with the path; TM_LIMIT when a limit is passed.
  */
 export function parseQuery(input: unknown, context: ParseContext): QueryNode {
-  const now = context.clock.now()
-  const full: Context = {
-    dataset: context.dataset,
-    clock: { now: () => now },
-    limits: context.limits ?? defaultQueryLimits,
-    budget: { nodes: 0 },
-  }
+  const { dataset } = context
   const query = plainObject(input, 'query', 'a query such as { select: { rows: { "fn": "count" } } }')
-  if (query['select'] !== undefined && query['latestBy'] !== undefined)
-    fail('latestBy', 'select and latestBy are two kinds of query; ask for one of them')
-  const node =
-    query['select'] !== undefined
-      ? parseAggregateQuery(query, full)
-      : query['latestBy'] !== undefined
-        ? parseLatestQuery(query, full)
-        : parseRowsQuery(query, full)
-  return freezeNode(node)
+  if (dataset.kind === 'aggregate')
+    return freezeNode(parseCellsQuery(query, dataset, startContext(context, dataset.base)))
+  return freezeNode(parseStored(query, startContext(context, dataset)))
 }
 
-/** The dataset is shared and frozen by the schema; everything else is ours. */
-function freezeNode<N extends QueryNode>(node: N): N {
-  for (const [key, value] of Object.entries(node)) if (key !== 'dataset') deepFreeze(value)
-  return Object.freeze(node)
+function parseStored(query: Fields, context: Context): QueryNode {
+  if (query['select'] !== undefined && query['latestBy'] !== undefined)
+    fail('latestBy', 'select and latestBy are two kinds of query; ask for one of them')
+  if (query['select'] !== undefined) return parseAggregateQuery(query, context)
+  return query['latestBy'] !== undefined ? parseLatestQuery(query, context) : parseRowsQuery(query, context)
 }

@@ -125,8 +125,12 @@ function aggregateColumns(node: AggregateQueryNode): OutputColumn[] {
   for (const group of node.by)
     columns.push({
       name: group.name,
-      type: typeOfGroup(node.dataset, group.ref),
-      nullable: group.ref.path.length > 0 || columnOf(node.dataset, group.ref.column)?.nullable === true,
+      type: typeOfGroup(group.dimension?.table ?? node.dataset, group.ref),
+      nullable:
+        // a dimension is null where there is no row of the key
+        group.dimension !== undefined ||
+        group.ref.path.length > 0 ||
+        columnOf(node.dataset, group.ref.column)?.nullable === true,
     })
   const leavesGaps = node.fill.kind !== 'none' && node.fill.kind !== 'constant'
   for (const { name, aggregate } of node.select)
