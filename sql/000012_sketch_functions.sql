@@ -46,8 +46,8 @@ language plpgsql immutable strict parallel safe
 set search_path = ''
 as $function$
 declare
-  scale constant float8 := power(2e0, -600);
-  least_scaled constant float8 := power(2e0, -470);
+  scale constant float8 := power(2::float8, -600);
+  least_scaled constant float8 := power(2::float8, -470);
   mean float8;
   m2 float8 := in_large_m2;
   n constant float8 := in_n + in_large_n;
@@ -66,8 +66,8 @@ begin
   variance := greatest(m2, 0) / (n - 1);
   if in_root then
     variance := sqrt(variance);
-    return case when variance >= power(2e0, 424) and variance < 'Infinity' then 'Infinity' else variance / scale end;
-  elsif variance >= power(2e0, -176) and variance < 'Infinity' then
+    return case when variance >= power(2::float8, 424) and variance < 'Infinity' then 'Infinity' else variance / scale end;
+  elsif variance >= power(2::float8, -176) and variance < 'Infinity' then
     return 'Infinity';
   end if;
   return variance / scale / scale;
@@ -139,8 +139,8 @@ declare
   exponent constant int := ((bits >> 52) & 2047)::int;
   fraction constant int8 := bits & 4503599627370495;
   magnitude constant float8 := case
-    when exponent = 0 then fraction::float8 * power(2e0, -1074)
-    else (fraction + 4503599627370496)::float8 * power(2e0, exponent - 1075)
+    when exponent = 0 then fraction::float8 * power(2::float8, -1074)
+    else (fraction + 4503599627370496)::float8 * power(2::float8, exponent - 1075)
   end;
 begin
   return case when bits < 0 then -magnitude else magnitude end;
@@ -155,11 +155,11 @@ language plpgsql immutable strict parallel safe
 set search_path = ''
 as $function$
 declare
-  exponent constant int := floor(in_bucket / 50e0);
-  low constant float8 := (50 + in_bucket - exponent * 50) / 50e0;
-  high constant float8 := (51 + in_bucket - exponent * 50) / 50e0;
+  exponent constant int := floor(in_bucket / 50::float8);
+  low constant float8 := (50 + in_bucket - exponent * 50) / 50::float8;
+  high constant float8 := (51 + in_bucket - exponent * 50) / 50::float8;
 begin
-  return 2 * low * high / (low + high) * power(2e0, exponent);
+  return 2 * low * high / (low + high) * power(2::float8, exponent);
 end;
 $function$;
 
@@ -289,7 +289,7 @@ begin atomic
       array_agg(l.count) filter (where l.key < 0 and l.key > -1000000)
     )
     -- + 0: -0 is 0
-    || coalesce(float8send(in_min + 0e0) || float8send(in_max + 0e0), '')
+    || coalesce(float8send(in_min + 0::float8) || float8send(in_max + 0::float8), '')
   from listed as l;
 end;
 
@@ -349,7 +349,7 @@ set search_path = ''
 as $function$
 declare
   -- registers of each rank, 0 … 53
-  counts float8[] := array_fill(0e0, array[54], array[0]);
+  counts float8[] := array_fill(0::float8, array[54], array[0]);
   registers text;
   rest text;
   left_over int := 4096;
@@ -385,7 +385,7 @@ begin
     loop
       previous := z;
       x := sqrt(x);
-      y := y * 0.5e0;
+      y := y / 2;
       z := z - (1 - x) * (1 - x) * y;
       exit when z = previous;
     end loop;
@@ -393,7 +393,7 @@ begin
   end if;
   z := 4096 * z;
   for k in reverse 52 .. 1 loop
-    z := 0.5e0 * (z + counts[k]);
+    z := (z + counts[k]) / 2;
   end loop;
   -- sigma of the empty ones
   x := counts[0] / 4096;
@@ -410,7 +410,7 @@ begin
     exit when part = previous;
   end loop;
   z := z + 4096 * part;
-  return floor(4096e0 * 4096 / (2 * 0.6931471805599453e0 * z) + 0.5e0);
+  return floor(16777216::float8 / (1.3862943611198906::float8 * z) + 0.5::float8);
 end;
 $function$;
 
