@@ -7,10 +7,21 @@ import { TidemarkError } from '../util/errors.ts'
  * query is checked; here only their grammar.
  */
 
-/** `requests=count()`, `p95=percentile(latency_ms,0.95)`, `sum(tokens)` (named `sum_tokens`). */
-export function parseSelect(items: readonly string[]): Record<string, Record<string, unknown>> {
-  const select: Record<string, Record<string, unknown>> = {}
+/**
+ * `requests=count()`, `p95=percentile(latency_ms,0.95)`, `sum(tokens)` (named `sum_tokens`); of a continuous aggregate also an output by
+ * its name, `requests` or `n=requests`.
+ */
+export function parseSelect(
+  items: readonly string[],
+  outputs: readonly string[] = [],
+): Record<string, Record<string, unknown> | string> {
+  const select: Record<string, Record<string, unknown> | string> = {}
   for (const item of items) {
+    const [, as, output] = /^\s*(?:([^=()]+?)\s*=\s*)?([^=()]+?)\s*$/.exec(item) ?? []
+    if (output !== undefined && outputs.includes(output)) {
+      select[as ?? output] = output
+      continue
+    }
     const match = /^\s*(?:([^=()]+?)\s*=\s*)?([A-Za-z]\w*)\s*\(\s*([^()]*?)\s*\)\s*$/.exec(item)
     if (!match) {
       throw problem(
@@ -25,6 +36,7 @@ export function parseSelect(items: readonly string[]): Record<string, Record<str
     if (fn === 'percentile') node['q'] = numberOf(extra[0], item)
     else if (fn === 'percentiles' && extra.length > 0)
       node['qs'] = extra.map((share) => numberOf(share, item))
+    else if (fn === 'topK') node['k'] = numberOf(extra[0], item)
     else if (fn === 'histogram') node['borders'] = extra.map((border) => numberOf(border, item))
     else if (extra.length > 0) throw problem(`--select "${item}"`, `${fn} takes one column and nothing else`)
     const name = match[1] ?? [fn, column, ...extra].filter(Boolean).join('_')

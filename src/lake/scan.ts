@@ -1,6 +1,7 @@
+import { states } from '../aggregate/index.ts'
 import type { ScanRequest, ScanResult } from '../query/index.ts'
 import type { HypertableDefinition } from '../schema/index.ts'
-import type { TimeRange } from '../time/index.ts'
+import type { Instant, TimeRange } from '../time/index.ts'
 import { Cells } from './cells.ts'
 import type { LakeFile } from './contract.ts'
 import { groupByLayout } from './file-scope.ts'
@@ -39,11 +40,8 @@ export async function scanFiles(
   ): ((inner: LakeAccess) => Promise<Found>)[] => {
     for (const file of some) opened.add(file)
     const asked = { ...request, range }
-    return groupByLayout(dataset, some, columnsOfScan(request, dataset)).flatMap((group) =>
-      inStatements(group.files).map(
-        (part) => (inner: LakeAccess) =>
-          exactly(inner, { request: asked, group, files: part, cells: new Cells(request) }),
-      ),
+    return statementsOf(dataset, some, asked).map(
+      (statement) => (inner: LakeAccess) => exactly(inner, { ...statement, cells: new Cells(request) }),
     )
   }
   const scanKept = async (inner: LakeAccess, question: SummaryQuestion): Promise<Found> => {
@@ -74,6 +72,57 @@ export async function scanFiles(
     bytesRead,
     detail: { files: opened.size, summaries: summarized.size },
   }
+}
+
+type Statement = Omit<GroupQuestion, 'cells'>
+
+/**
+ * What is asked of DuckDB at once. Rows that count in their order have to be together: where statements would have rows among
+ * each other's, each stretch of files is asked by itself, and one that is still several statements gives readings.
+ */
+function statementsOf(
+  dataset: HypertableDefinition,
+  files: readonly LakeFile[],
+  request: ScanRequest,
+): readonly Statement[] {
+  const columns = columnsOfScan(request, dataset)
+  const split = (some: readonly LakeFile[], asked: ScanRequest): Statement[] =>
+    groupByLayout(dataset, some, columns).flatMap((group) =>
+      inStatements(group.files).map((part) => ({ request: asked, group, files: part })),
+    )
+  const plain = split(files, request)
+  const isOrdered = request.states.some(({ spec }) => states[spec.kind].ordered === true)
+  if (!isOrdered || plain.length < 2 || stretchesOf(plain.map(({ files }) => files)).length === plain.length)
+    return plain
+  const readings = {
+    ...request,
+    states: request.states.map((state) =>
+      states[state.spec.kind].ordered
+        ? { ...state, spec: { ...state.spec, readings: true as const } }
+        : state,
+    ),
+  }
+  return stretchesOf(files.map((file) => [file])).flatMap((stretch) => {
+    const alone = split(stretch, request)
+    return alone.length < 2 ? alone : split(stretch, readings)
+  })
+}
+
+/** Sets of files whose times overlap, directly or through others, together. */
+function stretchesOf(sets: readonly (readonly LakeFile[])[]): LakeFile[][] {
+  const spans = sets.map((files) => ({
+    files,
+    from: files.reduce((least, { minTime }) => (minTime < least ? minTime : least), files[0]!.minTime),
+    to: files.reduce((most, { maxTime }) => (maxTime > most ? maxTime : most), files[0]!.maxTime),
+  }))
+  const stretches: LakeFile[][] = []
+  let end: Instant | null = null
+  for (const span of spans.sort((a, b) => (a.from < b.from ? -1 : a.from > b.from ? 1 : 0))) {
+    if (end !== null && span.from <= end) stretches.at(-1)!.push(...span.files)
+    else stretches.push([...span.files])
+    if (end === null || span.to > end) end = span.to
+  }
+  return stretches
 }
 
 function together(request: ScanRequest, all: readonly Found[]): Found {

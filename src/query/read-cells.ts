@@ -3,6 +3,7 @@ import type { BucketSpec, TimeRange } from '../time/index.ts'
 import { cutPlan, planBuckets } from './bucket-plan.ts'
 import { mergeCells } from './merge.ts'
 import type { FilterNode, GroupNode } from './nodes.ts'
+import { inOrderOfTime } from './ordered-parts.ts'
 import { intersect, type PlannedPart } from './plan-parts.ts'
 import {
   boundsOf,
@@ -34,14 +35,14 @@ export async function readStretchCells(
 ): Promise<readonly Cell[]> {
   const { bucket, states, maxCells } = request
   const planning = performance.now()
-  const parts = planCells(reading, range, request)
+  const parts = await inOrderOfTime(reading, planCells(reading, range, request), request)
   const reads = performance.now()
   reading.stages.plan += reads - planning
   const results = await settleAll(
-    parts.map((part) => () => {
+    parts.map(({ part, request: asked }) => () => {
       const partRange = rangeFor(reading, part)
       const partBucket = bucket && partRange ? cutPlan(bucket, partRange) : bucket
-      const partRequest: ScanRequest = { ...request, bucket: partBucket, range: partRange }
+      const partRequest: ScanRequest = { ...asked, bucket: partBucket, range: partRange }
       return readPart(
         reading,
         part,

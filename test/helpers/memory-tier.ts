@@ -163,9 +163,16 @@ export function createMemoryTier(options: MemoryTierOptions): MemoryTier {
             cell.states[i]!,
             value,
             time === null ? null : timeOf(row),
+            state.series?.map((column) => row[column] as InputValue | null),
           )
         }
       }
+      // as an engine does: what is not asked for as readings is one segment for each series
+      for (const cell of cells.values())
+        for (const [i, { spec }] of request.states.entries()) {
+          const { ordered, decode, encode } = states[spec.kind]
+          if (ordered && !spec.readings) cell.states[i] = decode(encode(cell.states[i]!), spec)
+        }
       return { cells: [...cells.values()] as readonly Cell[], rowsRead: found.length, bytesRead: null }
     },
 

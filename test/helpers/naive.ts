@@ -10,6 +10,7 @@ import type {
 import type { DatasetDefinition } from '../../src/schema/index.ts'
 import type { Instant } from '../../src/time/index.ts'
 import { naiveBucketStart, naiveBuckets } from './naive-time.ts'
+import { timelineOf } from './naive-timelines.ts'
 import {
   compareNulls,
   compareTyped,
@@ -322,7 +323,7 @@ function inputOf(
   const { column, path } = ref!
   const { type } = dataset.columns[column]!
   if (type !== 'jsonb') return { type, read: (row) => row[column] }
-  if (['count', 'first', 'last', 'uniques', 'countDistinct'].includes(fn))
+  if (['count', 'first', 'last', 'uniques', 'countDistinct', 'topK'].includes(fn))
     return { type: 'text', read: (row) => jsonText(jsonAt(row[column], path)) }
   return {
     type: 'float8',
@@ -336,7 +337,7 @@ function inputOf(
 function resultType(dataset: DatasetDefinition, aggregate: AggregateNode): NaiveType {
   const { fn } = aggregate
   if (fn === 'count' || fn === 'uniques' || fn === 'countDistinct') return 'count'
-  if (fn === 'histogram') return 'histogram'
+  if (fn === 'histogram' || fn === 'topK') return fn
   const { type } = inputOf(dataset, aggregate)
   if (fn === 'sum')
     return type === 'int2' || type === 'int4'
@@ -405,9 +406,40 @@ function aggregateOf(dataset: DatasetDefinition, aggregate: AggregateNode, rows:
       }
       return { value: counts }
     }
+    case 'increase':
+    case 'rate':
+    case 'delta':
+    case 'timeWeightedAvg':
+      return timelineOf(
+        fn,
+        aggregate.weight ?? '',
+        present.map((row) => ({
+          series: aggregate
+            .series!.map((name) => groupText(dataset.columns[name]!.type, row[name]))
+            .join(' '),
+          at: row[timeOf(dataset)] as Instant,
+          value: asNumber(type, read(row)),
+        })),
+      )
+    case 'topK':
+      return { value: topOf(type, values, aggregate.k!) }
     default:
       throw new Error(`the oracle cannot compute ${fn}`)
   }
+}
+
+/** Of few different values every count is exact. */
+function topOf(type: NaiveType, values: readonly unknown[], k: number): unknown {
+  const counts = new Map<string, { value: unknown; count: number }>()
+  for (const value of values) {
+    const known = counts.get(groupText(type, value))
+    if (known) known.count++
+    else counts.set(groupText(type, value), { value, count: 1 })
+  }
+  const ordered = [...counts.values()].sort(
+    (a, b) => b.count - a.count || compareTyped(type, a.value, b.value),
+  )
+  return ordered.slice(0, k).map(({ value, count }) => ({ value: outputValue(type, value), count, error: 0 }))
 }
 
 /** Exact up to this many different values, an estimate of 4096 registers beyond. */

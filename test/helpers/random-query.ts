@@ -143,12 +143,18 @@ function aggregateInput(options: RandomQueryOptions, where: fc.Arbitrary<Input>)
   const { dataset } = options
   const isTimed = dataset.kind === 'hypertable'
   const functions: fc.Arbitrary<Input>[] = [fc.constant({ fn: 'count' })]
+  // of these a value has one form
+  const listed = new Set(['text', 'bool', 'int2', 'int4', 'timestamptz', undefined])
+  const isListed = (column: string): boolean => listed.has(dataset.columns[column]?.type)
   const add = (column: string, isNumber: boolean, isOrdered: boolean): void => {
     const names = ['count']
     if (isOrdered) names.push('min', 'max', 'countDistinct', 'uniques', ...(isTimed ? ['first', 'last'] : []))
     if (isNumber) names.push('sum', 'avg', 'stddev', 'variance')
     functions.push(fc.constantFrom(...names).map((fn) => ({ fn, column })))
+    if (isOrdered && isListed(column))
+      functions.push(fc.constantFrom(1, 3).map((k) => ({ fn: 'topK', column, k })))
     if (!isNumber) return
+    if (isTimed) functions.push(timelineInput(options, column))
     functions.push(fc.constantFrom(0, 0.05, 0.5, 0.95, 1).map((q) => ({ fn: 'percentile', column, q })))
     functions.push(
       fc.constantFrom([0], [-10, 0, 10.5], [1e9]).map((borders) => ({ fn: 'histogram', column, borders })),
@@ -160,6 +166,22 @@ function aggregateInput(options: RandomQueryOptions, where: fc.Arbitrary<Input>)
   return fc
     .tuple(fc.oneof(...functions), optional(where, 4))
     .map(([input, filter]) => (filter ? { ...input, where: filter } : input))
+}
+
+function timelineInput({ dataset }: RandomQueryOptions, column: string): fc.Arbitrary<Input> {
+  const names = Object.keys(dataset.columns).filter((name) => groupable.has(dataset.columns[name]!.type))
+  return fc
+    .record({
+      function: fc.constantFrom<Input>(
+        { fn: 'increase' },
+        { fn: 'rate' },
+        { fn: 'delta' },
+        { fn: 'timeWeightedAvg' },
+        { fn: 'timeWeightedAvg', method: 'linear' },
+      ),
+      series: optional(fc.uniqueArray(fc.constantFrom(...names), { maxLength: 2 })),
+    })
+    .map(({ function: chosen, series }) => withoutUndefined({ ...chosen, column, series }))
 }
 
 const buckets = [
@@ -213,7 +235,9 @@ function aggregateArbitrary(
       const outputs = [
         ...(parts.bucket['bucket'] ? ['bucket'] : []),
         ...parts.by,
-        ...Object.keys(select).filter((name) => (select[name] as Input)['fn'] !== 'histogram'),
+        ...Object.keys(select).filter(
+          (name) => !['histogram', 'topK'].includes((select[name] as Input)['fn'] as string),
+        ),
       ]
       const order = [...new Set(parts.order.map(([i]) => outputs[i % outputs.length] as string))]
       return withoutUndefined({
@@ -237,7 +261,7 @@ function canFill(fill: unknown, { dataset, paths }: RandomQueryOptions, select: 
   if (fill === 'null' || fill === 'previous') return true
   return Object.values(select).every((aggregate) => {
     const { fn, column } = aggregate as { fn: string; column?: string }
-    if (fn === 'histogram') return false
+    if (fn === 'histogram' || fn === 'topK') return false
     if (!['min', 'max', 'first', 'last'].includes(fn)) return true
     if (column !== undefined && paths?.includes(column)) return fn === 'min' || fn === 'max'
     return numeric.has(dataset.columns[column as string]?.type ?? '')

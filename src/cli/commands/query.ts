@@ -1,4 +1,5 @@
 import { Command } from 'commander'
+import type { QueryableDefinition } from '../../schema/index.ts'
 import { withContext } from '../context.ts'
 import { type DrawableAnswer, drawAnswer, drawPlan } from '../draw-answer.ts'
 import { collect, parsePositive, splitList } from '../options.ts'
@@ -64,7 +65,7 @@ export function queryCommand(): Command {
       'after',
       `
 Functions: count() sum avg min max first last stddev variance percentile(column,q) percentiles(column,q,…)
-uniques countDistinct histogram(column,border,…). Without --select rows are listed, with --latest-by the newest of each series.
+uniques countDistinct histogram(column,border,…) topK(column,k) increase rate delta timeWeightedAvg. Without --select rows are listed, with --latest-by the newest of each series.
 
 Examples:
   tidemark query metrics.requests --bucket "1 hour" --by service --select "n=count(),p95=percentile(latency_ms,0.95)"
@@ -73,9 +74,9 @@ Examples:
     )
     .action(async (name: string, options: QueryOptions, command: Command) => {
       await withContext(command.optsWithGlobals(), async ({ tm, output, signal }) => {
-        const dataset = tm.dataset(name)
+        const dataset = tm.queryable(name)
         const query =
-          options.query === undefined ? toQuery(options, tm, name) : await readQuery(options.query, options)
+          options.query === undefined ? toQuery(options, dataset) : await readQuery(options.query, options)
         const answer = (await tm.queryUnknown(dataset.name, query, {
           signal,
           ...(options.timeout === undefined ? {} : { timeoutMs: options.timeout }),
@@ -90,12 +91,9 @@ Examples:
     })
 }
 
-function toQuery(
-  options: QueryOptions,
-  tm: { dataset(name: string): Parameters<typeof parseWhere>[1] },
-  name: string,
-): Record<string, unknown> {
-  assertTogether(options)
+function toQuery(options: QueryOptions, dataset: QueryableDefinition): Record<string, unknown> {
+  const ofCells = dataset.kind === 'aggregate'
+  if (!ofCells) assertTogether(options)
   const query: Record<string, unknown> = {}
   const set = (key: string, value: unknown): void => {
     if (value !== undefined && !(Array.isArray(value) && value.length === 0)) query[key] = value
@@ -103,20 +101,19 @@ function toQuery(
   set('from', options.from)
   set('to', options.to)
   set('zone', options.zone)
-  set('where', parseWhere(options.where, tm.dataset(name)))
+  set('where', parseWhere(options.where, ofCells ? dataset.base : dataset))
   set('limit', options.limit)
-  if (options.latestBy.length > 0) {
-    set('latestBy', options.latestBy)
-    set('columns', options.columns)
-  } else if (options.select.length > 0) {
-    set('select', parseSelect(options.select))
+  if (ofCells || options.latestBy.length > 0) set('latestBy', options.latestBy)
+  if (ofCells || options.select.length > 0) {
+    set('select', parseSelect(options.select, ofCells ? Object.keys(dataset.select) : []))
     set('bucket', options.bucket)
     set('by', options.by)
     set('having', options.having === undefined ? undefined : parseJson(options.having, '--having'))
     set('order', options.order)
     set('fill', toFill(options.fill))
-  } else {
-    set('columns', options.columns)
+  }
+  if (ofCells || options.select.length === 0) set('columns', options.columns)
+  if (ofCells || (options.select.length === 0 && options.latestBy.length === 0)) {
     set('direction', options.direction)
     set('cursor', options.cursor)
   }
