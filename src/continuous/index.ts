@@ -2,8 +2,18 @@ export { type ReadVersionsOptions, readVersions } from './catalog.ts'
 export { bucketColumn, type CellTable, cellSchema, cellTableOf } from './cell-table.ts'
 export { aggregateDefaults, continuousAggregate } from './declare.ts'
 export { decodeAggregate, definitionHash, type EncodedAggregate, encodeAggregate } from './encode.ts'
+export { expireCells } from './expire-cells.ts'
+export { type DropRequest, mayDropChunk } from './gate.ts'
 export { type AggregateReport, migrateAggregates } from './migrate.ts'
 export { migrateDeclared } from './migrate-all.ts'
+export { type RefreshReport, refreshAggregate } from './refresh.ts'
+export type {
+  RefreshContext,
+  RefreshOptions,
+  RefreshProgress,
+  RefreshSettings,
+  VersionRefresh,
+} from './refresh-version.ts'
 export { type AggregateTierOptions, createAggregateTier, createAggregateTiers } from './tier.ts'
 export { createAggregateCatalogs } from './tier-catalog.ts'
 export { readValidity, type StartOver, type VersionValidity } from './validity.ts'

@@ -1,3 +1,4 @@
+import type { RefreshProgress } from '../continuous/index.ts'
 import type { ImportOptions, ImportPlan, ImportProgress } from '../ingest/index.ts'
 import type { MovedChunks, MoveProgress, SurveyedChunk } from '../lifecycle/index.ts'
 import type { WhereInput } from '../query/index.ts'
@@ -98,6 +99,13 @@ export interface FreezePlan {
   readonly bytes: number
   /** What that would take in the lake, going by the chunks of this table that are there; null: there are none. */
   readonly expectedBytes: number | null
+}
+
+export interface RefreshCallOptions extends CallOptions {
+  /** Compute this range anew, as in a query; its buckets are whole. Default: only what is not valid. */
+  readonly from?: RangePoint
+  readonly to?: RangePoint
+  readonly onProgress?: (progress: RefreshProgress) => void
 }
 
 export interface VerifyCallOptions extends CallOptions {

@@ -23,8 +23,24 @@ interface Partition {
   readonly table: string
 }
 
-/** Whether a chunk may go: continuous aggregates and copies that stand on it say no until they are past it. */
-export type MayExpire = (subject: Subject, chunk: ChunkRecord) => Promise<true | { readonly reason: string }>
+export interface ExpireRequest {
+  readonly subject: Subject
+  readonly chunk: ChunkRecord
+  /** What ends by then is past the retention. */
+  readonly cutoff: Instant
+  readonly now: Instant
+  /** The second time that of the transaction that drops the chunk, when nobody writes to it any more. */
+  readonly db: Queryable
+}
+
+/**
+ * Whether a chunk may go: continuous aggregates and copies that stand on it say no until they are past it. Asked twice: before
+ * anything is done, and at the end of the transaction, so that nothing is committed in between.
+ */
+export type MayExpire = (request: ExpireRequest) => Promise<true | { readonly reason: string }>
+
+/** Said at the end of the transaction, which is rolled back. */
+class Held extends Error {}
 
 export interface ExpireReport {
   /** Chunks that end by then are past the retention: ISO 8601 in UTC; null: there is none. */
@@ -66,15 +82,25 @@ export async function expireChunks(
       total.rows += await expireLateRows(context, subject, chunk, signal)
       continue
     }
-    const may = await mayExpire(subject, chunk)
-    if (may !== true) {
-      held.push({ chunk: chunk.id, reason: may.reason })
+    const assertFree = async (db: Queryable): Promise<void> => {
+      const may = await mayExpire({ subject, chunk, cutoff, now: context.clock.now(), db })
+      if (may !== true) throw new Held(may.reason)
+    }
+    let dropped: { files: number; rows: number } | null
+    try {
+      await assertFree(context.db)
+      dropped = await withLease(
+        context,
+        subject,
+        chunk.id,
+        { owner: randomUUID(), freezing: false, signal },
+        () => dropChunk(context, subject, chunk.id, assertFree, signal),
+      )
+    } catch (error) {
+      if (!(error instanceof Held)) throw error
+      held.push({ chunk: chunk.id, reason: error.message })
       continue
     }
-    const owner = randomUUID()
-    const dropped = await withLease(context, subject, chunk.id, { owner, freezing: false, signal }, () =>
-      dropChunk(context, subject, chunk.id, signal),
-    )
     if (dropped === null) held.push({ chunk: chunk.id, reason: 'it is being moved' })
     else {
       total.chunks += 1
@@ -89,6 +115,7 @@ function dropChunk(
   context: LifecycleContext,
   subject: Subject,
   chunkId: bigint,
+  assertFree: (connection: Queryable) => Promise<void>,
   signal: AbortSignal | null,
 ): Promise<{ files: number; rows: number }> {
   const what = `dropping chunk ${chunkId} of ${subject.definition.name}`
@@ -117,6 +144,8 @@ function dropChunk(
       const guards = await disableGuardsSql(connection, partition)
       if (guards !== null) await connection.execute(guards)
     }
+    // A statement of its own: it sees what was committed while the lock was waited for.
+    await assertFree(connection)
     return { files: files.length, rows }
   })
 }

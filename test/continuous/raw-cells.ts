@@ -1,7 +1,7 @@
 import { states } from '../../src/aggregate/index.ts'
 import { bucketColumn, cellTableOf } from '../../src/continuous/cell-table.ts'
 import { cellRelation } from '../../src/continuous/cells.ts'
-import type { RefreshContext } from '../../src/continuous/refresh.ts'
+import type { RefreshContext } from '../../src/continuous/refresh-version.ts'
 import { readValidity } from '../../src/continuous/validity.ts'
 import type { AggregateVersion } from '../../src/continuous/version.ts'
 import { withReadSnapshot } from '../../src/hot/index.ts'

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { readInvalid } from '../../src/continuous/invalid.ts'
-import { type RefreshContext, refreshVersion } from '../../src/continuous/refresh.ts'
+import { type RefreshContext, refreshVersion } from '../../src/continuous/refresh-version.ts'
 import type { AggregateVersion } from '../../src/continuous/version.ts'
 import { createHotTier } from '../../src/hot/index.ts'
 import { queryLimits } from '../../src/query/index.ts'

@@ -43,7 +43,7 @@ it('chunks that lie wholly before the retention go, hot and cold alike, and no o
 it('what somebody still stands on is held, and says why', async () => {
   const { test, another } = fixture
   const lifecycle = another({
-    mayExpire: async (_, chunk) =>
+    mayExpire: async ({ chunk }) =>
       chunk.range.from === parseInstant('2026-01-01T00:00:00Z') ? { reason: 'hourly is not past it' } : true,
   })
   const report = await lifecycle.expire(samples)

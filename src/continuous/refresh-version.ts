@@ -1,0 +1,313 @@
+import { seesAllRows, snapshotOf } from '../hot/index.ts'
+import { type Connection, type Database, isRetryable, retry } from '../postgres/index.ts'
+import {
+  type FilterNode,
+  type FilterValue,
+  intersect,
+  type QueryContext,
+  type QueryLimits,
+  queryLimits,
+  readCells,
+  type Tier,
+} from '../query/index.ts'
+import {
+  bucketStart,
+  type Clock,
+  infinityInstant,
+  minusInfinityInstant,
+  type TimeRange,
+} from '../time/index.ts'
+import { isTidemarkError, TidemarkError } from '../util/errors.ts'
+import { deleteCells, insertCells } from './cells.ts'
+import { countEpoch, lockVersion, readFrozen, readInvalid, takeOver, writeInvalid } from './invalid.ts'
+import { always, cutOut, keyOf, setOf, subtract, unite, type Work, widen, workOf } from './invalid-ranges.ts'
+import { boundsOfTimes, newerEnd, newestWork, type Window } from './refresh-windows.ts'
+import { keptFrom } from './refresh-work.ts'
+import type { AggregateVersion } from './version.ts'
+
+export interface RefreshContext {
+  readonly db: Database
+  /** Where rows and cells are read; in the order of preference. */
+  readonly tiers: readonly Tier[]
+  readonly clock: Clock
+  readonly limits: QueryLimits
+  readonly settings?: Partial<RefreshSettings>
+}
+
+export interface RefreshSettings {
+  /** Rows that one statement reads at most, about; a bucket with more is read whole. */
+  readonly maxRows: number
+  /** ms after which a transaction begins no other stretch. Others that refresh the same aggregate wait so long, nobody else does. */
+  readonly batchMs: number
+  /** Tries of a transaction that others got in the way of, before TM_BUSY. */
+  readonly tries: number
+}
+
+export const refreshDefaults: RefreshSettings = Object.freeze({ maxRows: 2_000_000, batchMs: 500, tries: 12 })
+
+export interface RefreshOptions {
+  readonly signal?: AbortSignal | null
+  /** Computed anew whether it is valid or not, and nothing else is; ends may be open (±infinity). */
+  readonly range?: TimeRange | null
+  /** Whether the bucket that `now` lies in is computed, too, although its next row makes it invalid again. Default true. */
+  readonly withRunning?: boolean
+  readonly onProgress?: (progress: RefreshProgress) => void
+}
+
+export interface RefreshProgress {
+  readonly aggregate: string
+  readonly state: AggregateVersion['state']
+  readonly batches: number
+  /** Stretches that are left. */
+  readonly rangesLeft: number
+  /** Of the time that was to be computed. */
+  readonly share: number
+  readonly rows: number
+  readonly cells: number
+  readonly secondsLeft: number | null
+}
+
+export interface VersionRefresh {
+  readonly version: number
+  readonly state: AggregateVersion['state']
+  /** Entries of the change log that were taken over. */
+  readonly entries: bigint
+  /** Why everything was computed anew; null: only what had changed was. */
+  readonly startOver: string | null
+  readonly batches: number
+  readonly rows: number
+  readonly cells: number
+  /** Somebody else is refreshing it: what is left is theirs. */
+  readonly isBusy: boolean
+}
+
+/**
+ * Computes the cells of a version that are not valid; docs/design/continuous-aggregates.md. Can be killed at any instruction and
+ * called again; any number of callers may.
+ *
+ * @throws TidemarkError TM_AGGREGATE when its role does not see every row, TM_BUSY, TM_CANCELLED (what is done by then stays done).
+ */
+export async function refreshVersion(
+  context: RefreshContext,
+  version: AggregateVersion,
+  options: RefreshOptions = {},
+): Promise<VersionRefresh> {
+  const signal = options.signal ?? null
+  const settings = { ...refreshDefaults, ...context.settings }
+  const what = `refreshing ${version.name}`
+  const again = <T>(run: () => Promise<T>): Promise<T> =>
+    // whether a commit went through does not matter: what it would have done is seen, or done again
+    retry(
+      { what, tries: settings.tries, signal, isRetryable: (error) => isRetryable(error) || isUnknown(error) },
+      run,
+    )
+  const { bucket, definition } = version.materialization
+  // its own cells are what is computed: a new version from those of the old one would compare with itself
+  const own = { ...context, tiers: context.tiers.filter(({ name }) => name !== version.name) }
+  const now = context.clock.now()
+  const forced = options.range ? widen(bucket, options.range) : null
+  const taken = await again(() =>
+    context.db.transaction({ mode: 'repeatable read', signal }, (connection) =>
+      takeOver(connection, version, forced && openEndCut(forced, widen(bucket, { from: now, to: now + 1n }))),
+    ),
+  )
+  const total = { batches: 0, rows: 0, cells: 0 }
+  const report = (isBusy: boolean): VersionRefresh => ({
+    version: version.id,
+    state: version.state,
+    entries: taken?.entries ?? 0n,
+    startOver: taken?.startOver ?? null,
+    ...total,
+    isBusy,
+  })
+  if (taken === null) return report(true)
+  const from = keptFrom(definition, now)
+  const to = (options.withRunning ?? true) ? infinityInstant : bucketStart(bucket, now)
+  const within = intersect({ from, to }, forced ?? always)
+  if (!within) return report(false)
+  const watch = createWatch(options, version)
+  let { maxRows } = settings
+  for (;;) {
+    if (signal?.aborted) throw new TidemarkError('TM_CANCELLED', { what }, { cause: signal.reason })
+    try {
+      const batch = await again(() =>
+        runBatch(own, version, { within, maxRows, batchMs: settings.batchMs, signal }),
+      )
+      if (batch === null) return report(true)
+      total.rows += batch.rows
+      total.cells += batch.cells
+      if (batch.windows > 0) total.batches += 1
+      watch(total, batch.left)
+      if (batch.left.length === 0) return report(false)
+    } catch (error) {
+      // more cells than a window may have: estimates were wrong
+      if (!isTidemarkError(error) || error.code !== 'TM_LIMIT' || maxRows <= 1) throw error
+      maxRows = Math.max(1, Math.floor(maxRows / 8))
+    }
+  }
+}
+
+function isUnknown(error: unknown): boolean {
+  return isTidemarkError(error) && error.code === 'TM_COMMIT_UNKNOWN'
+}
+
+/** A forced range without an end goes up to the running bucket; what comes after it is not computed before there is something. */
+function openEndCut(range: TimeRange, running: TimeRange): TimeRange {
+  return range.to === infinityInstant && range.from < running.to
+    ? { from: range.from, to: running.to }
+    : range
+}
+
+interface BatchOptions {
+  readonly within: TimeRange
+  readonly maxRows: number
+  readonly batchMs: number
+  readonly signal: AbortSignal | null
+}
+
+interface Batch {
+  readonly windows: number
+  readonly rows: number
+  readonly cells: number
+  /** What remains to be done in `within`. */
+  readonly left: readonly TimeRange[]
+}
+
+/** One transaction: some stretches are computed in its snapshot, and are valid from then on. Null while somebody else has the version. */
+function runBatch(
+  context: RefreshContext,
+  version: AggregateVersion,
+  options: BatchOptions,
+): Promise<Batch | null> {
+  const { within, maxRows, batchMs, signal } = options
+  const { materialization } = version
+  const { base } = materialization
+  return context.db.transaction({ mode: 'repeatable read', signal }, async (connection) => {
+    const started = performance.now()
+    if (!(await lockVersion(connection, version.id))) return null
+    const frozen = await readFrozen(connection, version)
+    const before = await readInvalid(connection, version.id)
+    const known = workOf(before)
+    let { openFrom } = known
+    let closed: Work['closed'] = cutOut(known.closed, frozen)
+    const isSame = closed.map(keyOf).join() === known.closed.map(keyOf).join()
+    if (openFrom !== null && isSame && newestWork(closed, within) === null)
+      return { windows: 0, rows: 0, cells: 0, left: [] }
+
+    const snapshot = await snapshotOf(context.db, connection, { dataset: base, signal })
+    if (!seesAllRows(await snapshot.catalogVersion(base)))
+      throw new TidemarkError('TM_AGGREGATE', {
+        aggregate: version.name,
+        problem: `the role that refreshes it does not see every row of ${base.name}, so its cells would be wrong for others`,
+        todo: 'refresh as the owner of the table, or as a role with BYPASSRLS and SELECT on it',
+      })
+    const { tiers, clock, limits } = context
+    // no more cells than rows of a window, whose number is limited
+    const query: QueryContext = {
+      tiers,
+      snapshot,
+      clock,
+      signal,
+      limits: queryLimits({ ...limits, maxCells: Math.max(limits.maxCells, 1_000_000) }),
+    }
+    if (openFrom === null) ({ closed, openFrom } = await openUp(connection, version, frozen, query))
+
+    const total = { windows: 0, rows: 0, cells: 0 }
+    do {
+      const work = newestWork(closed, within)
+      if (work === null) break
+      const { piece, beyond } = await newerEnd(materialization, work.range, maxRows, query)
+      for (const range of [piece, beyond]) {
+        if (range === null) continue
+        if (range === piece) {
+          const done = await computeWindow(connection, version, { ...work, range }, query)
+          total.rows += done.rows
+          total.cells += done.cells
+        } else await deleteCells(connection, version, range, work.tenants)
+        closed = cutOut(closed, [range], work.tenants === null ? null : new Set(work.tenants))
+      }
+      total.windows += 1
+    } while (performance.now() - started < batchMs)
+
+    await writeInvalid(connection, version.id, before, setOf({ closed: unite(closed), openFrom }))
+    await countEpoch(connection, version.id)
+    const left = closed.flatMap(({ range }) => intersect(range, within) ?? [])
+    return { ...total, left }
+  })
+}
+
+/** Nothing of the version counts: work is what has rows, and there are no cells elsewhere. */
+async function openUp(
+  connection: Connection,
+  version: AggregateVersion,
+  frozen: readonly TimeRange[],
+  query: QueryContext,
+): Promise<{ readonly closed: Work['closed']; readonly openFrom: NonNullable<Work['openFrom']> }> {
+  const { base, bucket } = version.materialization
+  const bounds = await boundsOfTimes(base, always, query)
+  const rows = bounds
+    ? widen(bucket, bounds)
+    : { from: bucketStart(bucket, query.clock.now()), to: bucketStart(bucket, query.clock.now()) }
+  const outside = [
+    { from: minusInfinityInstant, to: rows.from },
+    { from: rows.to, to: infinityInstant },
+  ]
+  for (const range of subtract(outside, frozen)) await deleteCells(connection, version, range, null)
+  const closed = bounds ? subtract([rows], frozen).map((range) => ({ tenant: null, range })) : []
+  return { closed, openFrom: rows.to }
+}
+
+async function computeWindow(
+  connection: Connection,
+  version: AggregateVersion,
+  { range, tenants }: Window,
+  query: QueryContext,
+): Promise<{ readonly rows: number; readonly cells: number }> {
+  const { base, bucket, keys, where, states } = version.materialization
+  const { cells, rows } = await readCells(
+    { dataset: base, bucket, by: keys, where: ofTenants(version, tenants), states, range },
+    query,
+  )
+  await deleteCells(connection, version, range, tenants)
+  await insertCells(connection, version, cells)
+  return { rows, cells: cells.length }
+
+  function ofTenants(
+    { materialization }: AggregateVersion,
+    names: readonly string[] | null,
+  ): FilterNode | null {
+    const { tenant } = materialization.base
+    if (names === null || tenant === null) return where
+    const type = materialization.base.columns[tenant]?.type
+    const values = names.map(
+      (name): FilterValue => (type === 'int4' ? Number(name) : type === 'int8' ? BigInt(name) : name),
+    )
+    const own: FilterNode = { kind: 'in', ref: { column: tenant, path: [] }, values }
+    return where === null ? own : { kind: 'and', filters: [where, own] }
+  }
+}
+
+/** Tells `onProgress` of each batch. */
+function createWatch(
+  { onProgress }: RefreshOptions,
+  { name, state }: AggregateVersion,
+): (total: { batches: number; rows: number; cells: number }, left: readonly TimeRange[]) => void {
+  const started = performance.now()
+  let first: number | null = null
+  return (total, left) => {
+    if (!onProgress) return
+    const micros = left.reduce((sum, { from, to }) => sum + Number(to - from), 0)
+    // what the first batch did is not known to be more than nothing
+    first ??= micros
+    const share = micros === 0 ? 1 : first === 0 ? 0 : 1 - micros / first
+    const seconds = (performance.now() - started) / 1000
+    onProgress({
+      aggregate: name,
+      state,
+      ...total,
+      rangesLeft: left.length,
+      share,
+      secondsLeft: share === 0 ? null : (seconds / share) * (1 - share),
+    })
+  }
+}

@@ -1,0 +1,286 @@
+import { type AggregateState, type StateDefinition, states } from '../aggregate/index.ts'
+import { dropConsumer, timestamptzText } from '../changelog/index.ts'
+import { type Connection, isRetryable, retry } from '../postgres/index.ts'
+import { type Cell, canonicalJson, keyText, stateRequestKey } from '../query/index.ts'
+import { formatInstant, type Instant, nextBucket, type TimeRange } from '../time/index.ts'
+import { identifier, join, type Sql, sql } from '../util/sql.ts'
+import { bucketColumn, cellTableOf } from './cell-table.ts'
+import { cellRelation } from './cells.ts'
+import { readFrozen } from './invalid.ts'
+import { subtract, workOf } from './invalid-ranges.ts'
+import type { RefreshContext } from './refresh-version.ts'
+import { readValidity, unionOf, type VersionValidity } from './validity.ts'
+import { type AggregateVersion, consumerOf } from './version.ts'
+import { viewOf } from './view.ts'
+import { replaceView } from './view-replace.ts'
+
+export interface SwapOutcome {
+  readonly kind: 'swapped' | 'waiting' | 'different'
+  /** Why not; null when it was swapped. */
+  readonly problem: string | null
+  /** Buckets whose cells were compared. */
+  readonly compared: number
+}
+
+export interface SwapVersions {
+  readonly building: AggregateVersion
+  readonly current: AggregateVersion | null
+}
+
+/** Buckets that are compared before a version takes the place of another; the newest, and others by chance. */
+const sampleBuckets = 50
+
+/**
+ * Puts a version that has caught up in the place of the current one, in one transaction: states that both keep are compared over a
+ * sample of buckets; cells of buckets whose rows are gone are taken from the current one. The view becomes that of the new version.
+ *
+ * Both versions are locked against late rows that are merged into cells (KEY SHARE) and refreshes; readers do not notice.
+ */
+export async function swapVersion(
+  { db }: RefreshContext,
+  versions: SwapVersions,
+  signal: AbortSignal | null,
+): Promise<SwapOutcome> {
+  const { building, current } = versions
+  const what = `swapping in the new version of ${building.name}`
+  return retry({ what, signal, isRetryable }, () =>
+    db.transaction({ mode: 'repeatable read', signal, lockTimeoutMs: 1000 }, async (connection) => {
+      const ids = [building.id, ...(current ? [current.id] : [])]
+      const { rows: locked } = await connection.query(sql`
+        select from tidemark.aggregate_version
+        where id = any(${ids}::int4[]) and state <> 'retired'
+        order by id
+        for update`)
+      if (locked.length < ids.length) return waiting('another process has swapped it')
+      const frozen = await readFrozen(connection, building)
+      if (current) {
+        const validity = await readValidity(
+          (statement) => connection.query(statement),
+          [building, current],
+          null,
+        )
+        const [ours, theirs] = validity as [VersionValidity, VersionValidity]
+        const lag = lagBehind(ours, theirs)
+        if (lag !== null) return waiting(lag)
+        const sample = await compareSample(connection, { building, current }, [ours, theirs], frozen)
+        if (sample.problem !== null) return { kind: 'different' as const, ...sample }
+        await takeFrozen(connection, { building, current }, frozen)
+        await retire(connection, current)
+        await makeCurrent(connection, building)
+        return { kind: 'swapped' as const, ...sample }
+      }
+      await makeCurrent(connection, building)
+      return { kind: 'swapped' as const, problem: null, compared: 0 }
+    }),
+  )
+}
+
+function waiting(problem: string): SwapOutcome {
+  return { kind: 'waiting', problem, compared: 0 }
+}
+
+/** What the one has still to compute that the other one has; null: nothing. */
+function lagBehind(ours: VersionValidity, theirs: VersionValidity): string | null {
+  if (ours.startOver !== null) return 'it has not begun yet'
+  const wanting = subtract(unionOf(workOf(ours.invalid).closed), unionOf(theirs.invalid))
+  const first = wanting[0]
+  return first ? `it is not valid yet from ${formatInstant(first.from)} to ${formatInstant(first.to)}` : null
+}
+
+interface Shared {
+  readonly key: string
+  /** Place in each of the two. */
+  readonly ours: number
+  readonly theirs: number
+}
+
+function sharedStates({
+  building,
+  current,
+}: {
+  building: AggregateVersion
+  current: AggregateVersion
+}): Shared[] {
+  const theirs = new Map(current.materialization.states.map((request, i) => [stateRequestKey(request), i]))
+  return building.materialization.states.flatMap((request, ours) => {
+    const key = stateRequestKey(request)
+    const place = theirs.get(key)
+    return place === undefined ? [] : [{ key, ours, theirs: place }]
+  })
+}
+
+/** Whether a cell of the one is a cell of the other: the same buckets, keys and rows. */
+function hasSameCells(building: AggregateVersion, current: AggregateVersion): boolean {
+  const shape = ({ materialization: { bucket, keys, definition } }: AggregateVersion): string =>
+    canonicalJson({
+      every: bucket.every.text,
+      zone: bucket.zone,
+      keys: keys.map(({ ref }) => [ref.column, ...ref.path]),
+      where: definition.where,
+    } as never)
+  return shape(building) === shape(current)
+}
+
+async function compareSample(
+  connection: Connection,
+  { building, current }: { building: AggregateVersion; current: AggregateVersion },
+  validity: readonly VersionValidity[],
+  frozen: readonly TimeRange[],
+): Promise<{ readonly problem: string | null; readonly compared: number }> {
+  const shared = sharedStates({ building, current })
+  if (!hasSameCells(building, current) || shared.length === 0) return { problem: null, compared: 0 }
+  const { bucket } = current.materialization
+  const { rows } = await connection.query(sql`
+    (select distinct ${identifier(bucketColumn)} from ${cellRelation(current)} order by 1 desc limit ${sampleBuckets / 2}::int8)
+    union
+    (select b from (select distinct ${identifier(bucketColumn)} as b from ${cellRelation(current)}) as all_of_them
+      order by random() limit ${sampleBuckets / 2}::int8)`)
+  const unsure = [...validity.flatMap(({ invalid }) => invalid.map(({ range }) => range)), ...frozen]
+  const buckets = (rows as unknown as [Instant][]).flatMap(([from]) => {
+    const to = nextBucket(bucket, from)
+    return unsure.some((range) => range.from < to && range.to > from) ? [] : [from]
+  })
+  const ours = await readCellsOf(connection, building, buckets)
+  const theirs = await readCellsOf(connection, current, buckets)
+  const problem = firstDifference(building, shared, ours, theirs)
+  return {
+    compared: buckets.length,
+    problem:
+      problem === null
+        ? null
+        : `its new version is not what the current one is (${problem}), so it was not swapped in; compare both with the raw rows, and tell us`,
+  }
+}
+
+async function readCellsOf(
+  connection: Connection,
+  version: AggregateVersion,
+  buckets: readonly Instant[],
+): Promise<Map<string, Cell>> {
+  const table = cellTableOf(version.materialization)
+  const columns = [
+    bucketColumn,
+    ...table.keys.map(({ column }) => column),
+    ...table.states.flatMap((state) => state.columns.map(({ column }) => column)),
+  ].map((column) => identifier(column))
+  const { rows } = await connection.query(sql`
+    select ${join(columns, ', ')} from ${cellRelation(version)}
+    where ${identifier(bucketColumn)} = any(${buckets.map(timestamptzText)}::timestamptz[])`)
+  const cells = new Map<string, Cell>()
+  for (const [bucket, ...values] of rows) {
+    const keys = values.slice(0, table.keys.length) as Cell['keys']
+    let at = table.keys.length
+    const held = table.states.map(({ stored, columns: own }) => {
+      const state = stored.read(values.slice(at, at + own.length))
+      at += own.length
+      return state
+    })
+    const name = `${formatInstant(bucket as Instant)} ${keys.map((key) => keyText(key)).join(' ')}`
+    cells.set(name, { bucket: bucket as Instant, keys, states: held })
+  }
+  return cells
+}
+
+function firstDifference(
+  { materialization }: AggregateVersion,
+  shared: readonly Shared[],
+  ours: ReadonlyMap<string, Cell>,
+  theirs: ReadonlyMap<string, Cell>,
+): string | null {
+  for (const name of new Set([...ours.keys(), ...theirs.keys()])) {
+    const [mine, other] = [ours.get(name), theirs.get(name)]
+    if (!mine || !other) return `${name} is only in the ${mine ? 'new' : 'current'} one`
+    for (const { ours: a, theirs: b } of shared) {
+      const definition: StateDefinition = states[materialization.states[a]!.spec.kind]
+      const [x, y] = [mine.states[a] as AggregateState, other.states[b] as AggregateState]
+      if (Buffer.compare(definition.encode(x), definition.encode(y)) === 0 || isClose(x, y)) continue
+      const output = materialization.outputs.find(({ state }) => state === a)?.name ?? String(a)
+      return `${name}: "${output}" is ${show(x)}, and was ${show(y)}`
+    }
+  }
+  return null
+}
+
+/** Sums of floats hang on the order of their rows; nothing else differs at all. */
+function isClose(a: unknown, b: unknown): boolean {
+  if (typeof a === 'number' && typeof b === 'number')
+    return Object.is(a, b) || Math.abs(a - b) <= 1e-6 * Math.max(Math.abs(a), Math.abs(b)) + 1e-9
+  if (typeof a !== 'object' || typeof b !== 'object' || a === null || b === null) return a === b
+  const keys = Object.keys(a)
+  return (
+    keys.length === Object.keys(b).length &&
+    keys.every((key) => isClose((a as Record<string, unknown>)[key], (b as Record<string, unknown>)[key]))
+  )
+}
+
+function show(state: unknown): string {
+  return JSON.stringify(state, (_, value: unknown) =>
+    typeof value === 'bigint' ? String(value) : value,
+  ).slice(0, 200)
+}
+
+/**
+ * Cells of buckets whose rows are gone are those of the current version, in its last moment: late rows may have been merged into
+ * them. States that it does not keep are not known there, and an answer says so. Nothing is known where its cells are others.
+ */
+async function takeFrozen(
+  connection: Connection,
+  { building, current }: { building: AggregateVersion; current: AggregateVersion },
+  frozen: readonly TimeRange[],
+): Promise<void> {
+  const last = frozen.at(-1)
+  if (!last) return
+  const isSame = hasSameCells(building, current)
+  const shared = isSame ? sharedStates({ building, current }) : []
+  const unknown: Record<string, string> = {}
+  building.materialization.states.forEach((_, place) => {
+    const kept = shared.find(({ ours }) => ours === place)
+    const before = kept ? current.unknownBefore.get(kept.theirs) : last.to
+    if (before !== undefined) unknown[place] = formatInstant(before)
+  })
+  await connection.query(sql`
+    update tidemark.aggregate_version
+    set unknown_before = ${JSON.stringify(unknown)}::jsonb
+    where id = ${building.id}::int4`)
+  if (!isSame) return
+  const [to, from] = [cellTableOf(building.materialization), cellTableOf(current.materialization)]
+  const pairs: (readonly [string, string])[] = [
+    [bucketColumn, bucketColumn],
+    ...to.keys.map(({ column }, i) => [column, from.keys[i]!.column] as const),
+    ...shared.flatMap(({ ours, theirs }) =>
+      to.states[ours]!.columns.map(
+        ({ column }, i) => [column, from.states[theirs]!.columns[i]!.column] as const,
+      ),
+    ),
+  ]
+  const names = (which: 0 | 1): Sql =>
+    join(
+      pairs.map((pair) => identifier(pair[which])),
+      ', ',
+    )
+  for (const range of frozen) {
+    const within = sql`${identifier(bucketColumn)} >= ${timestamptzText(range.from)}::timestamptz and ${identifier(bucketColumn)} < ${timestamptzText(range.to)}::timestamptz`
+    await connection.query(sql`delete from ${cellRelation(building)} where ${within}`)
+    await connection.query(sql`
+      insert into ${cellRelation(building)} (${names(0)})
+      select ${names(1)} from ${cellRelation(current)} where ${within}`)
+  }
+}
+
+async function retire(connection: Connection, version: AggregateVersion): Promise<void> {
+  await dropConsumer(connection, consumerOf(version))
+  await connection.query(sql`delete from tidemark.aggregate_invalid where version_id = ${version.id}::int4`)
+  await connection.query(sql`
+    update tidemark.aggregate_version
+    set state = 'retired', epoch = epoch + 1
+    where id = ${version.id}::int4`)
+}
+
+async function makeCurrent(connection: Connection, version: AggregateVersion): Promise<void> {
+  await connection.query(sql`
+    update tidemark.aggregate_version
+    set state = 'current', current_since = now(), epoch = epoch + 1
+    where id = ${version.id}::int4`)
+  const { materialization, relation, dimensions } = version
+  await replaceView(connection, materialization.definition, viewOf(materialization, relation, dimensions))
+}
