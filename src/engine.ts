@@ -283,13 +283,14 @@ export class Tidemark<Config extends TidemarkConfig = TidemarkConfig> {
 
   /** The same for queries whose type is not known here: JSON from HTTP, the command line, a file. */
   async queryUnknown(name: string, query: unknown, options: QueryOptions = {}): Promise<Answer> {
-    const dataset = this.dataset(name)
-    const node = parseQuery(query, { dataset, clock: this.#clock, limits: this.#limits })
+    const asked = this.queryable(name)
+    const node = parseQuery(query, { dataset: asked, clock: this.#clock, limits: this.#limits })
+    const { dataset } = node
     const most = this.config.limits.queryTimeoutMs
     const timeoutMs = Math.min(options.timeoutMs ?? most, most)
     const signal = options.signal ?? null
     return explainUnmigrated(
-      dataset,
+      asked,
       withReadSnapshot(
         this.#db,
         { timeoutMs, signal, dataset, taken: 'with the first statement' },
