@@ -1,11 +1,11 @@
-import type { StoredDefinition } from '../schema/index.ts'
+import type { QueryableDefinition } from '../schema/index.ts'
 import { isTidemarkError, TidemarkError } from '../util/errors.ts'
 
 /** Undefined table, schema or column: what is declared is not in the database yet. */
 const unmigrated = new Set(['42P01', '3F000', '42703'])
 
 /** Says to migrate when the database does not have what is declared. */
-export async function explainUnmigrated<T>(definition: StoredDefinition, work: Promise<T>): Promise<T> {
+export async function explainUnmigrated<T>(definition: QueryableDefinition, work: Promise<T>): Promise<T> {
   try {
     return await work
   } catch (error) {

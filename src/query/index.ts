@@ -45,6 +45,12 @@ export type {
 } from './answer.ts'
 export { windowAtEnd } from './bucket-plan.ts'
 export { canonicalFilter, canonicalJson } from './canonical.ts'
+export {
+  type AnswerComparison,
+  type AnswerDifference,
+  comparableQuestion,
+  compareAnswers,
+} from './compare-answers.ts'
 export { ExactNumber, evaluateFilter, type Operand, type Truth } from './evaluate.ts'
 export { executeQuery } from './execute.ts'
 export { filterRefs, filterToJson, refText } from './filter-json.ts'
@@ -52,6 +58,7 @@ export { defaultQueryLimits, type QueryLimits, queryLimits } from './limits.ts'
 export { type Materialization, materializationOf, stateRequestKey, stateRequests } from './materialization.ts'
 export type * from './nodes.ts'
 export { parseQuery } from './parse.ts'
+export { cellColumns } from './parse-cells.ts'
 export type { ParseContext } from './parse-context.ts'
 export {
   intersect,

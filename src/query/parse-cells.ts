@@ -16,7 +16,7 @@ import {
 import { parseFilter } from './parse-filter.ts'
 import { at, fail, show, suggest } from './problem.ts'
 import { readBucket } from './read-time.ts'
-import { columnOf, typeOfRef } from './references.ts'
+import { columnOf, type OutputColumn, outputColumns, typeOfRef } from './references.ts'
 
 const ofRows = ['latestBy', 'columns', 'cursor', 'direction'] as const
 
@@ -183,4 +183,28 @@ function parseOutput(input: unknown, path: string, of: Materialization, context:
 function both(first: FilterNode | null, second: FilterNode | null): FilterNode | null {
   if (first === null || second === null) return first ?? second
   return { kind: 'and', filters: [first, second] }
+}
+
+/** What can be asked of an aggregate: bucket, keys and outputs, then dimensions. */
+export function cellColumns(definition: ContinuousAggregateDefinition): readonly OutputColumn[] {
+  const { base, bucket, keys, outputs } = materializationOf(definition)
+  const asked = {
+    kind: 'aggregate' as const,
+    dataset: base,
+    range: null,
+    where: null,
+    bucket,
+    by: keys,
+    select: outputs,
+  }
+  return [
+    ...outputColumns({ ...asked, having: null, order: [], limit: null, fill: { kind: 'none' } }),
+    ...Object.entries(definition.dimensions).map(
+      ([name, { source, column }]): OutputColumn => ({
+        name,
+        type: (source.columns[column] as ColumnDefinition).type,
+        nullable: true,
+      }),
+    ),
+  ]
 }

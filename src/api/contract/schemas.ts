@@ -53,11 +53,17 @@ export const QueryBody = Type.Object(
     to: Type.Optional(Instant),
     where: Type.Optional(Where),
     select: Type.Optional(
-      Type.Record(Type.String(), Aggregate, {
-        description: 'Aggregates by output name; makes this an aggregate query.',
+      Type.Record(Type.String(), Type.Union([Aggregate, Type.String()]), {
+        description:
+          'Aggregates by output name; makes this an aggregate query. Of a continuous aggregate also the name of one of its outputs.',
       }),
     ),
-    bucket: Type.Optional(Type.String({ examples: ['1 hour', '15m', '1 month'] })),
+    bucket: Type.Optional(
+      Type.Union([Type.String(), Type.Null()], {
+        examples: ['1 hour', '15m', '1 month'],
+        description: 'Of a continuous aggregate by default its own; null: the range is not cut.',
+      }),
+    ),
     zone: Type.Optional(
       Type.String({
         examples: ['Europe/Berlin'],

@@ -1,7 +1,8 @@
 import type { FastifyInstance } from 'fastify'
 import Type from 'typebox'
 import type { Tidemark } from '../../engine.ts'
-import type { DatasetDefinition } from '../../schema/index.ts'
+import { cellColumns } from '../../query/index.ts'
+import type { ContinuousAggregateDefinition, QueryableDefinition } from '../../schema/index.ts'
 import { Dataset, Problem } from '../contract/index.ts'
 
 export function installDatasetRoutes(app: FastifyInstance, tm: Tidemark): void {
@@ -15,7 +16,7 @@ export function installDatasetRoutes(app: FastifyInstance, tm: Tidemark): void {
       },
       serializerCompiler: () => (data) => JSON.stringify(data),
     },
-    async () => tm.datasets.map(describeDataset),
+    async () => [...tm.datasets, ...tm.aggregates].map(describeDataset),
   )
   app.get<{ Params: { dataset: string } }>(
     '/api/v1/datasets/:dataset',
@@ -28,11 +29,12 @@ export function installDatasetRoutes(app: FastifyInstance, tm: Tidemark): void {
       },
       serializerCompiler: () => (data) => JSON.stringify(data),
     },
-    async (request) => describeDataset(tm.dataset(request.params.dataset)),
+    async (request) => describeDataset(tm.queryable(request.params.dataset)),
   )
 }
 
-function describeDataset(definition: DatasetDefinition): Record<string, unknown> {
+function describeDataset(definition: QueryableDefinition): Record<string, unknown> {
+  if (definition.kind === 'aggregate') return describeAggregate(definition)
   return {
     name: definition.name,
     kind: definition.kind,
@@ -47,5 +49,18 @@ function describeDataset(definition: DatasetDefinition): Record<string, unknown>
       hasDefault: column.default !== null,
       comment: column.comment,
     })),
+  }
+}
+
+/** Its columns are those of a query that asks for everything, then its dimensions. */
+function describeAggregate(definition: ContinuousAggregateDefinition): Record<string, unknown> {
+  return {
+    name: definition.name,
+    kind: definition.kind,
+    time: 'bucket',
+    primaryKey: null,
+    appendOnly: true,
+    comment: definition.comment,
+    columns: cellColumns(definition).map((column) => ({ ...column, hasDefault: false, comment: null })),
   }
 }
