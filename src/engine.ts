@@ -18,10 +18,14 @@ import {
   type MoveReport,
   type Ping,
   type QueryOptions,
+  readAggregates,
+  runSql,
   type Selection,
+  type SqlAnswer,
   type TidemarkOptions,
   type VerifyCallOptions,
 } from './engine/index.ts'
+import { fillGaps } from './gapfill/index.ts'
 import {
   type ChunkManager,
   createChangeWatch,
@@ -62,7 +66,7 @@ import {
   type MigrationReport,
 } from './migrate/index.ts'
 import { type Finding, type LakeHandle, readStatus, runDoctor, type Status } from './ops/index.ts'
-import { createDatabase, createKysely, type Database } from './postgres/index.ts'
+import { createDatabase, createKysely, type Database, translateError } from './postgres/index.ts'
 import {
   type Answer,
   type CheckedQuery,
@@ -674,6 +678,33 @@ export class Tidemark<Config extends TidemarkConfig = TidemarkConfig> {
       formatTimestamp: (text) => (text.endsWith('infinity') ? text : formatInstant(parseInstant(text))),
     })
     return this.#kysely
+  }
+
+  /**
+   * Runs one statement of SQL, as psql would: it sees what is in PostgreSQL, not the lake. Queries written for TimescaleDB
+   * run unchanged (docs/reference/sql.md): its functions are found, and gaps are filled where it says time_bucket_gapfill.
+   *
+   * @example
+   * const { rows } = await tm.sql(
+   *   `select time_bucket_gapfill('1 hour', time) as hour, locf(avg(value)) as value from metrics.cpu
+   *    where time >= $1 and time < $2 group by hour`, ['2026-01-01', '2026-01-02'])
+   *
+   * @throws TidemarkError TM_GAPFILL, TM_TIMEOUT (limits.queryTimeout), TM_DATABASE.
+   */
+  async sql(text: string, parameters: readonly unknown[] = []): Promise<SqlAnswer> {
+    const timeoutMs = this.config.limits.queryTimeoutMs
+    return runSql(this.kysely() as unknown as Kysely<never>, text, {
+      parameters,
+      timeoutMs,
+      fillGaps,
+      translateError: (error) =>
+        translateError(error, { target: this.target, statementTimeoutMs: timeoutMs }),
+    })
+  }
+
+  /** The SQL that `sql` would run: with time_bucket_gapfill written out, for psql, a view or Grafana. */
+  async plainSql(text: string): Promise<string> {
+    return fillGaps(text, await readAggregates(this.kysely() as unknown as Kysely<never>))
   }
 
   /** Waits for what runs (bounded) and closes every connection. */

@@ -10,6 +10,7 @@ export type {
   MoveReport,
   QueryOptions,
   Selection,
+  SqlAnswer,
   TidemarkOptions,
   VerifyCallOptions,
 } from './engine/index.ts'

@@ -28,6 +28,8 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   // cells of continuous aggregates: their table, refresh and tier
   continuous: ['aggregate', 'changelog', 'hot', 'migrate', 'postgres', 'query', 'schema', 'time', 'util'],
   worker: ['changelog', 'continuous', 'hot', 'lifecycle', 'migrate', 'postgres', 'schema', 'time', 'util'],
+  // text of SQL in, text of SQL out
+  gapfill: ['util'],
   // what the engine's calls take and give, and what they share
   engine: ['continuous', 'ingest', 'lifecycle', 'query', 'schema', 'time', 'util'],
   // the engine is the only file that knows every tier
@@ -36,6 +38,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
     'aggregate',
     'changelog',
     'continuous',
+    'gapfill',
     'hot',
     'ingest',
     'lake',
@@ -98,6 +101,8 @@ const soleImporter: Readonly<Record<string, string>> = {
   '@duckdb/node-api': 'lake',
   fastify: 'api',
   '@fastify/swagger': 'api',
+  'libpg-query': 'gapfill',
+  'pgsql-deparser': 'gapfill',
   typebox: 'api',
   commander: 'cli',
   picocolors: 'cli',

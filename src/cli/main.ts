@@ -11,6 +11,7 @@ import { importCommand } from './commands/import.ts'
 import { initCommand } from './commands/init.ts'
 import { migrateCommand } from './commands/migrate.ts'
 import { queryCommand } from './commands/query.ts'
+import { sqlCommand } from './commands/sql.ts'
 import { statusCommand } from './commands/status.ts'
 import { sweepCommand } from './commands/sweep.ts'
 import { thawCommand } from './commands/thaw.ts'
@@ -54,6 +55,7 @@ for (const command of [
   migrateCommand,
   importCommand,
   queryCommand,
+  sqlCommand,
   statusCommand,
   freezeCommand,
   thawCommand,

@@ -16,4 +16,5 @@ export type {
   TidemarkOptions,
   VerifyCallOptions,
 } from './options.ts'
+export { readAggregates, runSql, type SqlAnswer } from './run-sql.ts'
 export { explainUnmigrated } from './unmigrated.ts'

@@ -12,6 +12,7 @@ import { importCommand } from '../../src/cli/commands/import.ts'
 import { initCommand } from '../../src/cli/commands/init.ts'
 import { migrateCommand } from '../../src/cli/commands/migrate.ts'
 import { queryCommand } from '../../src/cli/commands/query.ts'
+import { sqlCommand } from '../../src/cli/commands/sql.ts'
 import { statusCommand } from '../../src/cli/commands/status.ts'
 import { sweepCommand } from '../../src/cli/commands/sweep.ts'
 import { thawCommand } from '../../src/cli/commands/thaw.ts'
@@ -27,6 +28,7 @@ const commands: readonly Command[] = [
   migrateCommand(),
   importCommand(),
   queryCommand(),
+  sqlCommand(),
   statusCommand(),
   freezeCommand(),
   thawCommand(),

@@ -1,0 +1,1 @@
+export { fillGaps } from './fill-gaps.ts'
