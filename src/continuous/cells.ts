@@ -1,6 +1,7 @@
 import { timestamptzText } from '../changelog/index.ts'
 import { type Connection, type CopyType, createCopyEncoder } from '../postgres/index.ts'
-import type { Cell } from '../query/index.ts'
+import { type Cell, compareValues } from '../query/index.ts'
+import type { ColumnType } from '../schema/index.ts'
 import type { TimeRange } from '../time/index.ts'
 import { identifier, join, raw, type Sql, sql } from '../util/sql.ts'
 import { bucketColumn, cellSchema, cellTableOf } from './cell-table.ts'
@@ -29,7 +30,10 @@ export async function deleteCells(
   return rowCount
 }
 
-/** Writes cells that are not there, by COPY: some 3 µs each. */
+/**
+ * Writes cells that are not there, by COPY: some 3 µs each. In the order of bucket and keys: a range of buckets is a few pages then, and
+ * what is read from it is nearly in the order of answers, which saves them half of their sort.
+ */
 export async function insertCells(
   connection: Connection,
   version: AggregateVersion,
@@ -43,7 +47,19 @@ export async function insertCells(
     ...states.flatMap((state) => state.columns),
   ]
   const encoder = createCopyEncoder(columns.map(({ type }) => type as CopyType))
-  for (const { bucket, keys: values, states: held } of cells)
+  const ordered = [...cells].sort((a, b) => {
+    if (a.bucket !== b.bucket) return (a.bucket as bigint) < (b.bucket as bigint) ? -1 : 1
+    for (const [i, { type }] of keys.entries()) {
+      const [x, y] = [a.keys[i] ?? null, b.keys[i] ?? null]
+      const order =
+        x === null || y === null
+          ? Number(x === null) - Number(y === null)
+          : compareValues(type as ColumnType, x, y)
+      if (order !== 0) return order
+    }
+    return 0
+  })
+  for (const { bucket, keys: values, states: held } of ordered)
     encoder.addRow([bucket, ...values, ...held.flatMap((state, i) => states[i]!.stored.write(state))])
   const names = join(
     columns.map(({ column }) => identifier(column)),

@@ -198,7 +198,8 @@ function bordersMisfit(plan: BucketPlan | null, range: TimeRange, spec: BucketSp
     const { width, origin } = plan
     if (fine) {
       if (width % fine.width !== 0n) return `${widthText(spec)} do not divide those of the query`
-      return (origin - fine.origin) % fine.width === 0n ? null : misplaced(spec, origin)
+      if ((origin - fine.origin) % fine.width === 0n) return null
+      return misplaced(spec, isOpen ? origin : ceilTo(range.from, width, origin))
     }
     if (isOpen) return `${widthText(spec)} are irregular, and the range of the query has no ends`
     for (let border = ceilTo(range.from, width, origin); border < range.to; border += width)
