@@ -27,6 +27,8 @@ export interface DrawablePlan {
     readonly summaries?: number
     readonly ms: number
   }[]
+  readonly aggregates?: readonly { readonly name: string; readonly used: boolean; readonly why: string }[]
+  readonly partial?: readonly { readonly output: string; readonly before: string }[]
   readonly ms: { readonly total: number }
   readonly errorBounds: Readonly<Record<string, string>>
 }
@@ -69,6 +71,10 @@ export function drawPlan(plan: DrawablePlan): string[] {
       formatDuration(part.ms),
     ]),
   )
+  for (const { name, used, why } of plan.aggregates ?? [])
+    lines.push(`${used ? 'used' : 'not used'}: ${name} (${why})`)
+  for (const { output, before } of plan.partial ?? [])
+    lines.push(`${output}: not known before ${before}, where the rows are gone`)
   for (const [name, bound] of Object.entries(plan.errorBounds)) lines.push(`${name}: ${bound}`)
   lines.push(`total ${formatDuration(plan.ms.total)}`)
   return lines.map((line) => pc.dim(line))

@@ -27,4 +27,18 @@ describe('a plan that is drawn', () => {
     expect(lines[3]).toMatch(/KiB {2}1 +1\.5 ms$/)
     expect(lines[4]).toMatch(/-\s+-\s+1\.5 ms$/)
   })
+
+  it('tells which aggregates were looked at, and what is not known', () => {
+    const aggregates = [
+      { name: 'metrics.hourly', used: true, why: 'its cells hold what is asked for' },
+      { name: 'metrics.daily', used: false, why: 'it does not keep host apart' },
+    ]
+    const partial = [{ output: 'p95', before: '2026-01-02T00:00:00Z' }]
+    const lines = drawPlan({ parts: [part], aggregates, partial, ms: { total: 3 }, errorBounds: {} })
+    expect(lines.map(stripVTControlCharacters).slice(2, 5)).toEqual([
+      'used: metrics.hourly (its cells hold what is asked for)',
+      'not used: metrics.daily (it does not keep host apart)',
+      'p95: not known before 2026-01-02T00:00:00Z, where the rows are gone',
+    ])
+  })
 })
