@@ -149,6 +149,28 @@ $function$;
 
 -- Percentiles ------------------------------------------------------------------------------------------------------------------
 
+-- The bucket of a value from its bits, moved above 0 and with its sign; 0 of zeros, and three keys of what is in no bucket.
+create function tidemark.sketch_key(in_value float8) returns int
+language plpgsql immutable strict parallel safe
+set search_path = ''
+as $function$
+declare
+  bits int8;
+begin
+  if abs(in_value) < 2.2250738585072014e-308::float8 then
+    return 0;
+  elsif in_value = 'NaN' then
+    return 2000000;
+  elsif abs(in_value) = 'Infinity' then
+    return case when in_value > 0 then 1000000 else -1000000 end;
+  end if;
+  bits := ('x' || encode(float8send(abs(in_value)), 'hex'))::bit(64)::int8;
+  -- no border of a bucket lies halfway between two fractions
+  return sign(in_value)::int
+    * (((bits >> 52) - 1)::int * 50 + (((bits & 4503599627370495) * 50 + 25) >> 52)::int + 1);
+end;
+$function$;
+
 -- The value in the middle of a bucket of magnitudes.
 create function tidemark.sketch_value(in_bucket int) returns float8
 language plpgsql immutable strict parallel safe

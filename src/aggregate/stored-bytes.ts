@@ -1,19 +1,26 @@
 import { raw, type Sql, sql } from '../util/sql.ts'
-import type { AggregateFunction, FinishOptions, StateKind, StateSpec } from './contract.ts'
+import type { AggregateFunction, EngineState, FinishOptions, StateKind, StateSpec } from './contract.ts'
+import { valueWhere } from './filtered.ts'
 import { states } from './states.ts'
 import type { StoredState } from './stored-state.ts'
+
+type RowsShape = Exclude<EngineState, { shape: 'ordered' }>
 
 /** Canonical bytes, which TypeScript merges, and the functions of schema tidemark finish (docs/reference/sql.md). */
 export function storedBytes(spec: StateSpec): StoredState {
   const definition = states[spec.kind]
   const encode = encoders[spec.kind]
+  const shape = definition.postgres(spec)
   return {
     columns: [{ suffix: '', type: 'bytea' }],
     write: (state) => [definition.encode(state)],
     read: ([bytes]) => definition.decode(bytes as Uint8Array, spec),
     merge: null,
     finish: (fn, [bytes], options) => finish(fn, bytes as Sql, options),
-    compute: encode === undefined ? null : (computed) => [encode(computed, spec)],
+    rows:
+      encode === undefined || shape.shape === 'ordered'
+        ? null
+        : { shape: plainShape(spec.kind, shape), store: (computed) => [encode(computed, spec)] },
   }
 }
 
@@ -32,6 +39,15 @@ function finish(fn: AggregateFunction, bytes: Sql, { quantile, quantiles }: Fini
       return sql`tidemark.histogram_counts(${bytes})`
     default:
       return null
+  }
+}
+
+/** A sketch's own key is quick, and has tables of borders in it that would fill pages of a view. */
+function plainShape(kind: StateKind, shape: RowsShape): RowsShape {
+  if (kind !== 'ddsketch' || shape.shape !== 'keyed') return shape
+  return {
+    ...shape,
+    key: ({ value, filter }) => valueWhere(sql`tidemark.sketch_key((${value})::float8)`, filter),
   }
 }
 

@@ -1,21 +1,24 @@
 import { type Sql, sql } from '../util/sql.ts'
-import type { AggregateState, InputType, StateSpec } from './contract.ts'
+import type { AggregateState, EngineState, InputType, StateSpec } from './contract.ts'
 import { countState } from './count.ts'
 import { formatDecimal } from './decimal.ts'
-import type { MomentsState } from './moments.ts'
+import { type MomentsState, momentsState } from './moments.ts'
 import type { StoredState } from './stored-state.ts'
 import { type SumState, sumState } from './sum.ts'
 import { isFloat } from './values.ts'
 
+type ColumnsShape = Extract<EngineState, { shape: 'columns' }>
+
 export function storedCount(spec: StateSpec): StoredState {
-  const { read } = countState.postgres(spec)
+  const shape = countState.postgres(spec) as ColumnsShape
+  const { read } = shape
   return {
     columns: [{ suffix: 'n', type: 'int8' }],
     write: (state) => [(state as { count: number }).count],
     read,
     merge: ([n]) => [sql`sum(${n})::int8`],
     finish: (fn, [n]) => (fn === 'count' ? (n as Sql) : null),
-    compute: (computed) => computed,
+    rows: { shape, store: (computed) => computed },
   }
 }
 
@@ -24,7 +27,8 @@ export function storedSum(spec: StateSpec): StoredState {
 }
 
 function storedExactSum(spec: StateSpec): StoredState {
-  const { read } = sumState.postgres(spec)
+  const shape = sumState.postgres(spec) as ColumnsShape
+  const { read } = shape
   const isNumeric = spec.input === 'numeric'
   return {
     columns: [
@@ -43,7 +47,7 @@ function storedExactSum(spec: StateSpec): StoredState {
         ? sql`case when ${n} > 0 then ${total} / ${n} end`
         : sql`case when ${n} > 0 then tidemark.nearest_ratio(${total}, ${n}) end`
     },
-    compute: ([n, total]) => [n as Sql, sql`coalesce(${total}, 0)`],
+    rows: { shape, store: ([n, total]) => [n as Sql, sql`coalesce(${total}, 0)`] },
   }
 }
 
@@ -54,7 +58,8 @@ function exactText(state: SumState): string {
 }
 
 function storedFloatSum(spec: StateSpec): StoredState {
-  const { read } = sumState.postgres(spec)
+  const shape = sumState.postgres(spec) as ColumnsShape
+  const { read } = shape
   return {
     columns: [
       { suffix: 'n', type: 'int8' },
@@ -72,7 +77,7 @@ function storedFloatSum(spec: StateSpec): StoredState {
       const divisor = fn === 'sum' ? sql`1` : n
       return sql`case when ${n} = 0 then null when ${large} = 0 then ${small} / ${divisor} else tidemark.float_total(${small}, ${large}, ${divisor}) end`
     },
-    compute: ([n, small, large]) => [n as Sql, plain(small as Sql), plain(large as Sql)],
+    rows: { shape, store: ([n, small, large]) => [n as Sql, plain(small as Sql), plain(large as Sql)] },
   }
 }
 
@@ -121,18 +126,21 @@ export function storedMoments(spec: StateSpec): StoredState {
         when ${largeN} is not null then tidemark.large_variance(${n}, ${mean}, ${m2}, ${largeN}, ${largeMean}, ${largeM2}, ${fn === 'stddev'})
         when ${n} > 1 then ${fn === 'stddev' ? sql`sqrt(${variance})` : variance} end`
     },
-    compute([n, mean, deviation, largeN, largeMean, largeDeviation]) {
-      const small = [n as Sql, plain(mean as Sql), plain(sql`${deviation} * ${n}`)]
-      if (isWhole) return [...small, sql`null::int8`, sql`null::float8`, sql`null::float8`]
-      const isSettled = sql`${finiteSql(largeMean as Sql)} and ${finiteSql(largeDeviation as Sql)}`
-      const settled = (double: Sql): Sql =>
-        sql`case when ${largeN} > 0 then case when ${isSettled} then ${double} else 'NaN' end end`
-      return [
-        ...small,
-        sql`nullif(${largeN}, 0)`,
-        settled(sql`${largeMean} + 0e0::float8`),
-        settled(sql`${largeDeviation} * ${largeN}`),
-      ]
+    rows: {
+      shape: momentsState.postgres(spec) as ColumnsShape,
+      store([n, mean, deviation, largeN, largeMean, largeDeviation]) {
+        const small = [n as Sql, plain(mean as Sql), plain(sql`${deviation} * ${n}`)]
+        if (isWhole) return [...small, sql`null::int8`, sql`null::float8`, sql`null::float8`]
+        const isSettled = sql`${finiteSql(largeMean as Sql)} and ${finiteSql(largeDeviation as Sql)}`
+        const settled = (double: Sql): Sql =>
+          sql`case when ${largeN} > 0 then case when ${isSettled} then ${double} else 'NaN' end end`
+        return [
+          ...small,
+          sql`nullif(${largeN}, 0)`,
+          settled(sql`${largeMean} + 0e0::float8`),
+          settled(sql`${largeDeviation} * ${largeN}`),
+        ]
+      },
     },
   }
 }

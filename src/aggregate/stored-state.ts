@@ -1,5 +1,5 @@
 import type { Sql } from '../util/sql.ts'
-import type { AggregateFunction, AggregateState, FinishOptions } from './contract.ts'
+import type { AggregateFunction, AggregateState, EngineState, FinishOptions } from './contract.ts'
 
 /**
  * How a state lies in a row of a PostgreSQL table: a few typed columns where SQL can work with them, otherwise its canonical bytes.
@@ -18,9 +18,9 @@ export interface StoredState {
   readonly finish:
     | ((fn: AggregateFunction, columns: readonly Sql[], options: FinishOptions) => Sql | null)
     | null
-  /**
-   * The stored columns from what the state's own SQL computes of rows (`states[kind].postgres(spec)`: its columns, or those of
-   * `outer`); null: only TypeScript makes them.
-   */
-  readonly compute: ((computed: readonly Sql[]) => readonly Sql[]) | null
+  /** How a view computes the state from rows, and the stored columns from what that gives; null: only TypeScript computes it. */
+  readonly rows: {
+    readonly shape: Exclude<EngineState, { shape: 'ordered' }>
+    readonly store: (computed: readonly Sql[]) => readonly Sql[]
+  } | null
 }

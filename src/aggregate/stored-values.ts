@@ -1,10 +1,12 @@
 import { minusInfinityInstant } from '../time/index.ts'
 import { raw, type Sql, sql } from '../util/sql.ts'
-import type { InputType, StateKind, StateSpec } from './contract.ts'
+import type { EngineState, InputType, StateKind, StateSpec } from './contract.ts'
 import { type EdgeState, firstState, lastState } from './edge.ts'
 import { type ExtremeState, maxState, minState } from './extreme.ts'
 import type { StoredState } from './stored-state.ts'
 import { valueType } from './values.ts'
+
+type ColumnsShape = Extract<EngineState, { shape: 'columns' }>
 
 /** The type in which values of an input are kept. */
 function typeOf(input: InputType): string {
@@ -28,7 +30,7 @@ export function storedExtreme(spec: StateSpec): StoredState {
   const input = spec.input as InputType
   const kind = spec.kind as 'min' | 'max'
   const definition = kind === 'min' ? minState : maxState
-  const shape = definition.postgres(spec)
+  const shape = definition.postgres(spec) as ColumnsShape
   const type = valueType(input)
   return {
     columns: [
@@ -46,7 +48,7 @@ export function storedExtreme(spec: StateSpec): StoredState {
       return [canonicalSql(input, merged[0] as Sql), sql`bool_or(${known})`]
     },
     finish: (fn, [value]) => finishes(kind, value)(fn),
-    compute: ([value]) => [canonicalSql(input, value as Sql), sql`true`],
+    rows: { shape, store: ([value]) => [canonicalSql(input, value as Sql), sql`true`] },
   }
 }
 
@@ -54,9 +56,9 @@ export function storedExtreme(spec: StateSpec): StoredState {
 export function storedEdge(spec: StateSpec): StoredState {
   const input = spec.input as InputType
   const kind = spec.kind as 'first' | 'last'
-  const shape = (kind === 'first' ? firstState : lastState).postgres(spec)
+  const shape = (kind === 'first' ? firstState : lastState).postgres(spec) as ColumnsShape
   const type = valueType(input)
-  const compute = ([at, value]: readonly Sql[]): readonly Sql[] => [
+  const store = ([at, value]: readonly Sql[]): readonly Sql[] => [
     sql`coalesce(${at}, '-infinity')`,
     canonicalSql(input, value as Sql),
   ]
@@ -71,10 +73,9 @@ export function storedEdge(spec: StateSpec): StoredState {
     },
     read: ([at, value]) => shape.read(value === null ? [null, null] : [at, value]),
     merge([at, value]) {
-      if (shape.shape !== 'columns') return []
-      return compute(shape.columns({ value: value as Sql, time: at as Sql, filter: null }))
+      return store(shape.columns({ value: value as Sql, time: at as Sql, filter: null }))
     },
     finish: (fn, [, value]) => finishes(kind, value)(fn),
-    compute,
+    rows: { shape, store },
   }
 }

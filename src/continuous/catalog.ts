@@ -4,7 +4,7 @@ import { decodeDefinition, type HypertableDefinition } from '../schema/index.ts'
 import { type Instant, parseInstant } from '../time/index.ts'
 import { raw, sql } from '../util/sql.ts'
 import { decodeAggregate } from './encode.ts'
-import type { AggregateVersion } from './version.ts'
+import type { AggregateVersion, ViewDimensions } from './version.ts'
 
 export interface ReadVersionsOptions {
   /** Default: building and current ones. */
@@ -39,24 +39,26 @@ export async function readVersions(
   const { rows } = await db.query(sql`
     select
       v.id, a.schema_name || '.' || a.table_name, a.hypertable_id, v.relation_name, v.state, v.epoch, v.unknown_before,
-      v.definition::text, h.definition::text
+      v.definition -> 'dimensions', v.definition::text, h.definition::text
     from tidemark.aggregate_version as v
     join tidemark.aggregate as a on a.id = v.aggregate_id
     join tidemark.hypertable as h on h.id = a.hypertable_id
     where v.state = any(${states}::text[])${ofBase}
     order by v.id`)
   return rows.map((row): AggregateVersion => {
-    const [id, name, hypertableId, relation, state, epoch, unknownBefore, text, baseText] = row as [
-      number,
-      string,
-      number,
-      string,
-      AggregateVersion['state'],
-      bigint,
-      Readonly<Record<string, string>>,
-      string,
-      string,
-    ]
+    const [id, name, hypertableId, relation, state, epoch, unknownBefore, dimensions, text, baseText] =
+      row as [
+        number,
+        string,
+        number,
+        string,
+        AggregateVersion['state'],
+        bigint,
+        Readonly<Record<string, string>>,
+        ViewDimensions,
+        string,
+        string,
+      ]
     return {
       id,
       name,
@@ -70,6 +72,7 @@ export async function readVersions(
           parseInstant(at),
         ]),
       ),
+      dimensions,
       materialization: decode(base ?? hypertableOf(baseText), text),
     }
   })

@@ -1,6 +1,9 @@
 import type { Consumer } from '../changelog/index.ts'
 import type { Materialization } from '../query/index.ts'
+import type { DimensionDefinition } from '../schema/index.ts'
 import type { Instant } from '../time/index.ts'
+
+export type ViewDimensions = Readonly<Record<string, Pick<DimensionDefinition, 'table' | 'on' | 'column'>>>
 
 /** A definition of a continuous aggregate as the catalog has it, with the table of its cells. */
 export interface AggregateVersion {
@@ -14,6 +17,8 @@ export interface AggregateVersion {
   readonly epoch: bigint
   /** By the place of a state: it is not known in buckets before. */
   readonly unknownBefore: ReadonlyMap<number, Instant>
+  /** Columns of plain tables that its view looks up. */
+  readonly dimensions: ViewDimensions
   /** Of the definition in the catalog, which may be older than the declared one. */
   readonly materialization: Materialization
 }

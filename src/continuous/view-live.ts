@@ -1,4 +1,4 @@
-import { type EngineState, keyedSelect, type StateInput, states as stateKinds } from '../aggregate/index.ts'
+import { keyedSelect, type StateInput, type StoredState } from '../aggregate/index.ts'
 import { aggregateInput, filterToSql, groupKey } from '../hot/index.ts'
 import type { Materialization } from '../query/index.ts'
 import { identifier, join, raw, type Sql, sql } from '../util/sql.ts'
@@ -6,10 +6,8 @@ import { bucketColumn, type CellTable } from './cell-table.ts'
 import { bucketSql, liveRanges } from './view-ranges.ts'
 
 interface LiveState {
-  readonly shape: EngineState
+  readonly rows: StoredState['rows']
   readonly input: StateInput
-  /** Stored columns from computed ones; null: only TypeScript makes them. */
-  readonly compute: ((computed: readonly Sql[]) => readonly Sql[]) | null
   readonly types: readonly string[]
 }
 
@@ -27,13 +25,12 @@ export function liveCells(
   const live = materialization.states.map(({ spec, ref, where: filter }, i): LiveState => {
     const { stored, columns } = states[i]!
     return {
-      shape: stateKinds[spec.kind].postgres(spec),
+      rows: stored.rows,
       input: {
         value: ref ? aggregateInput(ref, spec.input, base) : null,
         time,
         filter: filter ? filterToSql(filter, base) : null,
       },
-      compute: stored.compute,
       types: columns.map(({ type }) => type),
     }
   })
@@ -46,9 +43,9 @@ export function liveCells(
     ...(where ? [filterToSql(where, base)] : []),
   ]
 
-  const computed = live.flatMap(({ shape, input, compute }, i) =>
-    shape.shape === 'columns' && compute !== null
-      ? shape.columns(input).map((column, j) => sql`${column} as ${identifier(`s${i}_${j}`)}`)
+  const computed = live.flatMap(({ rows, input }, i) =>
+    rows?.shape.shape === 'columns'
+      ? rows.shape.columns(input).map((column, j) => sql`${column} as ${identifier(`s${i}_${j}`)}`)
       : [],
   )
   const cell = [
@@ -64,12 +61,15 @@ export function liveCells(
   const output: Sql[] = [bucketColumn, ...keys.map(({ column }) => column)].map(
     (column) => sql`g.${identifier(column)}`,
   )
-  for (const [i, { shape, input, compute, types }] of live.entries()) {
-    if (compute === null || shape.shape === 'ordered') {
+  for (const [i, { rows, input, types }] of live.entries()) {
+    if (rows === null) {
       output.push(...types.map((type) => sql`null::${raw(type)}`))
-    } else if (shape.shape === 'columns') {
+      continue
+    }
+    const { shape, store } = rows
+    if (shape.shape === 'columns') {
       const places = shape.columns(input).map((_, j) => sql`g.${identifier(`s${i}_${j}`)}`)
-      output.push(...compute(places))
+      output.push(...store(places))
     } else {
       const alias = `k${i}`
       const statement = keyedSelect(shape, input, {
@@ -86,7 +86,7 @@ export function liveCells(
       names.map((name) => identifier(name)),
       ', ',
     )}) on ${join(isSameCell(materialization, keys, alias), ' and ')}`)
-      output.push(...compute(Array.from({ length: shape.width }, (_, j) => identifier(alias, `v${j}`))))
+      output.push(...store(Array.from({ length: shape.width }, (_, j) => identifier(alias, `v${j}`))))
     }
   }
   return sql`select l.*

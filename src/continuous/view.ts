@@ -5,6 +5,7 @@ import type { Materialization } from '../query/index.ts'
 import { identifier, join, raw, type Sql, sql } from '../util/sql.ts'
 import { bucketColumn, type CellTable, cellTableOf } from './cell-table.ts'
 import { cells } from './migrate-statements.ts'
+import type { ViewDimensions } from './version.ts'
 import { liveCells } from './view-live.ts'
 import { liveRanges } from './view-ranges.ts'
 import { withInlineLists } from './view-sql.ts'
@@ -25,19 +26,23 @@ const maxNameBytes = 63
  * valid come from their table; the rest is computed from the hypertable's rows as SQL sees them, so it is never stale. Security
  * invoker: its reader sees what he may see of the hypertable (docs/design/continuous-aggregates.md).
  */
-export function viewOf(materialization: Materialization, relation: string): AggregateView {
+export function viewOf(
+  materialization: Materialization,
+  relation: string,
+  dimensions: ViewDimensions = materialization.definition.dimensions,
+): AggregateView {
   const { definition } = materialization
   const name = identifier(definition.schema, definition.table)
   const table = cellTableOf(materialization)
   const create = text(
     withInlineLists(sql`create or replace view ${name} with (security_invoker = true) as
 select
-  ${join(outputColumns(materialization, table), ',\n  ')}
+  ${join(outputColumns(materialization, table, dimensions), ',\n  ')}
 from (
   ${materializedCells(table, materialization, relation)}
   union all
   ${liveCells(materialization, table, relation)}
-) as c${dimensionJoins(materialization)}`),
+) as c${dimensionJoins(materialization, dimensions)}`),
   )
   const hash = createHash('sha256').update(create).digest('hex')
   return {
@@ -52,24 +57,28 @@ from (
   }
 }
 
-function outputColumns(materialization: Materialization, { keys, states }: CellTable): Sql[] {
-  const { definition, outputs } = materialization
+function outputColumns(
+  materialization: Materialization,
+  { keys, states }: CellTable,
+  dimensions: ViewDimensions,
+): Sql[] {
+  const { outputs } = materialization
   const column = (name: string): Sql => sql`c.${identifier(name)}`
   const taken = new Set([
     bucketColumn,
     ...materialization.keys.map(({ name }) => name),
-    ...Object.keys(definition.dimensions),
+    ...Object.keys(dimensions),
     ...outputs.map(({ name }) => name),
   ])
   return [
     column(bucketColumn),
     ...materialization.keys.map(({ name }, i) => sql`${column(keys[i]!.column)} as ${identifier(name)}`),
-    ...Object.entries(definition.dimensions).map(
+    ...Object.entries(dimensions).map(
       ([name, dimension], i) => sql`${identifier(`d${i}`, dimension.column)} as ${identifier(name)}`,
     ),
     ...outputs.map(({ name, aggregate, state }) => {
       const { stored, columns } = states[state]!
-      const { fn, quantile, quantiles, k } = aggregate as typeof aggregate & { readonly k?: number }
+      const { fn, quantile, quantiles, k } = aggregate
       const options = { quantile, ...(quantiles ? { quantiles } : {}), ...(k === undefined ? {} : { k }) }
       const finished = stored.finish?.(
         fn,
@@ -118,8 +127,8 @@ function materializedCells(table: CellTable, materialization: Materialization, r
 }
 
 /** A left join: a key without a row there keeps its cells. */
-function dimensionJoins({ definition, keys }: Materialization): Sql {
-  const joins = Object.values(definition.dimensions).map(({ table, on }, i) => {
+function dimensionJoins({ keys }: Materialization, dimensions: ViewDimensions): Sql {
+  const joins = Object.values(dimensions).map(({ table, on }, i) => {
     const [schema, name] = table.includes('.') ? table.split('.') : ['public', table]
     const conditions = Object.entries(on).map(([column, key]) => {
       const place = keys.findIndex((each) => each.name === key)

@@ -84,6 +84,7 @@ export async function createCells(
     state: 'current',
     epoch: 0n,
     unknownBefore: new Map(),
+    dimensions: {},
     materialization,
   }
   await createConsumer(db, consumerOf(version).name, base)
