@@ -74,7 +74,12 @@ export function createDuckDB(options: DuckDBOptions = {}): DuckDB {
       throw error
     })
     const connection = idle.pop() ?? (await (await starting).connect())
-    const stop = (): void => connection.interrupt()
+    // again and again: an interrupt that comes before a statement has begun is forgotten
+    let again: NodeJS.Timeout | undefined
+    const stop = (): void => {
+      connection.interrupt()
+      again = setInterval(() => connection.interrupt(), interruptEveryMs)
+    }
     signal?.addEventListener('abort', stop, { once: true })
     try {
       return await use(connection)
@@ -83,6 +88,7 @@ export function createDuckDB(options: DuckDBOptions = {}): DuckDB {
       throw error
     } finally {
       signal?.removeEventListener('abort', stop)
+      clearInterval(again)
       if (closed) connection.closeSync()
       else idle.push(connection)
     }
@@ -118,6 +124,8 @@ export function createDuckDB(options: DuckDBOptions = {}): DuckDB {
     },
   }
 }
+
+const interruptEveryMs = 20
 
 /** What a statement is run with: with parameters, even with none of them, it is prepared first (0.5 ms, and planned twice). */
 export function parametersOf(values: readonly unknown[]): DuckDBValue[] | undefined {
