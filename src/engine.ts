@@ -21,6 +21,8 @@ import {
   readAggregates,
   runSql,
   type Selection,
+  ShadowChecks,
+  type ShadowCounts,
   type SqlAnswer,
   type TidemarkOptions,
   type VerifyCallOptions,
@@ -32,6 +34,7 @@ import {
   createChunkManager,
   createHotTier,
   createHotWriter,
+  hasDroppedChunks,
   type HotWriter,
   withReadSnapshot,
 } from './hot/index.ts'
@@ -65,7 +68,17 @@ import {
   type MigrateOptions,
   type MigrationReport,
 } from './migrate/index.ts'
-import { type Finding, type LakeHandle, readStatus, runDoctor, type Status } from './ops/index.ts'
+import {
+  type Alarm,
+  acknowledgeAlarm,
+  type Finding,
+  type LakeHandle,
+  listAlarms,
+  raiseAlarm,
+  readStatus,
+  runDoctor,
+  type Status,
+} from './ops/index.ts'
 import { createDatabase, createKysely, type Database, translateError } from './postgres/index.ts'
 import {
   type Answer,
@@ -152,6 +165,7 @@ export class Tidemark<Config extends TidemarkConfig = TidemarkConfig> {
   readonly #tiers: readonly Tier[]
   /** Null: nothing is kept. */
   readonly #results: CountingResultsCache | null
+  readonly #shadow: ShadowChecks
   readonly #limits: QueryLimits
   readonly #datasets: ReadonlyMap<string, QueryableDefinition>
   readonly #connectionString: string
@@ -214,6 +228,25 @@ export class Tidemark<Config extends TidemarkConfig = TidemarkConfig> {
       cold: this.#lifecycle.coldRows,
     })
     this.#lake = { dir, store, lifecycle: this.#lifecycle }
+    const [hot] = this.#tiers as [Tier]
+    const rows = createColdTier({
+      duckdb: this.#duckdb,
+      store,
+      maxPageBytes: maxAnswerBytes,
+      useSummaries: false,
+      maxHeldSummaryBytes: 0,
+    })
+    this.#shadow = new ShadowChecks({
+      ...config.shadow,
+      raise: (alarm) => raiseAlarm(this.#db, alarm),
+      compute: async (node, snapshot, signal) => {
+        const { dataset, range } = node
+        if (dataset.kind !== 'hypertable') return null
+        // what an aggregate keeps beyond the retention of its rows, no row can tell
+        if (node.of && (await hasDroppedChunks(snapshot, dataset, range))) return null
+        return executeQuery(node, { tiers: [hot, rows], snapshot, clock, signal, limits: this.#limits })
+      },
+    })
     const { memoryBytes } = config.cache
     this.#results = memoryBytes === 0 ? null : createResultsCache({ memoryBytes, watch: createChangeWatch() })
     this.#limits = queryLimits({ maxRows, maxCells, maxBuckets, maxRangeMs })
@@ -292,21 +325,26 @@ export class Tidemark<Config extends TidemarkConfig = TidemarkConfig> {
     const { dataset } = node
     const most = this.config.limits.queryTimeoutMs
     const timeoutMs = Math.min(options.timeoutMs ?? most, most)
-    const signal = options.signal ?? null
+    const limits = { timeoutMs, signal: options.signal ?? null }
     return explainUnmigrated(
       asked,
-      withReadSnapshot(
-        this.#db,
-        { timeoutMs, signal, dataset, taken: 'with the first statement' },
-        (snapshot) =>
-          executeQuery(node, {
-            tiers: this.#tiers,
-            snapshot,
-            clock: this.#clock,
-            signal,
-            limits: this.#limits,
-            results: this.#results,
-          }),
+      this.#shadow.read(node, limits, ({ timeoutMs, signal, answered }) =>
+        withReadSnapshot(
+          this.#db,
+          { timeoutMs, signal, dataset, taken: 'with the first statement' },
+          async (snapshot) => {
+            const answer = await executeQuery(node, {
+              tiers: this.#tiers,
+              snapshot,
+              clock: this.#clock,
+              signal,
+              limits: this.#limits,
+              results: this.#results,
+            })
+            await answered(answer, snapshot)
+            return answer
+          },
+        ),
       ),
     )
   }
@@ -314,6 +352,21 @@ export class Tidemark<Config extends TidemarkConfig = TidemarkConfig> {
   /** What this process holds of results, and how often it was of use; null when `cache.memory` is 0. */
   get resultsCache(): KeptCounts | null {
     return this.#results?.counts ?? null
+  }
+
+  /** How many answers of this process were computed once more from raw rows, and how many of those differed. */
+  get shadowChecks(): ShadowCounts {
+    return this.#shadow.counts
+  }
+
+  /** What must not be overlooked: answers that a shadow check found wrong. Newest first; without `all` those that are open. */
+  alarms(options: { readonly all?: boolean } = {}): Promise<Alarm[]> {
+    return listAlarms(this.#db, options)
+  }
+
+  /** Somebody has seen to it; it is open again when it happens again. @throws TidemarkError TM_QUERY when there is none. */
+  acknowledgeAlarm(id: string): Promise<void> {
+    return acknowledgeAlarm(this.#db, id)
   }
 
   /**
@@ -709,6 +762,7 @@ export class Tidemark<Config extends TidemarkConfig = TidemarkConfig> {
 
   /** Waits for what runs (bounded) and closes every connection. */
   async close(): Promise<void> {
+    await this.#shadow.close()
     await this.#kysely?.destroy()
     // First whoever asks DuckDB ends, each of them holds a connection; then DuckDB, then what it spilled.
     await this.#db.close()

@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 import { readFileSync } from 'node:fs'
 import { Command, CommanderError, Help } from 'commander'
+import { alarmsCommand } from './commands/alarms.ts'
 import { compactCommand } from './commands/compact.ts'
 import { devCommand } from './commands/dev.ts'
 import { doctorCommand } from './commands/doctor.ts'
@@ -66,6 +67,7 @@ for (const command of [
   ejectCommand,
   workerCommand,
   doctorCommand,
+  alarmsCommand,
 ]) {
   program.addCommand(command().copyInheritedSettings(program))
 }

@@ -17,4 +17,5 @@ export type {
   VerifyCallOptions,
 } from './options.ts'
 export { readAggregates, runSql, type SqlAnswer } from './run-sql.ts'
+export { ShadowChecks, type ShadowCounts } from './shadow-checks.ts'
 export { explainUnmigrated } from './unmigrated.ts'

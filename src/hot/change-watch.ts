@@ -117,13 +117,12 @@ class Follower {
     if (!seesAllOf(place, present.last)) return this.#viewOfPast(place)
     // moments may have come since it was asked: then it tells too much
     const isTold = isKnown && asked.history === history
-    const changed: TimeRange[] = isTold
-      ? [...rangesOf(changedFrom ?? [], changedTo ?? [])]
+    const changed = isTold
+      ? rangesOf(changedFrom ?? [], changedTo ?? [])
       : present.last.text === text
         ? []
         : [everything]
-    if (gone !== null && epoch !== this.#epoch) {
-      changed.push(...notIn(gone, this.#gone), ...notIn(this.#gone, gone))
+    if (gone !== null) {
       this.#epoch = epoch
       this.#gone = gone
     }
@@ -184,11 +183,6 @@ class Follower {
 
 function rangesOf(from: readonly Instant[], to: readonly Instant[]): readonly TimeRange[] {
   return from.map((instant, i) => ({ from: instant, to: to[i] as Instant }))
-}
-
-/** Those of `ranges` that are not, as they are, among `others`. */
-function notIn(ranges: readonly TimeRange[], others: readonly TimeRange[]): readonly TimeRange[] {
-  return ranges.filter(({ from, to }) => !others.some((other) => other.from === from && other.to === to))
 }
 
 function bounded(ranges: readonly TimeRange[]): readonly TimeRange[] {

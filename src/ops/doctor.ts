@@ -4,6 +4,7 @@ import type { StoredDefinition } from '../schema/index.ts'
 import { type Clock, formatInstant } from '../time/index.ts'
 import { isTidemarkError } from '../util/errors.ts'
 import { sql } from '../util/sql.ts'
+import { countAlarms } from './alarms.ts'
 import type { Check, Finding, Found } from './check.ts'
 import { lakeChecks } from './lake-checks.ts'
 import type { LakeHandle } from './lake-folder.ts'
@@ -213,6 +214,17 @@ const checks: Readonly<Record<string, Check>> = {
       level: 'fail' as const,
       message: `job "${name}" failed ${failures} times in a row, last ${at === null ? '' : `at ${formatInstant(at as bigint)}`}: ${error}`,
       todo: 'look at the error; the job tries again by itself',
+    }))
+  },
+
+  alarms: async ({ connection }) => {
+    const { rows } = await connection.query(sql`select to_regclass('tidemark.alarm') is not null`)
+    const open = rows[0]?.[0] === true ? await countAlarms(connection) : []
+    if (open.length === 0) return ok('no alarm is open')
+    return open.map(({ kind, dataset, alarms }) => ({
+      level: 'fail' as const,
+      message: `${dataset}: ${alarms} open ${kind} alarms`,
+      todo: 'run "tidemark alarms"; "tidemark alarms ack ID" when it is seen to',
     }))
   },
 

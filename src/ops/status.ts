@@ -3,6 +3,7 @@ import type { Database, Queryable } from '../postgres/index.ts'
 import type { HypertableDefinition, StoredDefinition } from '../schema/index.ts'
 import { addInterval, formatInstant } from '../time/index.ts'
 import { sql } from '../util/sql.ts'
+import { countAlarms } from './alarms.ts'
 import { type LakeHandle, lookAtFolder } from './lake-folder.ts'
 import { findSubjects } from './subjects.ts'
 
@@ -95,6 +96,8 @@ export interface Status {
   readonly datasets: readonly DatasetStatus[]
   readonly lake: LakeStatus
   readonly changeLog: { readonly entries: number; readonly bytes: number }
+  /** Open ones. */
+  readonly alarms: number
   readonly deadLetters: readonly {
     readonly dataset: string
     readonly reason: string
@@ -116,6 +119,7 @@ export async function readStatus(
     lake: await readLake(connection, lake),
     changeLog: await readChangeLog(connection),
     deadLetters: await readDeadLetters(connection),
+    alarms: (await countAlarms(connection)).reduce((sum, { alarms }) => sum + alarms, 0),
     jobs: await readJobs(connection),
   }))
 }

@@ -63,6 +63,7 @@ function drawStatus(status: Status, withChunks: boolean): string[] {
       : []),
     `change log: ${formatNumber(status.changeLog.entries)} entries, ${formatBytes(status.changeLog.bytes)}`,
   ]
+  if (status.alarms > 0) lines.push(pc.red(`alarms: ${status.alarms} open; tidemark alarms`))
   for (const letter of status.deadLetters) {
     lines.push(`dead letters: ${letter.dataset}, ${letter.reason}: ${formatNumber(letter.rows)}`)
   }

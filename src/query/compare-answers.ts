@@ -1,0 +1,158 @@
+import { type AggregateFunction, states } from '../aggregate/index.ts'
+import type { OutputRow } from './answer.ts'
+import type { AggregateNode, AggregateQueryNode, FilterNode } from './nodes.ts'
+import { planStates } from './plan-states.ts'
+import { errorBoundOf } from './references.ts'
+
+/** A value that two computations of one question do not agree about. */
+export interface AnswerDifference {
+  /** Bucket and groups of the row. */
+  readonly keys: Readonly<Record<string, unknown>>
+  /** Null: one of the two does not have the row. */
+  readonly output: string | null
+  readonly problem: string
+}
+
+export interface AnswerComparison {
+  /** The first ones. */
+  readonly differences: readonly AnswerDifference[]
+  readonly total: number
+  /** Outputs that two right computations may differ in by more than is known here. */
+  readonly notCompared: readonly string[]
+}
+
+const maxDifferences = 10
+
+type Class = 'exact' | 'sum' | 'avg' | 'stddev' | 'variance' | 'unknown'
+
+const floatClasses: ReadonlyMap<AggregateFunction, Class> = new Map([
+  ['sum', 'sum'],
+  ['avg', 'avg'],
+  ['stddev', 'stddev'],
+  ['variance', 'variance'],
+])
+
+/**
+ * How equal an output of two right computations is. Exact states give equal values, and so do sketches, whose states are equal
+ * whatever was added first. Sums of floats differ by their rounding.
+ */
+function classOf(node: AggregateQueryNode, i: number): Class {
+  const { aggregate } = node.select[i] as AggregateQueryNode['select'][number]
+  if (errorBoundOf(node.dataset, aggregate) === null) return 'exact'
+  const { states: requests, steps } = planStates(node)
+  const { kind } = (requests[steps[i]?.state ?? -1] as (typeof requests)[number]).spec
+  const float = floatClasses.get(aggregate.fn)
+  if (float) return float
+  return states[kind].exactness === 'sketch' && kind !== 'topk' ? 'exact' : 'unknown'
+}
+
+const scaleOf = (i: number, what: 'n' | 'min' | 'max'): string => `\u0000${what}${i}`
+
+/**
+ * The question as the second computation gets it: with what bounds the rounding of its floats. Null when rounding may decide
+ * which rows there are, or what stands in a gap.
+ */
+export function comparableQuestion(node: AggregateQueryNode): AggregateQueryNode | null {
+  const rounded = new Set(node.select.filter((_, i) => classOf(node, i) !== 'exact').map(({ name }) => name))
+  if (rounded.size > 0) {
+    if (node.fill.kind === 'linear' || node.fill.kind === 'previous') return null
+    if (node.having !== null && namesOf(node.having).some((name) => rounded.has(name))) return null
+    if (node.limit !== null && node.order.some(({ by }) => rounded.has(by))) return null
+  }
+  const scales = node.select.flatMap(({ aggregate }, i) => {
+    if (!['sum', 'avg', 'stddev', 'variance'].includes(classOf(node, i))) return []
+    const of = (fn: 'count' | 'min' | 'max'): AggregateNode => ({ ...aggregate, fn })
+    return [
+      { name: scaleOf(i, 'n'), aggregate: of('count') },
+      { name: scaleOf(i, 'min'), aggregate: of('min') },
+      { name: scaleOf(i, 'max'), aggregate: of('max') },
+    ]
+  })
+  return { ...node, select: [...node.select, ...scales] }
+}
+
+function namesOf(filter: FilterNode): readonly string[] {
+  switch (filter.kind) {
+    case 'and':
+    case 'or':
+      return filter.filters.flatMap(namesOf)
+    case 'not':
+      return namesOf(filter.filter)
+    default:
+      return [filter.ref.column]
+  }
+}
+
+/** Compares an answer with that of `comparableQuestion`, row by row as bucket and groups name them. */
+export function compareAnswers(
+  node: AggregateQueryNode,
+  answered: readonly OutputRow[],
+  computed: readonly OutputRow[],
+): AnswerComparison {
+  const keyNames = [...(node.bucket ? ['bucket'] : []), ...node.by.map(({ name }) => name)]
+  const keysOf = (row: OutputRow) => Object.fromEntries(keyNames.map((name) => [name, row[name]]))
+  const classes = node.select.map((_, i) => classOf(node, i))
+  const differences: AnswerDifference[] = []
+  let total = 0
+  const note = (row: OutputRow, output: string | null, problem: string): void => {
+    total += 1
+    if (differences.length < maxDifferences) differences.push({ keys: keysOf(row), output, problem })
+  }
+  const rest = new Map(computed.map((row) => [JSON.stringify(keysOf(row)), row]))
+  for (const row of answered) {
+    const key = JSON.stringify(keysOf(row))
+    const other = rest.get(key)
+    rest.delete(key)
+    if (other === undefined) {
+      note(row, null, 'raw rows do not give this row')
+      continue
+    }
+    for (const [i, { name, aggregate }] of node.select.entries()) {
+      const problem = differenceOf(classes[i] as Class, aggregate, row[name], other[name], boundOf(other, i))
+      if (problem !== null) note(row, name, problem)
+    }
+  }
+  for (const row of rest.values()) note(row, null, 'only raw rows give this row')
+  const notCompared = node.select.filter((_, i) => classes[i] === 'unknown').map(({ name }) => name)
+  return { differences, total, notCompared }
+}
+
+interface Scale {
+  readonly rows: number
+  /** The greatest |x|. */
+  readonly size: number
+}
+
+function boundOf(row: OutputRow, i: number): Scale {
+  const value = (what: 'n' | 'min' | 'max'): number => Number(row[scaleOf(i, what)] ?? 0)
+  return { rows: value('n'), size: Math.max(Math.abs(value('min')), Math.abs(value('max'))) }
+}
+
+/** Two roundings of a sum of n values, each up to n * 2^-52 * sum(|x|), and some more for the steps after it. */
+const rounding = 4 * 2 ** -52
+
+/** Null when equal. Counts are shown; other values may be somebody's row. */
+function differenceOf(
+  kind: Class,
+  { fn }: AggregateNode,
+  answered: unknown,
+  computed: unknown,
+  { rows, size }: Scale,
+): string | null {
+  if (kind === 'unknown' || JSON.stringify(answered) === JSON.stringify(computed)) return null
+  const isCount = fn === 'count' || fn === 'uniques' || fn === 'countDistinct'
+  const differ = isCount ? `${answered} where raw rows give ${computed}` : 'another value than raw rows give'
+  if (kind === 'exact' || answered === null || computed === null) return differ
+  const distance = Math.abs(Number(answered) - Number(computed))
+  // NaN and infinities are exact
+  if (!Number.isFinite(distance)) return differ
+  const ofAvg = (rows + 1) * rounding * size
+  const bounds = {
+    sum: ofAvg * rows,
+    avg: ofAvg,
+    variance: ofAvg * size * 4,
+    stddev: Math.sqrt(ofAvg * size * 4),
+  }
+  const bound = bounds[kind]
+  return distance <= bound || !Number.isFinite(bound) ? null : `${differ}, beyond rounding`
+}
