@@ -4,9 +4,9 @@ import {
   aggregates,
   type FinishedValue,
   type FinishOptions,
+  type ResultType,
   type StateSpec,
   stateSelect,
-  states,
   storedState,
 } from '../../src/aggregate/index.ts'
 import { type Connection, type CopyType, createCopyEncoder } from '../../src/postgres/index.ts'
@@ -48,22 +48,35 @@ export async function mergeKept(connection: Connection, spec: StateSpec): Promis
   return read(rows[0]!)
 }
 
-/** What SQL finishes each kept state to, in the JavaScript form of TypeScript's; null: SQL has no such function. */
+export interface FinishCall {
+  readonly name: string
+  readonly fn: AggregateFunction
+  readonly options: FinishOptions
+}
+
+/** Of each kept state what SQL finishes it to, by the call's name, in the JavaScript form of TypeScript's. */
 export async function finishKept(
   connection: Connection,
   spec: StateSpec,
-  fn: AggregateFunction,
-  options: FinishOptions,
-): Promise<FinishedValue[] | null> {
-  const finished = storedState(spec).finish?.(fn, columnNames(spec), options) ?? null
-  if (finished === null) return null
-  const { rows } = await connection.query(sql`select ${finished} from kept order by id`)
-  const result = aggregates[fn].result(spec.input)
-  return rows.map(([value]) => {
-    if (result === 'count' && value !== null) return Number(value)
-    if (result === 'histogram' && value !== null) return (value as bigint[]).map(Number)
-    return value as FinishedValue
+  calls: readonly FinishCall[],
+): Promise<Map<string, FinishedValue>[]> {
+  const { finish } = storedState(spec)
+  const known = calls.flatMap((call) => {
+    const finished = finish?.(call.fn, columnNames(spec), call.options) ?? null
+    return finished ? [{ ...call, finished }] : []
   })
+  const list = join([raw('id'), ...known.map(({ finished }) => finished)], ', ')
+  const { rows } = await connection.query(sql`select ${list} from kept order by id`)
+  return rows.map(
+    ([, ...values]) =>
+      new Map(known.map(({ name, fn }, i) => [name, plain(aggregates[fn].result(spec.input), values[i])])),
+  )
+}
+
+function plain(result: ResultType, value: unknown): FinishedValue {
+  if (result === 'count' && value !== null) return Number(value)
+  if (result === 'histogram' && value !== null) return (value as bigint[]).map(Number)
+  return value as FinishedValue
 }
 
 /** The state of rows as the SQL of a view makes it. */
@@ -72,9 +85,9 @@ export async function computeStored(
   spec: StateSpec,
   from: Sql,
 ): Promise<AggregateState | null> {
-  const { compute, read } = storedState(spec)
-  const shape = states[spec.kind].postgres(spec)
-  if (compute === null || shape.shape === 'ordered') return null
+  const { rows: fromRows, read } = storedState(spec)
+  if (fromRows === null) return null
+  const { shape, store } = fromRows
   const input = {
     value: spec.input === null ? null : identifier('value'),
     time: identifier('time'),
@@ -88,7 +101,7 @@ export async function computeStored(
   const names = Array.from({ length: width }, (_, i) => identifier(`v${i}`))
   const listed = shape.shape === 'columns' ? names : [identifier('c0'), ...names]
   const { rows } = await connection.query(sql`
-    select ${join(compute(names), ', ')}
+    select ${join(store(names), ', ')}
     from (select 1) as one left join (${statement}) as computed (${join(listed, ', ')}) on true`)
   return read(rows[0]!)
 }
