@@ -3,11 +3,19 @@ import { readFileSync } from 'node:fs'
 import { rm } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import type { Kysely } from 'kysely'
-import { createAggregateTiers, migrateDeclared } from './continuous/index.ts'
+import {
+  createAggregateTiers,
+  mayDropChunk,
+  migrateDeclared,
+  type RefreshContext,
+  type RefreshReport,
+  refreshAggregate,
+} from './continuous/index.ts'
 import {
   type CallOptions,
   type ChunkCallOptions,
   ChunkMoves,
+  chooseRange,
   type EraseCallOptions,
   type ErasureSelection,
   explainUnmigrated,
@@ -18,6 +26,7 @@ import {
   type MoveReport,
   type Ping,
   type QueryOptions,
+  type RefreshCallOptions,
   readAggregates,
   runSql,
   type Selection,
@@ -113,10 +122,12 @@ import {
   compactJob,
   createChunksJob,
   drainDefaultJob,
+  expireCellsJob,
   expireJob,
   freezeJob,
   type Job,
   reclaimJob,
+  refreshJob,
   sweepJob,
   trimChangeLogJob,
   Worker,
@@ -176,6 +187,7 @@ export class Tidemark<Config extends TidemarkConfig = TidemarkConfig> {
   readonly #moves: ChunkMoves
   readonly #lake: LakeHandle
   readonly #coldLake: ColdLake
+  readonly #refreshing: RefreshContext
   #kysely: Kysely<KyselyDatabase<Config>> | null = null
 
   /** @internal */
@@ -215,6 +227,7 @@ export class Tidemark<Config extends TidemarkConfig = TidemarkConfig> {
       chunks: this.#chunks,
       clock,
       settings: { keepDroppedMs: lake.keepDroppedMs, keepStrayMs: lake.keepStrayMs },
+      mayExpire: mayDropChunk,
     }
     this.#lifecycle = createLifecycle(lifecycleOptions)
     this.#moves = new ChunkMoves(this.#lifecycle, clock)
@@ -250,6 +263,7 @@ export class Tidemark<Config extends TidemarkConfig = TidemarkConfig> {
     const { memoryBytes } = config.cache
     this.#results = memoryBytes === 0 ? null : createResultsCache({ memoryBytes, watch: createChangeWatch() })
     this.#limits = queryLimits({ maxRows, maxCells, maxBuckets, maxRangeMs })
+    this.#refreshing = { db: this.#db, tiers: this.#tiers, clock, limits: this.#limits }
     this.#datasets = new Map(
       [...config.datasets, ...config.aggregates].flatMap((d) => [
         [d.name, d] as const,
@@ -657,6 +671,29 @@ export class Tidemark<Config extends TidemarkConfig = TidemarkConfig> {
   }
 
   /**
+   * Brings a continuous aggregate up to now, as the worker does by itself; docs/guide/continuous-aggregates.md. With `from` or `to`
+   * that range is computed anew, valid or not. Buckets whose rows retention has dropped are left as they are.
+   *
+   * @example
+   * const { rows, cells } = await tm.refresh('metrics.hourly', { from: '-7 days' })
+   *
+   * @throws TidemarkError TM_UNKNOWN_DATASET, TM_QUERY, TM_AGGREGATE, TM_BUSY, TM_CANCELLED: what is done by then stays done.
+   */
+  async refresh(aggregate: string, options: RefreshCallOptions = {}): Promise<RefreshReport> {
+    const definition = this.queryable(aggregate)
+    if (definition.kind !== 'aggregate')
+      throw new TidemarkError('TM_QUERY', {
+        path: 'aggregate',
+        problem: `${definition.name} is no continuous aggregate; only those are refreshed`,
+      })
+    return refreshAggregate(this.#refreshing, definition, {
+      signal: options.signal ?? null,
+      range: chooseRange(options, this.#clock),
+      ...(options.onProgress ? { onProgress: options.onProgress } : {}),
+    })
+  }
+
+  /**
    * Removes files of the lake that nobody can need; the worker does so every hour.
    *
    * `adopt`: another database that has swept this lake is gone for good (it was restored, or failed over).
@@ -685,6 +722,13 @@ export class Tidemark<Config extends TidemarkConfig = TidemarkConfig> {
         ...(definition.freeze === null ? [] : [freezeJob(definition, lifecycle)]),
         compactJob(definition, lifecycle),
         reclaimJob(definition, lifecycle),
+      )
+    }
+    // each after what it stands on, which saves it time
+    for (const definition of this.aggregates) {
+      jobs.push(
+        refreshJob(definition, this.#refreshing),
+        ...(definition.retain === null ? [] : [expireCellsJob(definition, this.#refreshing)]),
       )
     }
     if (this.hypertables.length > 0) jobs.push(sweepJob(lifecycle))

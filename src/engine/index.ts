@@ -1,4 +1,5 @@
 export { ChunkMoves } from './chunk-moves.ts'
+export { chooseRange } from './choose-range.ts'
 export type {
   CallOptions,
   ChunkCallOptions,
@@ -12,6 +13,7 @@ export type {
   MoveReport,
   Ping,
   QueryOptions,
+  RefreshCallOptions,
   Selection,
   TidemarkOptions,
   VerifyCallOptions,
