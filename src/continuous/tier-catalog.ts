@@ -2,6 +2,7 @@ import { type PostgresSnapshot, seesAllRows } from '../hot/index.ts'
 import type { Database, QueryAnswer } from '../postgres/index.ts'
 import type { HypertableDefinition } from '../schema/index.ts'
 import { approximateMicros, type Instant, type TimeRange } from '../time/index.ts'
+import { isTidemarkError } from '../util/errors.ts'
 import { identifier, type Sql, sql } from '../util/sql.ts'
 import { bucketColumn, type CellTable, cellSchema, cellTableOf } from './cell-table.ts'
 import {
@@ -33,6 +34,8 @@ export interface HeldAggregates {
   readonly dropped: readonly TimeRange[]
   /** By name. */
   readonly versions: ReadonlyMap<string, HeldVersion>
+  /** Why definitions in the catalog cannot be read here, so that none is used; null: they can. */
+  readonly misfit: string | null
 }
 
 /** Gives the definitions of the current versions of a hypertable, as a statement of its snapshot sees them. */
@@ -131,8 +134,11 @@ export function createAggregateCatalogs(load: LoadVersions): AggregateCatalogs {
       }
     }
     const dropped = await readDropped(query, hypertableId)
-    const versions = await holdVersions(query, current.length === 0 ? [] : await load(query, base), current)
-    const held = { hypertableId, catalog, seesAll: seesAllRows(catalog), dropped, versions }
+    const { loaded, misfit } = await loadVersions(() =>
+      current.length === 0 ? Promise.resolve([]) : load(query, base),
+    )
+    const versions = await holdVersions(query, loaded, current)
+    const held = { hypertableId, catalog, seesAll: seesAllRows(catalog), dropped, versions, misfit }
     known.set(base.name, { held, readAtMs })
     return held
   }
@@ -162,6 +168,20 @@ function within<K extends object, V>(maps: WeakMap<K, Map<string, V>>, key: K): 
     maps.set(key, found)
   }
   return found
+}
+
+/**
+ * A definition of the catalog may be of a newer or older declaration than this process has: then rows answer, and the plan says why.
+ */
+async function loadVersions(
+  load: () => Promise<readonly AggregateVersion[]>,
+): Promise<{ readonly loaded: readonly AggregateVersion[]; readonly misfit: string | null }> {
+  try {
+    return { loaded: await load(), misfit: null }
+  } catch (error) {
+    if (!isTidemarkError(error) || (error.code !== 'TM_QUERY' && error.code !== 'TM_DECLARATION')) throw error
+    return { loaded: [], misfit: error.message }
+  }
 }
 
 /** The same versions with what is valid now; null when they are not the same any more. */

@@ -42,6 +42,13 @@ export function createAggregateTier({ definition, catalogs }: AggregateTierOptio
 
   const isBase = (dataset: DatasetDefinition): boolean => dataset.name === base.name
 
+  function whyNone(snapshot: ReadSnapshot): string {
+    const misfit = catalogs.last(postgresSnapshot(snapshot), base)?.misfit ?? null
+    return misfit === null
+      ? 'it has not been made yet: migrate does'
+      : `aggregates in the catalog do not fit what is declared here: ${misfit}`
+  }
+
   function heldIn(
     snapshot: ReadSnapshot,
   ): { readonly held: HeldAggregates; readonly mine: HeldVersion } | null {
@@ -66,7 +73,7 @@ export function createAggregateTier({ definition, catalogs }: AggregateTierOptio
     fit(request, { snapshot, aggregate }) {
       if (!isBase(request.dataset)) return null
       const found = heldIn(snapshot)
-      if (!found) return { coverage: [], cannot: null, note: 'it has not been made yet: migrate does' }
+      if (!found) return { coverage: [], cannot: null, note: whyNone(snapshot) }
       return fitCells(request, found.held, found.mine, aggregate !== undefined)
     },
 

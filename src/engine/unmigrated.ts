@@ -1,8 +1,8 @@
 import type { QueryableDefinition } from '../schema/index.ts'
 import { isTidemarkError, TidemarkError } from '../util/errors.ts'
 
-/** Undefined table, schema or column: what is declared is not in the database yet. */
-const unmigrated = new Set(['42P01', '3F000', '42703'])
+/** Undefined table, schema, column or function: what is declared, or Tidemark's own, is not in the database yet. */
+const unmigrated = new Set(['42P01', '3F000', '42703', '42883'])
 
 /** Says to migrate when the database does not have what is declared. */
 export async function explainUnmigrated<T>(definition: QueryableDefinition, work: Promise<T>): Promise<T> {

@@ -120,15 +120,16 @@ export async function fillCells(
   const relation = identifier(cellSchema, version.relation)
   await db.transaction({}, async (connection) => {
     await connection.query(sql`delete from ${relation}`)
-    for (const cell of cells) {
+    const tuples = cells.map((cell) => {
       const values = [
         ...cell.keys,
         ...cell.states.flatMap((state, i) => table.states[i]!.stored.write(state)),
       ]
       const list = values.map((value, i) => valueSql(value, columns[i]!.type))
-      await connection.query(sql`
-        insert into ${relation} values (${join([sql`${timestamptzText(cell.bucket as bigint)}::timestamptz`, ...list], ', ')})`)
-    }
+      return sql`(${join([sql`${timestamptzText(cell.bucket as bigint)}::timestamptz`, ...list], ', ')})`
+    })
+    for (let at = 0; at < tuples.length; at += 100)
+      await connection.query(sql`insert into ${relation} values ${join(tuples.slice(at, at + 100), ', ')}`)
     await connection.query(sql`delete from tidemark.aggregate_invalid where version_id = ${version.id}::int4`)
     for (const one of invalid) await invalidate(connection, version, one)
     await advance(connection, consumerOf(version), snapshot)

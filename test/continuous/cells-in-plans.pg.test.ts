@@ -263,3 +263,23 @@ describe('the plan of a query over a hypertable with aggregates', () => {
     })
   })
 })
+
+describe('a definition in the catalog that does not fit what is declared here', () => {
+  it('leaves the answer to the rows, and says so', async () => {
+    const engine = await createTestEngine(config)
+    try {
+      await engine.tm.insert(cpu, [{ time: all.from, tenant: 't1', host: 'a', load: 1, note: null }])
+      await engine.test.db.execute(`
+        update tidemark.aggregate_version
+        set definition = replace(definition::text, '"load"', '"gone"')::jsonb
+        where relation_name like '%hourly%'`)
+      const { rows, plan } = await engine.tm.queryUnknown('metrics.cpu', { select: { n: { fn: 'count' } } })
+      expect(rows).toEqual([{ n: 1 }])
+      expect(plan.aggregates?.[0]?.why).toContain(
+        'aggregates in the catalog do not fit what is declared here',
+      )
+    } finally {
+      await engine.close()
+    }
+  })
+})

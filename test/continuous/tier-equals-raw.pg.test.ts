@@ -101,7 +101,7 @@ describe.each(weeks)('answers from cells, in $zone', ({ zone, from }) => {
     await insertForReading(
       test.db,
       table,
-      Array.from({ length: 600 }, () => row()),
+      Array.from({ length: 400 }, () => row()),
     )
   })
   afterAll(() => test.drop())
@@ -127,7 +127,9 @@ describe.each(weeks)('answers from cells, in $zone', ({ zone, from }) => {
     if (chance(0.3)) conditions.push(aggregateWhere)
     if (chance(0.1)) conditions.push({ 'props.kind': null })
     if (chance(0.05)) conditions.push({ 'props.kind': '1' })
-    const bucket = chance(0.8) ? pick(['30 minutes', '1 hour', '3 hours', '1 day', '1 day', '1 week', '1 month']) : null
+    const bucket = chance(0.8)
+      ? pick(['30 minutes', '1 hour', '3 hours', '1 day', '1 day', '1 week', '1 month'])
+      : null
     const zoned = bucket !== null && chance(0.5)
     const by = some(keys, 0.25)
     const open = chance(0.2)
@@ -175,7 +177,9 @@ describe.each(weeks)('answers from cells, in $zone', ({ zone, from }) => {
         (await hot.coverage(...args)).map((one) => ({ ...one, estimatedRows: 1_000_000_000 })),
     }
     const catalogs = createAggregateCatalogs(async () => versions)
-    const kept = versions.map(({ materialization: { definition } }) => createAggregateTier({ definition, catalogs }))
+    const kept = versions.map(({ materialization: { definition } }) =>
+      createAggregateTier({ definition, catalogs }),
+    )
     const limits = queryLimits({})
     const ask = (query: unknown, tiers: readonly Tier[]): Promise<Answer> =>
       withReadSnapshot(
@@ -191,7 +195,7 @@ describe.each(weeks)('answers from cells, in $zone', ({ zone, from }) => {
           }),
       )
     let fromCells = 0
-    for (let i = 0; i < 60; i++) {
+    for (let i = 0; i < 40; i++) {
       if (i % 6 === 3)
         await insertForReading(
           test.db,
