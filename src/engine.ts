@@ -43,8 +43,8 @@ import {
   createChunkManager,
   createHotTier,
   createHotWriter,
-  hasDroppedChunks,
   type HotWriter,
+  hasDroppedChunks,
   withReadSnapshot,
 } from './hot/index.ts'
 import { type ColdLake, type ImportReport, importFile, importFiles, parseCsvRows } from './ingest/index.ts'

@@ -1,5 +1,5 @@
-export { ChunkMoves } from './chunk-moves.ts'
 export { chooseRange } from './choose-range.ts'
+export { ChunkMoves } from './chunk-moves.ts'
 export type {
   CallOptions,
   ChunkCallOptions,
