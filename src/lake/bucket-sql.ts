@@ -53,6 +53,7 @@ interface Run {
   readonly width: bigint
   /** Of its first bucket, among all borders. */
   readonly first: number
+  readonly isOne: boolean
 }
 
 /** Only what the rows reach into. */
@@ -63,7 +64,9 @@ function runsOf(borders: readonly Instant[], span: { readonly from: Instant; rea
     const end = borders[i + 1]!
     if (end <= span.from || start > span.to) continue
     const width = end - start
-    if (runs.at(-1)?.width !== width) runs.push({ start, width, first: i })
+    const last = runs.at(-1)
+    if (last?.width !== width) runs.push({ start, width, first: i, isOne: true })
+    else if (last.isOne) runs[runs.length - 1] = { ...last, isOne: false }
   }
   return runs
 }
@@ -72,6 +75,8 @@ function runsOf(borders: readonly Instant[], span: { readonly from: Instant; rea
 function runSql(runs: readonly Run[], time: Sql, last: Instant): Sql {
   const [only] = runs
   if (only === undefined) return raw('0::bigint')
+  // most months: no arithmetic to be planned (a leaf of 5,000 costs DuckDB 0.1 ms)
+  if (runs.length === 1 && only.isOne) return raw(`${only.first}::bigint`)
   if (runs.length === 1)
     return only.first === 0
       ? divided(time, only.start, only.width, last)
