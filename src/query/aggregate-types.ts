@@ -245,7 +245,7 @@ type CellRow<A, Q> = Flat<
 /** A row of the answer to a query. A query that TypeScript knows nothing of has rows of anything. */
 export type QueryRow<D, Q> =
   IsAggregate<D> extends true
-    ? [QueryInput<D>] extends [Q]
+    ? [keyof CellsQueryInput<D>] extends [keyof Q]
       ? OutputRow
       : CellRow<D, Q>
     : StoredQueryRow<D, Q>
