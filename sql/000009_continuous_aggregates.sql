@@ -454,3 +454,37 @@ begin
     - tidemark.whole_buckets(in_every, in_zone, in_origin, gone);
 end;
 $function$;
+
+-- Takes an aggregate away that is declared no more: its view, the cells of all its versions, and its place in the change log.
+create function tidemark.drop_aggregate(in_name text) returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $function$
+declare
+  aggregate record;
+  version record;
+begin
+  select a.id, a.schema_name, a.table_name, a.hypertable_id into aggregate
+  from tidemark.aggregate as a
+  where a.schema_name || '.' || a.table_name = in_name
+  for update;
+  if not found then
+    raise exception using errcode = '42704', message = format('there is no continuous aggregate %s', in_name);
+  end if;
+  execute format('drop view if exists %I.%I', aggregate.schema_name, aggregate.table_name);
+  for version in select v.id, v.relation_name from tidemark.aggregate_version as v where v.aggregate_id = aggregate.id loop
+    execute format('drop table if exists tidemark_aggregates.%I', version.relation_name);
+    delete from tidemark.change_consumer as c
+    where c.hypertable_id = aggregate.hypertable_id and c.name = 'aggregate:' || version.id;
+  end loop;
+  delete from tidemark.aggregate as a where a.id = aggregate.id;
+  insert into tidemark.schema_change (relation, kind, sentence, statements, applied_by)
+  values (
+    in_name, 'aggregate', 'drops the continuous aggregate ' || in_name,
+    array[format('select tidemark.drop_aggregate(%L)', in_name)], 'SQL'
+  );
+end;
+$function$;
+
+revoke all on function tidemark.drop_aggregate(text) from public;
+comment on function tidemark.drop_aggregate(text) is 'Takes a continuous aggregate away with its cells; its name as in the declaration.';

@@ -15,7 +15,10 @@ export async function migrateDeclared(
   // a table that is still being converted is no hypertable yet
   if (tables.conversions.some(({ unfinished }) => unfinished !== null)) return tables
   const { steps, undeclared } = await migrateAggregates(db, aggregates, options)
-  const all = aggregates.length > 0 && views.length > 0 && !options.dryRun ? await migrate(db, everything, options) : tables
+  const all =
+    aggregates.length > 0 && views.length > 0 && !options.dryRun
+      ? await migrate(db, everything, options)
+      : tables
   return {
     ...all,
     catalog: tables.catalog,

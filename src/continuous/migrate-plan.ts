@@ -7,6 +7,7 @@ import { definitionHash, encodeAggregate } from './encode.ts'
 import {
   changeDefinitionStatements,
   createVersionStatements,
+  forceStatement,
   retireStatements,
 } from './migrate-statements.ts'
 import { type AggregateView, viewOf } from './view.ts'
@@ -34,6 +35,8 @@ interface KnownVersion {
   readonly hash: string
   readonly state: 'building' | 'current' | 'retired'
   readonly definition: unknown
+  /** Its row security holds for its owner, too. */
+  readonly isForced: boolean
 }
 
 interface KnownAggregate {
@@ -96,10 +99,17 @@ function planOne(
     steps.push({ ...plain(definition, one), before: version.definition })
   }
 
+  const isForced = present.forced.has(base.name)
+  const unlike = alive.filter((version) => version.isForced !== isForced)
+  if (unlike.length > 0) {
+    const sentence = `follows the row security of ${base.name} in ${name}`
+    const statements = unlike.map(({ relation }) => forceStatement(relation, isForced))
+    steps.push(plain(definition, step(name, 'aggregate', sentence, statements)))
+  }
+
   if (same === null) {
     const materialization = materializationOf(definition)
     const relation = nextRelation(definition, known?.versions ?? [])
-    const isForced = present.forced.has(base.name)
     const state = current === null ? 'current' : 'building'
     const statements = createVersionStatements({ materialization, relation, hash, json, state, isForced })
     const view = current === null ? viewOf(materialization, relation) : null
@@ -232,14 +242,19 @@ async function readKnown(connection: Connection): Promise<ReadonlyMap<string, Kn
         join pg_namespace as n on n.oid = c.relnamespace
         where n.nspname = a.schema_name and c.relname = a.table_name and c.relkind = 'v'
       ),
-      v.relation_name, v.definition_hash, v.state, v.definition
+      v.relation_name, v.definition_hash, v.state, v.definition,
+      coalesce((
+        select c.relforcerowsecurity
+        from pg_class as c
+        where c.relnamespace = 'tidemark_aggregates'::regnamespace and c.relname = v.relation_name
+      ), false)
     from tidemark.aggregate as a
     join tidemark.hypertable as h on h.id = a.hypertable_id
     left join tidemark.aggregate_version as v on v.aggregate_id = a.id
     order by 1, v.id`)
   const known = new Map<string, KnownAggregate & { versions: KnownVersion[] }>()
   for (const row of rows) {
-    const [name, base, viewHash, hasView, relation, hash, state, definition] = row as [
+    const [name, base, viewHash, hasView, relation, hash, state, definition, isForced] = row as [
       string,
       string,
       string | null,
@@ -248,10 +263,11 @@ async function readKnown(connection: Connection): Promise<ReadonlyMap<string, Kn
       string,
       KnownVersion['state'],
       unknown,
+      boolean,
     ]
     const entry = known.get(name) ?? { base, viewHash, hasView, versions: [] }
     known.set(name, entry)
-    if (relation !== null) entry.versions.push({ relation, hash, state, definition })
+    if (relation !== null) entry.versions.push({ relation, hash, state, definition, isForced })
   }
   return known
 }

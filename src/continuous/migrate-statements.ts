@@ -85,6 +85,11 @@ function rightsStatements({ materialization, relation, isForced }: NewVersion): 
   ]
 }
 
+/** Row security for the owner, too, or no longer. */
+export function forceStatement(relation: string, isForced: boolean): string {
+  return text(sql`alter table ${cells(relation)} ${raw(isForced ? '' : 'no ')}force row level security`)
+}
+
 /** The definition's JSON where only what may change in place has changed. */
 export function changeDefinitionStatements(relation: string, json: string): string[] {
   return [

@@ -1,5 +1,6 @@
 import { listPartitions } from '../changelog/index.ts'
 import { findDefaultPartition } from '../hot/index.ts'
+import type { Queryable } from '../postgres/index.ts'
 import { TidemarkError } from '../util/errors.ts'
 import { identifier, join, raw, type Sql, sql } from '../util/sql.ts'
 import { listChunks } from './chunk-record.ts'
@@ -18,7 +19,8 @@ export interface EjectReport {
  * Gives a table back: every row in PostgreSQL, a plain partitioned table, nothing of Tidemark on it. Chunk by chunk, so
  * it goes on where it was stopped. The files stay in the trash until the next sweep that may remove them.
  *
- * @throws TidemarkError TM_CHUNK_CAP when the partitions that are needed are more than `maxChunks`.
+ * @throws TidemarkError TM_CHUNK_CAP when the partitions that are needed are more than `maxChunks`; TM_MIGRATION when continuous
+ * aggregates stand on it.
  */
 export async function ejectTable(
   context: LifecycleContext,
@@ -28,6 +30,7 @@ export async function ejectTable(
   const { db } = context
   const { definition, hypertable } = subject
   const signal = options.signal ?? null
+  await assertNoAggregates(db, subject)
   const chunks = await listChunks(db, hypertable)
   const needed = chunks.filter((chunk) => chunk.state === 'cold' || chunk.relation !== null).length
   // Before the first one is thawed: half a table in PostgreSQL would help nobody.
@@ -95,6 +98,18 @@ export async function ejectTable(
     },
   )
   return { thawedChunks, thawedRows, partitions }
+}
+
+/** Their cells would stay as they are for ever, and their views would go on showing them. */
+async function assertNoAggregates(db: Queryable, { definition, hypertable }: Subject): Promise<void> {
+  const { rows } = await db.query(sql`
+    select schema_name || '.' || table_name from tidemark.aggregate where hypertable_id = ${hypertable.id}::int order by 1`)
+  const names = rows.map(([name]) => String(name))
+  if (names.length === 0) return
+  throw new TidemarkError('TM_MIGRATION', {
+    problem: `continuous aggregates stand on ${definition.name}: ${names.join(', ')}`,
+    todo: `take them away with their cells: ${names.map((name) => `select tidemark.drop_aggregate('${name}')`).join('; ')}`,
+  })
 }
 
 function taken(table: string, chunk: bigint): TidemarkError<'TM_BUSY'> {

@@ -183,6 +183,15 @@ export async function explained<T>(one: MigrationStep, run: () => Promise<T>): P
     return await run()
   } catch (error) {
     const state = sqlstateOf(error)
+    if (state === '23503')
+      throw new TidemarkError(
+        'TM_MIGRATION',
+        {
+          problem: `${one.relation} was dropped by hand, and continuous aggregates stand on it still`,
+          todo: `take each away with its cells: select tidemark.drop_aggregate('<name>')`,
+        },
+        { cause: error },
+      )
     if (state !== '0A000' && state !== '2BP01') throw error
     throw new TidemarkError(
       'TM_MIGRATION',

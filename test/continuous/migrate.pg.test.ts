@@ -12,6 +12,7 @@ import { hypertable, t, table } from '../../src/schema/index.ts'
 import { isTidemarkError } from '../../src/util/errors.ts'
 import { raw } from '../../src/util/sql.ts'
 import { createTestDatabase, type TestDatabase } from '../helpers/database.ts'
+import { createFixture, readings } from '../lifecycle/fixture.ts'
 
 const requests = hypertable('metrics.requests', {
   columns: {
@@ -238,6 +239,39 @@ describe('migrating continuous aggregates', () => {
     )
     expect(reports.flatMap(({ steps }) => steps)).toHaveLength(1)
     expect(await rows(`select count(*) from tidemark.aggregate where table_name = 'daily'`)).toEqual([[1n]])
+  })
+
+  it('what an aggregate stands on cannot be taken away from under it', async () => {
+    await expect(rows('alter table metrics.requests drop column latency_ms')).rejects.toThrow(
+      /other objects depend|depends on/,
+    )
+    await expect(rows('drop table metrics.requests')).rejects.toThrow(/depend/)
+    const { test: other, lifecycle, drop } = await createFixture(readings)
+    const n = continuousAggregate('stats.n', {
+      from: readings,
+      bucket: '1 hour',
+      by: [],
+      select: { n: count() },
+    })
+    await migrateAggregates(other.db, [n])
+    expect(await refusal(lifecycle.eject(readings))).toMatch(
+      /stand on .*readings: stats\.n; .*drop_aggregate\('stats\.n'\)/,
+    )
+    await other.db.query(raw(`select tidemark.drop_aggregate('stats.n')`))
+    expect((await other.db.query(raw('select count(*) from tidemark.change_consumer'))).rows).toEqual([[0n]])
+    await lifecycle.eject(readings)
+    await drop()
+  })
+
+  it('a hypertable that was dropped by hand is not made again under its old aggregates', async () => {
+    await rows('drop table metrics.requests cascade')
+    expect(await refusal(migrate(test.db, [requests, models]))).toMatch(
+      /continuous aggregates stand on it still/,
+    )
+    await rows(`select tidemark.drop_aggregate('stats.hourly'), tidemark.drop_aggregate('stats.daily')`)
+    await migrate(test.db, [requests, models])
+    await migrateAggregates(test.db, [hourly])
+    expect(await rows('select count(*) from stats.hourly')).toEqual([[0n]])
   })
 
   it('an aggregate over a hypertable that is not there is one error', async () => {
