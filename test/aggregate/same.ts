@@ -74,7 +74,10 @@ export function expectSame(
   b: AggregateState,
   rows: readonly Row[],
 ): void {
-  if (states[spec.kind].ordered) return expectSameTimeline(spec, a, b, rows)
+  if (states[spec.kind].ordered) {
+    expectSameTimeline(spec, a, b, rows)
+    return
+  }
   if (!isBounded(spec)) {
     expect(bytesOf(spec, a)).toBe(bytesOf(spec, b))
     return
