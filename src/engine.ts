@@ -737,12 +737,12 @@ export class Tidemark<Config extends TidemarkConfig = TidemarkConfig> {
 
   /** Sizes, chunks, what is in the lake, jobs, dead letters; scans no table. */
   status(): Promise<Status> {
-    return readStatus(this.#db, this.target, this.config.datasets, this.#lake)
+    return readStatus(this.#db, this.target, this.config.datasets, this.#lake, this.#clock)
   }
 
   /** Everything that is known to go wrong, looked for; changes nothing. */
   doctor(): Promise<Finding[]> {
-    return runDoctor(this.#db, this.config.datasets, this.#clock, this.#lake)
+    return runDoctor(this.#db, this.config.datasets, this.#clock, this.#lake, this.config.aggregates)
   }
 
   /** Whether PostgreSQL answers. */

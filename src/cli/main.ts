@@ -12,6 +12,7 @@ import { importCommand } from './commands/import.ts'
 import { initCommand } from './commands/init.ts'
 import { migrateCommand } from './commands/migrate.ts'
 import { queryCommand } from './commands/query.ts'
+import { refreshCommand } from './commands/refresh.ts'
 import { sqlCommand } from './commands/sql.ts'
 import { statusCommand } from './commands/status.ts'
 import { sweepCommand } from './commands/sweep.ts'
@@ -58,6 +59,7 @@ for (const command of [
   queryCommand,
   sqlCommand,
   statusCommand,
+  refreshCommand,
   freezeCommand,
   thawCommand,
   compactCommand,

@@ -1,5 +1,5 @@
 import type { Database, Queryable } from '../postgres/index.ts'
-import type { StoredDefinition } from '../schema/index.ts'
+import type { ContinuousAggregateDefinition, StoredDefinition } from '../schema/index.ts'
 import type { Clock } from '../time/index.ts'
 import type { LakeHandle } from './lake-folder.ts'
 
@@ -16,6 +16,7 @@ export interface CheckContext {
   readonly db: Database
   readonly connection: Queryable
   readonly definitions: readonly StoredDefinition[]
+  readonly aggregates: readonly ContinuousAggregateDefinition[]
   readonly clock: Clock
   readonly lake: LakeHandle
 }

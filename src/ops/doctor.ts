@@ -1,9 +1,10 @@
 import type { Database, Queryable } from '../postgres/index.ts'
 import { assertSupportedVersion } from '../postgres/index.ts'
-import type { StoredDefinition } from '../schema/index.ts'
+import type { ContinuousAggregateDefinition, StoredDefinition } from '../schema/index.ts'
 import { type Clock, formatInstant } from '../time/index.ts'
 import { isTidemarkError } from '../util/errors.ts'
 import { sql } from '../util/sql.ts'
+import { checkAggregates } from './aggregates.ts'
 import { countAlarms } from './alarms.ts'
 import type { Check, Finding, Found } from './check.ts'
 import { lakeChecks } from './lake-checks.ts'
@@ -18,11 +19,18 @@ export async function runDoctor(
   definitions: readonly StoredDefinition[],
   clock: Clock,
   lake: LakeHandle,
+  aggregates: readonly ContinuousAggregateDefinition[] = [],
 ): Promise<Finding[]> {
   const findings: Finding[] = []
-  for (const [check, run] of Object.entries({ ...checks, ...lakeChecks })) {
+  for (const [check, run] of Object.entries({
+    ...checks,
+    'continuous aggregates': checkAggregates,
+    ...lakeChecks,
+  })) {
     try {
-      const found = await db.withConnection((connection) => run({ db, connection, definitions, clock, lake }))
+      const found = await db.withConnection((connection) =>
+        run({ db, connection, definitions, aggregates, clock, lake }),
+      )
       for (const finding of [found].flat()) findings.push({ check, ...finding })
     } catch (error) {
       if (!isTidemarkError(error)) throw error

@@ -1,3 +1,4 @@
+export type { AggregateStatus } from './aggregates.ts'
 export { type Alarm, acknowledgeAlarm, listAlarms, raiseAlarm } from './alarms.ts'
 export type { Finding } from './check.ts'
 export { runDoctor } from './doctor.ts'

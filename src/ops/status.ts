@@ -1,8 +1,9 @@
 import { type ChunkLife, readChunkLives } from '../lifecycle/index.ts'
 import type { Database, Queryable } from '../postgres/index.ts'
 import type { HypertableDefinition, StoredDefinition } from '../schema/index.ts'
-import { addInterval, formatInstant } from '../time/index.ts'
+import { addInterval, type Clock, formatInstant, systemClock } from '../time/index.ts'
 import { sql } from '../util/sql.ts'
+import { type AggregateStatus, readAggregateStatus } from './aggregates.ts'
 import { countAlarms } from './alarms.ts'
 import { type LakeHandle, lookAtFolder } from './lake-folder.ts'
 import { findSubjects } from './subjects.ts'
@@ -94,6 +95,7 @@ export interface JobStatus {
 export interface Status {
   readonly postgres: { readonly version: string; readonly target: string; readonly databaseBytes: number }
   readonly datasets: readonly DatasetStatus[]
+  readonly aggregates: readonly AggregateStatus[]
   readonly lake: LakeStatus
   readonly changeLog: { readonly entries: number; readonly bytes: number }
   /** Open ones. */
@@ -112,10 +114,12 @@ export async function readStatus(
   target: string,
   definitions: readonly StoredDefinition[],
   lake: LakeHandle,
+  clock: Clock = systemClock,
 ): Promise<Status> {
   return db.transaction({ mode: 'repeatable read read only' }, async (connection) => ({
     postgres: await readServer(connection, target),
     datasets: await readDatasets(connection, definitions),
+    aggregates: await readAggregateStatus(connection, clock),
     lake: await readLake(connection, lake),
     changeLog: await readChangeLog(connection),
     deadLetters: await readDeadLetters(connection),

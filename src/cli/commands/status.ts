@@ -1,12 +1,12 @@
 import { Command } from 'commander'
 import pc from 'picocolors'
-import type { DatasetLake, DatasetStatus, Status } from '../../ops/index.ts'
+import type { AggregateStatus, DatasetLake, DatasetStatus, Status } from '../../ops/index.ts'
 import { withContext } from '../context.ts'
 import { bar, formatBytes, formatDuration, formatNumber, textTable } from '../draw.ts'
 
 export function statusCommand(): Command {
   return new Command('status')
-    .description('datasets, chunks, sizes, what is in the lake, jobs, dead letters')
+    .description('datasets, chunks, sizes, continuous aggregates, what is in the lake, jobs, dead letters')
     .option('--chunks', 'every chunk')
     .action(async (options: { chunks?: boolean }, command: Command) => {
       await withContext(command.optsWithGlobals(), async ({ tm, output }) => {
@@ -53,6 +53,7 @@ function drawStatus(status: Status, withChunks: boolean): string[] {
     pc.bold(header),
     ...rows,
     '',
+    ...drawAggregates(status.aggregates),
     ...status.datasets.flatMap(drawLake),
     ...(status.lake.files + status.lake.trash.files > 0
       ? [
@@ -140,4 +141,29 @@ function drawLake({ name, lake }: DatasetStatus): string[] {
       pc.red(`${name}: chunk ${chunk} could not be moved, ${failures} times in a row: ${error}`),
     ),
   ]
+}
+
+function drawAggregates(aggregates: readonly AggregateStatus[]): string[] {
+  if (aggregates.length === 0) return []
+  const [header = '', ...rows] = textTable(
+    [
+      { title: 'continuous aggregate', align: 'left' },
+      { title: 'cells', align: 'right' },
+      { title: 'valid up to', align: 'left' },
+      { title: 'lag', align: 'right' },
+      { title: 'to compute', align: 'right' },
+      { title: '', align: 'left' },
+    ],
+    aggregates.map(({ name, state, bytes, watermark, lagMs, invalidRanges, missedEntries, error }) => [
+      state === 'building' ? `${name} (new version)` : name,
+      formatBytes(bytes),
+      watermark ?? '-',
+      lagMs === null ? '-' : formatDuration(lagMs),
+      formatNumber(invalidRanges),
+      error === null
+        ? ''
+        : pc.red(missedEntries > 0 ? `${error}; ${formatNumber(missedEntries)} changes wait` : error),
+    ]),
+  )
+  return [pc.bold(header), ...rows, '']
 }

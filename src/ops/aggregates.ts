@@ -1,0 +1,112 @@
+import { readValidity, readVersions } from '../continuous/index.ts'
+import type { Queryable } from '../postgres/index.ts'
+import { type Clock, formatInstant, type Instant, infinityInstant } from '../time/index.ts'
+import { sql } from '../util/sql.ts'
+import type { Check, Found } from './check.ts'
+
+/** A version of a continuous aggregate; `tidemark status` shows it. */
+export interface AggregateStatus {
+  readonly name: string
+  readonly hypertable: string
+  /** `building`: a changed definition, which takes the place of the current one when it has caught up. */
+  readonly state: 'building' | 'current'
+  /** Cells are valid up to here, but for `invalidRanges`; null: nothing is yet. */
+  readonly watermark: string | null
+  /** From there to now; null: nothing is valid yet. */
+  readonly lagMs: number | null
+  /** Stretches before the watermark that a refresh has to compute: late rows, and what it has not come to. */
+  readonly invalidRanges: number
+  /** Entries of the change log that no refresh has seen. */
+  readonly missedEntries: number
+  /** With indexes. */
+  readonly bytes: number
+  readonly refreshedAt: string | null
+  readonly error: string | null
+  readonly failures: number
+}
+
+/** Versions of every aggregate in the database, also of those that are no longer declared. */
+export async function readAggregateStatus(connection: Queryable, clock: Clock): Promise<AggregateStatus[]> {
+  const versions = (await readVersions(connection, null)).filter(({ state }) => state !== 'retired')
+  const { rows } = await connection.query(sql`
+    select
+      v.id, v.refreshed_at, v.refresh_error, v.refresh_failures,
+      coalesce(pg_total_relation_size(to_regclass(format('tidemark_aggregates.%I', v.relation_name))), 0)
+    from tidemark.aggregate_version as v
+    where v.state <> 'retired'`)
+  const kept = new Map(rows.map(([id, ...rest]) => [id as number, rest]))
+  const now = clock.now()
+  const found: AggregateStatus[] = []
+  for (const version of versions) {
+    const [validity] = await readValidity((statement) => connection.query(statement), [version], null)
+    const [refreshedAt, error, failures, bytes] = kept.get(version.id) as [
+      Instant | null,
+      string | null,
+      number,
+      bigint,
+    ]
+    const { invalid, missed, startOver } = validity!
+    const open = invalid.find(({ range }) => range.to === infinityInstant)
+    const isNothing =
+      startOver !== null || (open && !Number.isFinite(Date.parse(formatInstant(open.range.from))))
+    const watermark = isNothing ? null : (open?.range.from ?? now)
+    found.push({
+      name: version.name,
+      hypertable: version.materialization.base.name,
+      state: version.state as 'building' | 'current',
+      watermark: watermark === null ? null : formatInstant(watermark),
+      lagMs: watermark === null ? null : Math.max(0, Number((now - watermark) / 1000n)),
+      invalidRanges: invalid.filter(({ range }) => range.to !== infinityInstant).length,
+      missedEntries: Number(missed),
+      bytes: Number(bytes),
+      refreshedAt: refreshedAt === null ? null : formatInstant(refreshedAt),
+      error,
+      failures,
+    })
+  }
+  return found
+}
+
+/** What is wrong with continuous aggregates. */
+export const checkAggregates: Check = async ({ connection, aggregates, clock }) => {
+  const all = await readAggregateStatus(connection, clock)
+  const declared = new Set(aggregates.map(({ name }) => name))
+  const problems = all.flatMap((one): Found[] => {
+    const { name, state, error, failures, refreshedAt } = one
+    const who = state === 'building' ? `the new version of ${name}` : name
+    if (!declared.has(name))
+      return [
+        {
+          level: 'warn',
+          message: `${name} is no longer declared and nobody refreshes it: the change log is kept for it, and retention waits for it`,
+          todo: `declare it again, or drop it: delete from tidemark.change_consumer and tidemark.aggregate, then drop view ${name}`,
+        },
+      ]
+    if (error !== null)
+      return [
+        {
+          level: failures >= 3 ? 'fail' : 'warn',
+          message: `${who} could not be refreshed (${failures} times): ${error}`,
+          todo: 'answers stay right, and are slower; do what the message says',
+        },
+      ]
+    if (refreshedAt === null)
+      return [
+        {
+          level: 'note',
+          message: `${who} has never been refreshed: it is answered from rows, and the change log is kept for it`,
+          todo: `run "tidemark refresh ${name}", or "tidemark worker"`,
+        },
+      ]
+    return []
+  })
+  if (problems.length > 0) return problems
+  return {
+    level: 'ok',
+    message:
+      all.length === 0
+        ? 'there is no continuous aggregate'
+        : `${all.length} continuous aggregates are kept up`,
+    todo: null,
+  }
+}
