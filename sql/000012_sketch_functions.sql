@@ -82,6 +82,8 @@ language plpgsql immutable strict parallel safe
 set search_path = ''
 as $function$
 declare
+  -- out of the row's compression, once
+  bytes constant bytea := in_state || ''::bytea;
   counts int8[] := '{}';
   count int8 := 0;
   shift int := 0;
@@ -95,12 +97,16 @@ begin
       hint = 'Refresh the aggregate that it belongs to.';
   end if;
   for i in in_from .. length(in_state) - 1 loop
-    byte := get_byte(in_state, i);
+    byte := get_byte(bytes, i);
     if byte < 128 then
       place := place + 1;
-      counts[place] := count | (byte::int8 << shift);
-      count := 0;
-      shift := 0;
+      if shift = 0 then
+        counts[place] := byte;
+      else
+        counts[place] := count | (byte::int8 << shift);
+        count := 0;
+        shift := 0;
+      end if;
     else
       count := count | ((byte & 127)::int8 << shift);
       shift := least(shift + 7, 56);
@@ -324,9 +330,7 @@ declare
   counts int8[];
   keys int[] := '{}';
   key_counts int8[] := '{}';
-  size int := 0;
   place int;
-  bucket int;
   finite int8;
   least_value float8;
   greatest_value float8;
@@ -338,20 +342,25 @@ begin
     counts := tidemark.read_counts(state, 1);
     keys := keys || array[0, 2000000, 1000000, -1000000];
     key_counts := key_counts || counts[1:4];
-    size := size + 4;
     finite := counts[1];
     place := 5;
     for side in 0 .. 1 loop
-      for i in 1 .. counts[place] loop
-        bucket := case when i = 1
-          then (counts[place + 1] >> 1) # -(counts[place + 1] & 1)
-          else bucket + counts[place - 1 + 2 * i]
-        end;
-        size := size + 1;
-        keys[size] := case side when 0 then bucket + 51101 else -bucket - 51101 end;
-        key_counts[size] := counts[place + 2 * i];
-        finite := finite + 1;
-      end loop;
+      if counts[place] > 0 then
+        -- distances, the first one from 0, become buckets
+        counts[place + 1] := (counts[place + 1] >> 1) # -(counts[place + 1] & 1);
+        select
+          keys || array_agg(case side when 0 then d.bucket + 51101 else -d.bucket - 51101 end order by d.pair),
+          key_counts || array_agg(d.count order by d.pair)
+        into keys, key_counts
+        from (
+          select l.pair, l.count, (sum(l.distance) over (order by l.pair))::int as bucket
+          from (
+            select p.pair, counts[place + 2 * p.pair - 1] as distance, counts[place + 2 * p.pair] as count
+            from generate_series(1, counts[place]::int) as p (pair)
+          ) as l
+        ) as d;
+        finite := finite + counts[place];
+      end if;
       place := place + 1 + 2 * counts[place];
     end loop;
     if finite > 0 then
