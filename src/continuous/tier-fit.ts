@@ -1,3 +1,4 @@
+import { states as algebra } from '../aggregate/index.ts'
 import {
   type BucketPlan,
   type ColumnRef,
@@ -92,9 +93,35 @@ function cannotAnswer(request: ScanRequest, { keys, where, states }: Materializa
   }
   const kept = new Set(states.map(stateRequestKey))
   const absent = request.states.find((state) => !kept.has(stateRequestKey(state)))
-  if (!absent) return null
+  if (!absent) return interleaved(request, keys, asked)
   const what = absent.ref ? ` of ${showRef(absent.ref)}` : ''
   return `it does not keep ${absent.spec.kind}${what}${absent.where ? ' of the rows that are asked for' : ''}`
+}
+
+/**
+ * Cells that are merged into one have to hold readings of series of their own where a state depends on their order in time: each key
+ * that the query does not keep apart tells series apart, or has one value.
+ */
+function interleaved(
+  { by, states }: ScanRequest,
+  keys: Materialization['keys'],
+  asked: readonly FilterNode[],
+): string | null {
+  const merged = keys.filter(
+    (key) =>
+      keyIndex(by, key.ref) < 0 &&
+      !asked.some(
+        (filter) =>
+          filter.kind === 'compare' && filter.operator === 'eq' && keyIndex([key], filter.ref) === 0,
+      ),
+  )
+  for (const { spec, series } of states) {
+    if (!algebra[spec.kind].ordered) continue
+    const among = merged.find(({ ref }) => ref.path.length > 0 || !series?.includes(ref.column))
+    if (among)
+      return `its cells are apart by ${showRef(among.ref)}, and readings of one series lie in several of them`
+  }
+  return null
 }
 
 /** A key of a JSON path is text, which does not tell 1 from "1": only whether it is there can be asked of it. */
