@@ -240,4 +240,19 @@ describe('the SQL view of an aggregate', () => {
       scans.length,
     )
   })
+
+  it('of days in the lake it shows what was refreshed, and late rows there when they are refreshed', async () => {
+    const day = `bucket >= '2026-10-24' and bucket < '2026-10-25'`
+    const sums = async () =>
+      (await query(`select count(*), sum(n)::int8, max(p95) from stats.everything where ${day}`))[0]
+    await refresh()
+    const held = await sums()
+    await fixture.lifecycle.freeze(requests, { olderThan: parseInstant('2026-10-25T00:00:00Z') })
+    expect(
+      await query(`select count(*) from metrics.requests where time >= '2026-10-24' and time < '2026-10-25'`),
+    ).toEqual([[0n]])
+    expect(await sums()).toEqual(held)
+    await query(`insert into metrics.requests (time, model) values ('2026-10-24T02:30Z', 'a')`)
+    expect(await sums()).toEqual(held)
+  })
 })
