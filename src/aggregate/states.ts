@@ -8,7 +8,7 @@ import { histogramState } from './histogram.ts'
 import { hllState } from './hll.ts'
 import { momentsState } from './moments.ts'
 import { sumState } from './sum.ts'
-import { counterState, timeWeightState } from './timeline.ts'
+import { counterState, timeWeightState } from './timeline-state.ts'
 import { topState } from './topk.ts'
 
 /**

@@ -1,8 +1,6 @@
 import { TidemarkError } from '../util/errors.ts'
-import { readState, writeState } from './bytes.ts'
-import type { InputType, StateDefinition, StateSpec, TimeWeight } from './contract.ts'
-import { duckdbTimeline, postgresTimeline } from './timeline-engines.ts'
-import { compareText, toFloat8, valueType } from './values.ts'
+import type { InputType, StateSpec, TimeWeight } from './contract.ts'
+import { compareText } from './values.ts'
 
 /**
  * States of what is read again and again from one source: a counter, a gauge. Readings are put in order of time, of one time in
@@ -44,9 +42,10 @@ const maxSegments = 262_144
 
 /** Readings are finite doubles below 2^900, so that no sum overflows; what is within 2^-900 of zero is zero. */
 export const readingLimit = 2 ** 900
-export const readingFloor = 2 ** -900
+const readingFloor = 2 ** -900
 
-function reading(value: number): number | null {
+/** Null where it is none. */
+export function readingOf(value: number): number | null {
   const magnitude = Math.abs(value)
   if (!(magnitude < readingLimit)) return null
   return magnitude < readingFloor ? 0 : value
@@ -62,7 +61,7 @@ function linkOf(link: Link, before: Segment, after: Segment): number {
   return link === 'locf' ? before.last * seconds : (before.last / 2 + after.first / 2) * seconds
 }
 
-function create(spec: StateSpec, link: Link): TimelineState {
+export function createTimeline(spec: StateSpec, link: Link): TimelineState {
   return {
     input: spec.input as InputType,
     link,
@@ -76,7 +75,7 @@ function keyText(key: readonly (string | null)[]): string {
   return JSON.stringify(key)
 }
 
-function addSegment(state: TimelineState, key: readonly (string | null)[], segment: Segment): void {
+export function addSegment(state: TimelineState, key: readonly (string | null)[], segment: Segment): void {
   const text = keyText(key)
   const known = state.series.get(text)
   if (known) known.segments.push(segment)
@@ -103,7 +102,7 @@ function inOrder(a: Segment, b: Segment): number {
 }
 
 /** All of a series as one segment. */
-function folded(link: Link, { segments }: Series): Segment {
+export function folded(link: Link, { segments }: Series): Segment {
   const [start, ...rest] = segments.length > 1 ? [...segments].sort(inOrder) : segments
   let all = start as Segment
   let before = all
@@ -140,79 +139,6 @@ function tooManySeries(): TidemarkError {
     todo: 'group by what tells them apart, or name fewer columns in series',
   })
 }
-
-function timeline(
-  kind: 'counter' | 'timeWeight',
-  linkFor: (spec: StateSpec) => Link,
-): StateDefinition<TimelineState> {
-  const empty = (spec: StateSpec): TimelineState => create(spec, linkFor(spec))
-  return {
-    kind,
-    exactness: 'bounded',
-    ordered: true,
-    create: empty,
-    add(state, value, time, series = []) {
-      const double = typeof value === 'number' ? value : toFloat8(state.input, value as string | bigint)
-      const read = reading(double)
-      if (read === null || time === null) return state
-      const key = state.seriesTypes.map((input, i) => {
-        const part = series[i] ?? null
-        if (part === null) return null
-        const type = valueType(input)
-        return type.text(type.canonical(part))
-      })
-      addSegment(state, key, { from: time, first: read, to: time, last: read, links: 0 })
-      return state
-    },
-    merge(into, other) {
-      for (const { key, segments } of other.series.values())
-        for (const segment of segments) addSegment(into, key, segment)
-      return into
-    },
-    encode(state) {
-      const all = [...state.series].sort(([a], [b]) => compareText(a, b))
-      const writer = writeState().count(all.length)
-      for (const [, series] of all) {
-        for (const part of series.key) {
-          writer.byte(part === null ? 0 : 1)
-          if (part !== null) writer.text(part)
-        }
-        const { from, first, to, last, links } = folded(state.link, series)
-        writer
-          .integer(from)
-          .double(first)
-          .integer(to - from)
-          .double(last)
-          .double(links)
-      }
-      return writer.finish()
-    },
-    decode(bytes, spec) {
-      const reader = readState(bytes)
-      const state = empty(spec)
-      for (let left = reader.count(); left > 0; left -= 1) {
-        const key = state.seriesTypes.map(() => (reader.byte() === 0 ? null : reader.text()))
-        const from = reader.integer()
-        const first = reader.double()
-        const to = from + reader.integer()
-        addSegment(state, key, { from, first, to, last: reader.double(), links: reader.double() })
-      }
-      reader.end()
-      return state
-    },
-    postgres: (spec) => postgresTimeline(spec, linkFor(spec), (key, segment) => single(spec, key, segment)),
-    duckdb: (spec) => duckdbTimeline(spec, linkFor(spec), (key, segment) => single(spec, key, segment)),
-  }
-
-  function single(spec: StateSpec, key: readonly (string | null)[], segment: Segment): TimelineState {
-    const state = empty(spec)
-    addSegment(state, key, segment)
-    return state
-  }
-}
-
-export const counterState = timeline('counter', () => 'counter')
-export const timeWeightState = timeline('timeWeight', ({ weight }) => weight ?? 'locf')
 
 /** Each series as one segment, in one order whatever came first. */
 function foldedSeries({ link, series }: TimelineState): Segment[] {
