@@ -428,6 +428,7 @@ describe('a configuration', () => {
     expect(made).toEqual({
       datasets: [cpu],
       views: [],
+      aggregates: [],
       database: { url: null, dir: '.tidemark/postgres', maxConnections: 10 },
       lake: {
         dir: '.tidemark/lake',

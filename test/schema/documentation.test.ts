@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { createJiti } from 'jiti'
 import { describe, expect, test } from 'vitest'
+import { continuousAggregate } from '../../src/continuous/index.ts'
 import {
   columnTypes,
   configDefaults,
@@ -29,10 +30,11 @@ describe('docs/reference/declaring.md names', () => {
     const options = [
       ...optionsOf((o) => hypertable('x', o)),
       ...optionsOf((o) => table('x', o)),
+      ...optionsOf((o) => continuousAggregate('x', o)),
       ...optionsOf((o) => defineConfig(o)),
     ]
     expect(options.length).toBeGreaterThan(20)
-    const sections = ['database', 'lake', 'server', 'worker', 'limits']
+    const sections = ['database', 'lake', 'cache', 'shadow', 'server', 'worker', 'limits']
     for (const option of options) {
       const isNamed = sections.includes(option)
         ? reference.includes(`| \`${option}.`)
