@@ -2,6 +2,9 @@
 -- those of docs/design/aggregates.md, and every function gives what TypeScript gives. Which are for people is said by a comment on
 -- the function; the others are parts of views.
 
+-- Functions for people are of no use to who may not name them. Tables stay closed: none of this schema is granted.
+grant usage on schema tidemark to public;
+
 -- Sums -------------------------------------------------------------------------------------------------------------------------
 
 -- The double nearest to sum / n.

@@ -4,7 +4,7 @@ import { continuousAggregate, migrateAggregates, readVersions } from '../../src/
 import { refreshVersion } from '../../src/continuous/refresh-version.ts'
 import { createHotTier } from '../../src/hot/index.ts'
 import { migrate } from '../../src/migrate/index.ts'
-import { count, queryLimits, sum } from '../../src/query/index.ts'
+import { count, percentile, queryLimits, sum } from '../../src/query/index.ts'
 import { hypertable, t } from '../../src/schema/index.ts'
 import { parseInstant } from '../../src/time/index.ts'
 import { raw } from '../../src/util/sql.ts'
@@ -13,7 +13,7 @@ import { createFixture, type Fixture } from '../lifecycle/fixture.ts'
 const columns = { time: t.timestamptz(), tenant: t.text(), value: t.int4() }
 const owned = hypertable('metrics.owned', { columns, time: 'time', tenant: 'tenant', chunk: '1 day' })
 const shared = hypertable('metrics.shared', { columns, time: 'time', chunk: '1 day' })
-const select = { n: count(), total: sum('value') }
+const select = { n: count(), total: sum('value'), p50: percentile('value', 0.5) }
 const byTenant = continuousAggregate('stats.by_tenant', { from: owned, bucket: '1 hour', by: [], select })
 const ofAll = continuousAggregate('stats.of_all', { from: shared, bucket: '1 hour', by: [], select })
 
@@ -76,6 +76,9 @@ describe('who may read the view of an aggregate', () => {
     expect(await asReader('select sum(n)::int8, sum(total)::int8 from stats.of_all')).toEqual([all])
     expect(await asReader('select sum(n)::int8, sum(total)::int8 from stats.by_tenant')).toEqual([all])
     expect(await asReader('select count(*) from tidemark_aggregates.stats_by_tenant_1')).toEqual([[20n]])
+    const median = 'select tidemark.percentile(tidemark.rollup_percentile(p50_state), 0.5) from stats.of_all'
+    expect(await asReader(median)).toEqual(await query(median))
+    await expect(asReader('select * from tidemark.aggregate_version')).rejects.toThrow(/permission denied/)
   })
 
   it('a tenant sees its cells and rows only, and without one nothing', async () => {
