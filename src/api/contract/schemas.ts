@@ -209,6 +209,7 @@ export const StatusAnswer = Type.Object(
     deadLetters: Type.Array(
       Type.Object({ dataset: Type.String(), reason: Type.String(), rows: Type.Number() }),
     ),
+    alarms: Type.Integer({ description: 'Open ones: tidemark alarms.' }),
     jobs: Type.Array(Type.Unknown()),
   },
   { $id: 'Status', title: 'Status' },
