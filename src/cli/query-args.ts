@@ -65,7 +65,7 @@ const operators: Readonly<Record<string, string>> = {
 /** `status=ok`, `latency_ms>=10`, `model~gpt%`, `user_id=null`, or a whole condition as JSON. All must hold. */
 export function parseWhere(
   items: readonly string[],
-  dataset: DatasetDefinition,
+  dataset: Pick<DatasetDefinition, 'columns'>,
 ): Record<string, unknown> | undefined {
   if (items.length === 0) return undefined
   const conditions = items.map((item) =>
@@ -74,7 +74,7 @@ export function parseWhere(
   return conditions.length === 1 ? (conditions[0] as Record<string, unknown>) : { $and: conditions }
 }
 
-function parseCondition(item: string, dataset: DatasetDefinition): Record<string, unknown> {
+function parseCondition(item: string, dataset: Pick<DatasetDefinition, 'columns'>): Record<string, unknown> {
   const match = /^\s*([^=!<>~]+?)\s*(!=|<=|>=|=|<|>|~)\s*(.*)$/s.exec(item)
   if (!match) {
     throw problem(

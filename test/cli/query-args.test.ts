@@ -20,6 +20,21 @@ const dataset = {
 } as unknown as DatasetDefinition
 
 describe('--select', () => {
+  it('takes outputs of a continuous aggregate by their names, beside functions', () => {
+    expect(
+      parseSelect(splitSelect('requests,p95, all = requests,p50=percentile(latency,0.5)'), [
+        'requests',
+        'p95',
+      ]),
+    ).toEqual({
+      requests: 'requests',
+      p95: 'p95',
+      all: 'requests',
+      p50: { fn: 'percentile', column: 'latency', q: 0.5 },
+    })
+    expect(() => parseSelect(['other'], ['requests'])).toThrow(/write name=function/)
+  })
+
   it('names outputs, or makes a name from function and column', () => {
     expect(parseSelect(splitSelect('n=count(),p95=percentile(latency,0.95),sum(latency)'))).toEqual({
       n: { fn: 'count' },

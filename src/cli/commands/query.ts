@@ -1,5 +1,5 @@
 import { Command } from 'commander'
-import type { QueryableDefinition } from '../../schema/index.ts'
+import type { ColumnDefinition, DatasetDefinition, QueryableDefinition } from '../../schema/index.ts'
 import { withContext } from '../context.ts'
 import { type DrawableAnswer, drawAnswer, drawPlan } from '../draw-answer.ts'
 import { collect, parsePositive, splitList } from '../options.ts'
@@ -101,7 +101,7 @@ function toQuery(options: QueryOptions, dataset: QueryableDefinition): Record<st
   set('from', options.from)
   set('to', options.to)
   set('zone', options.zone)
-  set('where', parseWhere(options.where, ofCells ? dataset.base : dataset))
+  set('where', parseWhere(options.where, { columns: columnsOf(dataset) }))
   set('limit', options.limit)
   if (ofCells || options.latestBy.length > 0) set('latestBy', options.latestBy)
   if (ofCells || options.select.length > 0) {
@@ -118,6 +118,15 @@ function toQuery(options: QueryOptions, dataset: QueryableDefinition): Record<st
     set('cursor', options.cursor)
   }
   return query
+}
+
+/** What a condition may name, with its type. */
+function columnsOf(dataset: QueryableDefinition): DatasetDefinition['columns'] {
+  if (dataset.kind !== 'aggregate') return dataset.columns
+  const dimensions = Object.entries(dataset.dimensions).map(
+    ([name, { source, column }]) => [name, source.columns[column] as ColumnDefinition] as const,
+  )
+  return { ...dataset.base.columns, ...Object.fromEntries(dimensions) }
 }
 
 function toFill(fill: string | undefined): unknown {
