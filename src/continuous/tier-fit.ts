@@ -42,13 +42,21 @@ export function fitCells(
   const valid = validStretches(mine, range, tenants)
   const usable = isNamed ? valid : valid.flatMap((stretch) => subtract(stretch, held.dropped))
   const whole = usable.flatMap((stretch) => wholeBuckets(stretch, materialization.bucket))
-  const coverage = whole.map((stretch) => coverageOf(mine, stretch))
+  const within = (part: TimeRange): readonly Coverage[] =>
+    whole
+      .flatMap((stretch) => intersect(stretch, part) ?? [])
+      .flatMap((stretch) => wholeBuckets(stretch, materialization.bucket))
+      .map((stretch) => coverageOf(mine, stretch))
+  const coverage = within(range)
   const cannot =
     rightsMissing(held, mine) ??
     cannotAnswer(request, materialization) ??
     bordersMisfit(request.bucket, range, materialization.bucket) ??
     (isNamed ? raggedInDropped(usable, range, held, materialization.bucket) : null)
-  return { coverage, cannot, note: cannot === null ? noteOf(mine, range, valid, whole) : null }
+  if (cannot === null) return { coverage, within, cannot, note: noteOf(mine, range, valid, whole) }
+  // What cells cannot answer rows do; only where those are gone there is nobody else.
+  const gone = isNamed ? held.dropped.flatMap(within) : []
+  return { coverage: gone, within: () => gone, cannot, note: null }
 }
 
 /** What it holds whatever is asked. */

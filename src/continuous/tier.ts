@@ -73,7 +73,7 @@ export function createAggregateTier({ definition, catalogs }: AggregateTierOptio
     fit(request, { snapshot, aggregate }) {
       if (!isBase(request.dataset)) return null
       const found = heldIn(snapshot)
-      if (!found) return { coverage: [], cannot: null, note: whyNone(snapshot) }
+      if (!found) return { coverage: [], within: () => [], cannot: null, note: whyNone(snapshot) }
       return fitCells(request, found.held, found.mine, aggregate !== undefined)
     },
 

@@ -40,7 +40,7 @@ export interface PartPlan {
  * Opening a chunk, file or part costs about as much as reading this many rows (planning, locks, index descent; 0.1 ms
  * against 0.2 us a row).
  */
-const rowsPerPiece = 500
+export const rowsPerPiece = 500
 
 /** A stretch of which the number of rows is unknown is taken for this many rows a piece: worse than any estimate. */
 const rowsOfUnknownPiece = 10_000_000

@@ -4,7 +4,8 @@ import { TidemarkError } from '../util/errors.ts'
 import { type ConsideredAggregate, type PlanPart, roundMs, type Stopwatch, showRange } from './answer.ts'
 import type { QueryLimits } from './limits.ts'
 import type { AggregateQueryNode, FilterNode } from './nodes.ts'
-import { type PartSource, type PlannedPart, planParts } from './plan-parts.ts'
+import { type CellSource, planWithCells } from './plan-cells.ts'
+import type { PartSource, PlannedPart } from './plan-parts.ts'
 import { fail } from './problem.ts'
 import {
   type Cell,
@@ -118,11 +119,17 @@ export function partsOf(
   const fits = tiers.map((tier) => (asked && tier.fit ? tier.fit(asked, reading.scan) : null))
   const sources = tiers.map((tier, i): PartSource => {
     const fit = fits[i]
-    if (fit) return fit
+    // what has no cells for the request may still be all that there is
+    if (fit && fit.cannot !== null) return fit
     if (tier.fit) return { coverage: [], cannot: null }
     return { coverage: reading.coverage[i] ?? [], cannot: asked ? tier.cannot(asked) : null }
   })
-  const { parts, unanswered } = planParts(range ?? everything, sources)
+  const cells = fits.flatMap((fit, source): CellSource[] =>
+    fit && fit.cannot === null && fit.coverage.length > 0
+      ? [{ source, within: fit.within, isPreferred: reading.scan.aggregate !== undefined }]
+      : [],
+  )
+  const { parts, unanswered } = planWithCells(range ?? everything, sources, cells)
   for (const [i, fit] of fits.entries())
     if (fit)
       noteConsidered(

@@ -175,8 +175,10 @@ export interface Coverage {
 
 /** What a tier that keeps cells has for one request. */
 export interface Fit {
-  /** Stretches of `range` that its cells answer, whole cells only. */
+  /** Stretches of `range` that its cells answer, whole cells only. A part may not begin or end inside of a cell. */
   readonly coverage: readonly Coverage[]
+  /** The same of a part of `range`, for what another one has left. */
+  readonly within: (range: TimeRange) => readonly Coverage[]
   /** Why it cannot answer the request at all; `coverage` is then what it would hold. */
   readonly cannot: string | null
   /** In words, for the plan: what is left to others. Null: nothing. */
