@@ -1,8 +1,8 @@
 import { timestamptzText } from '../changelog/index.ts'
-import type { CopyType } from '../postgres/index.ts'
 import {
   type CanonicalRow,
   type CanonicalValue,
+  type ColumnType,
   createRowCodec,
   type RowCodec,
   type StoredDefinition,
@@ -18,7 +18,7 @@ export interface WritableTable {
   readonly definition: StoredDefinition
   readonly codec: RowCodec
   readonly columns: readonly string[]
-  readonly types: readonly CopyType[]
+  readonly types: readonly ColumnType[]
   /** Places of all columns. */
   readonly indexes: readonly number[]
   /** Places in a row; -1: there is none. */
@@ -99,7 +99,7 @@ export function encodeRow(table: WritableTable, row: unknown, index: number): Ca
 }
 
 /** A canonical value as text that PostgreSQL casts to the column's type. */
-export function parameterText(type: CopyType, value: CanonicalValue): string | null {
+export function parameterText(type: ColumnType, value: CanonicalValue): string | null {
   if (value === null || value === undefined) return null
   if (type === 'timestamptz') return timestamptzText(value as Instant)
   if (type === 'text[]') return textArrayText(value as readonly (string | null)[])

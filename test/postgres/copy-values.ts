@@ -52,6 +52,7 @@ export const copyValues: Readonly<Record<CopyType, fc.Arbitrary<unknown>>> = {
   ),
   jsonb: fc.jsonValue().map((value) => JSON.parse(JSON.stringify(value).replaceAll('\\u0000', ''))),
   'text[]': fc.array(fc.option(text, { nil: null }), { maxLength: 20 }),
+  bytea: fc.oneof(fc.uint8Array({ maxLength: 300 }), fc.constant(new Uint8Array(5000).fill(7))),
 }
 export const copyTypes = Object.keys(copyValues) as CopyType[]
 
