@@ -4,11 +4,12 @@ import {
   consumerOf,
   continuousAggregate,
   migrateAggregates,
+  migrateDeclared,
   readVersions,
 } from '../../src/continuous/index.ts'
 import { migrate } from '../../src/migrate/index.ts'
 import { avg, count, max, percentile, uniques } from '../../src/query/index.ts'
-import { hypertable, t, table } from '../../src/schema/index.ts'
+import { hypertable, t, table, view } from '../../src/schema/index.ts'
 import { isTidemarkError } from '../../src/util/errors.ts'
 import { raw } from '../../src/util/sql.ts'
 import { createTestDatabase, type TestDatabase } from '../helpers/database.ts'
@@ -283,5 +284,27 @@ describe('migrating continuous aggregates', () => {
       select: { n: count() },
     })
     expect(await refusal(migrateAggregates(test.db, [on]))).toMatch(/metrics\.absent is no hypertable/)
+  })
+
+  it('a declared view may read an aggregate that is made in the same run', async () => {
+    const config = {
+      datasets: [requests, models],
+      aggregates: [hourly],
+      views: [
+        view(
+          'stats.by_day',
+          `select date_trunc('day', bucket) as day, sum(requests) as n from stats.hourly group by 1`,
+        ),
+      ],
+    }
+    await rows(`select tidemark.drop_aggregate('stats.hourly')`)
+    const { steps, undeclared } = await migrateDeclared(test.db, config)
+    expect(steps.map(({ sentence }) => sentence)).toEqual([
+      'creates the continuous aggregate stats.hourly over metrics.requests',
+      'creates the view stats.by_day',
+    ])
+    expect(undeclared).toEqual(['metrics.others'])
+    expect((await migrateDeclared(test.db, config)).steps).toEqual([])
+    expect((await migrateDeclared(test.db, config, { dryRun: true })).steps).toEqual([])
   })
 })
