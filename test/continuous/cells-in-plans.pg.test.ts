@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { continuousAggregate, createAggregateTiers, readVersions } from '../../src/continuous/index.ts'
 import type { AggregateVersion } from '../../src/continuous/version.ts'
+import { createTidemark } from '../../src/engine.ts'
 import { createHotTier, withReadSnapshot } from '../../src/hot/index.ts'
 import {
   type Answer,
@@ -279,6 +280,57 @@ describe('a definition in the catalog that does not fit what is declared here', 
         'aggregates in the catalog do not fit what is declared here',
       )
     } finally {
+      await engine.close()
+    }
+  })
+})
+
+describe('a role that may not see every row', () => {
+  it('is answered from the rows that it may see', async () => {
+    const engine = await createTestEngine(config)
+    const { db, name, connectionString } = engine.test
+    const role = `cells_reader_${name}`
+    const url = new URL(connectionString)
+    url.username = role
+    await db.execute(`
+      create role ${role} login;
+      grant usage on schema tidemark, metrics, tidemark_aggregates to ${role};
+      grant select on all tables in schema tidemark, metrics to ${role}`)
+    const reader = await createTidemark(config, { connectionString: url.href })
+    try {
+      const rows = Array.from({ length: 3_000 }, (_, i) => ({
+        time: all.from + BigInt(i) * 60_000_000n,
+        tenant: i % 2 === 0 ? 't1' : 't2',
+        host: 'a',
+        load: 1,
+        note: null,
+      }))
+      await engine.tm.insert(cpu, rows)
+      for (const version of await readVersions(db, cpu)) await fillCells(db, version, all)
+      const ask = async () => {
+        const { rows, plan } = await reader.queryUnknown('metrics.cpu', {
+          ...days,
+          select: { n: { fn: 'count' } },
+        })
+        return { n: rows[0]?.['n'], from: plan.parts[0]?.source, why: plan.aggregates?.[0]?.why }
+      }
+      expect((await ask()).from).toMatch(/^metrics\.cpu_(hourly|daily)$/)
+      await db.execute(`revoke usage on schema tidemark_aggregates from ${role}, public`)
+      expect(await ask()).toEqual({ n: 3_000, from: 'hot', why: 'the role may not read its cells' })
+      await db.execute(`grant usage on schema tidemark_aggregates to ${role}`)
+      await ask()
+      expect((await ask()).from).toMatch(/^metrics\.cpu_(hourly|daily)$/)
+      await db.execute(`
+        alter table metrics.cpu enable row level security;
+        create policy own on metrics.cpu to ${role} using (tenant = 't1')`)
+      expect(await ask()).toEqual({
+        n: 1_500,
+        from: 'hot',
+        why: 'the role may not see every row of metrics.cpu, and cells are of all rows',
+      })
+    } finally {
+      await reader.close()
+      await db.execute(`drop owned by ${role}; drop role ${role}`)
       await engine.close()
     }
   })
