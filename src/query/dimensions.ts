@@ -1,6 +1,6 @@
 import { type AggregateState, type StateDefinition, states } from '../aggregate/index.ts'
 import type { ColumnDefinition, TableDefinition } from '../schema/index.ts'
-import { executeRows } from './execute-rows.ts'
+import { executeRows, type RowsPage } from './execute-rows.ts'
 import { refText } from './filter-json.ts'
 import { assertWithin } from './limits.ts'
 import { mergeCells } from './merge.ts'
@@ -155,10 +155,26 @@ async function readTable(
   context: QueryContext,
 ): Promise<readonly (readonly unknown[])[]> {
   const reading = await startReading(table, null, context)
-  const { rows } = await executeRows(
-    { kind: 'rows', dataset: table, range: null, where, columns, direction: 'asc', limit, cursor: null },
-    reading,
-  )
+  const rows: (readonly unknown[])[] = []
+  let cursor: string | null = null
+  // a page may end early, where rows are large
+  do {
+    const page: RowsPage = await executeRows(
+      {
+        kind: 'rows',
+        dataset: table,
+        range: null,
+        where,
+        columns,
+        direction: 'asc',
+        limit: limit - rows.length,
+        cursor,
+      },
+      reading,
+    )
+    rows.push(...page.rows)
+    cursor = page.cursor
+  } while (cursor !== null && rows.length < limit)
   return rows
 }
 
