@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events'
 import type { DuckDBDataChunk, DuckDBValue } from '@duckdb/node-api'
 import { TidemarkError } from '../util/errors.ts'
 import { join, printSql, raw, type Sql, sql } from '../util/sql.ts'
@@ -168,6 +169,8 @@ export async function allOrStop<T>(
   if (tasks.length === 1) return [await tasks[0]!(access)]
   const stop = new AbortController()
   const signal = access.signal ? AbortSignal.any([access.signal, stop.signal]) : stop.signal
+  // every statement of every task listens, which is no leak
+  setMaxListeners(0, signal)
   const inner: LakeAccess = { ...access, signal }
   const results: T[] = new Array(tasks.length)
   const failures: unknown[] = []
