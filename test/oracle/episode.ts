@@ -1,7 +1,8 @@
 import fc from 'fast-check'
-import { show, verify, verifyAll } from './queries.ts'
+import { show, verify, verifyAggregates, verifyAll } from './queries.ts'
 import { registry } from './registry.ts'
 import type { StepKind } from './step.ts'
+import { refreshAggregates } from './steps/aggregates.ts'
 import { refreshAll } from './steps/change-log.ts'
 import { finishLake } from './steps/lake.ts'
 import { tableNames } from './tables.ts'
@@ -118,6 +119,8 @@ async function finish(world: World): Promise<void> {
   await verifyAll(world)
   await finishLake(world)
   await refreshAll(world)
+  await refreshAggregates(world)
+  await verifyAggregates(world)
 }
 
 const mostCharacters = 2000

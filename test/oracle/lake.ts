@@ -1,6 +1,7 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { mayDropChunk } from '../../src/continuous/index.ts'
 import { createChunkManager } from '../../src/hot/index.ts'
 import {
   createDuckDB,
@@ -97,6 +98,7 @@ export function createMover(connectionString: string, store: ObjectStore, clock:
       files: createLakeFiles({ duckdb: oracleDuckDB(), store, ...(i === 0 ? {} : { summaryShare: 1 }) }),
       chunks: createChunkManager({ db, applyPolicies: applyPartitionPolicies, tries: 3, lockTimeoutMs: 50 }),
       clock,
+      mayExpire: mayDropChunk,
       settings: moverSettings[i]!,
     }),
   }

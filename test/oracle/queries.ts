@@ -2,10 +2,11 @@ import fc from 'fast-check'
 import type { Tidemark } from '../../src/engine.ts'
 import type { PostgresSnapshot } from '../../src/hot/index.ts'
 import { type Answer, defaultQueryLimits, executeQuery, parseQuery } from '../../src/query/index.ts'
-import type { StoredDefinition } from '../../src/schema/index.ts'
+import type { ContinuousAggregateDefinition, StoredDefinition } from '../../src/schema/index.ts'
 import { compareAnswers } from '../helpers/compare-answers.ts'
 import { naiveAnswer } from '../helpers/naive.ts'
 import { queryArbitrary } from '../helpers/random-query.ts'
+import { aggregateNames } from './aggregates.ts'
 import { firstDay, jsonPaths, poolOf, tableNames } from './tables.ts'
 import type { StoredRow } from './values.ts'
 import type { World } from './world.ts'
@@ -88,7 +89,7 @@ export function show(value: unknown): string {
 /** Throws when an answer is not the oracle's. */
 export function compare(
   world: World,
-  definition: StoredDefinition,
+  definition: StoredDefinition | ContinuousAggregateDefinition,
   input: QueryInput,
   rows: Iterable<StoredRow>,
   answer: Pick<Answer, 'rows'>,
@@ -138,6 +139,60 @@ async function check(world: World, i: number, name: string, input: QueryInput): 
   compare(world, definition, input, world.rows(name), answer, where)
 }
 
+/** Over the table of an aggregate in what it may answer (and in a zone that it may not), most of the time over a few days. */
+function cellsQuery(definition: ContinuousAggregateDefinition, seed: number): QueryInput {
+  const { bucket, by, where, select } = definition
+  const isMonthly = bucket.every.text === '1 month'
+  const lengths = isMonthly ? ['1 month', '3 months'] : ['1 hour', '6 hours', '1 day', '7 days']
+  const from = firstDay - (isMonthly ? 60n * day : BigInt(seed % 3) * (day / 2n))
+  return {
+    from: seed % 7 === 0 ? from + 1n : from,
+    to: firstDay + (isMonthly ? 90n : BigInt(1 + (seed % 5))) * day,
+    bucket: lengths[seed % lengths.length],
+    zone: seed % 5 === 0 ? 'Europe/Berlin' : (bucket.zone ?? 'UTC'),
+    by: by.filter((_, i) => (seed >> i) % 2 === 0),
+    ...(where === null ? {} : { where }),
+    select: Object.fromEntries(Object.entries(select).filter((_, i) => i === 0 || (seed >> i) % 3 !== 0)),
+  }
+}
+
+/** The same by the name of the aggregate, behind everything that retention has dropped. */
+async function checkAggregate(world: World, engine: number, name: string, seed: number): Promise<void> {
+  const definition = world.engine(engine).config.aggregates.find((each) => each.name === name)
+  if (definition === undefined) return
+  if (seed % 2 === 0) return check(world, engine, definition.base.name, cellsQuery(definition, seed))
+  const dropped = (await world.chunkStates(definition.base.name)).filter(({ state }) => state === 'dropped')
+  const isMonthly = definition.bucket.every.text === '1 month'
+  // a bucket that touches a dropped chunk is what it was when that was dropped
+  const least = dropped.reduce((latest, { to }) => (to > latest ? to : latest), firstDay - 70n * day)
+  const from = least + (isMonthly ? 32n : 2n) * day
+  const to = firstDay + (isMonthly ? 90n : 4n) * day
+  if (from >= to) return
+  const input = {
+    from,
+    to,
+    ...(seed % 3 === 0 ? { bucket: isMonthly ? '3 months' : '1 day' } : {}),
+    ...(seed % 5 === 0 ? { by: definition.by.slice(0, 1) } : {}),
+    ...(seed % 3 === 0 || seed % 5 === 0
+      ? { select: Object.fromEntries(Object.keys(definition.select).map((each) => [each, each])) }
+      : {}),
+  }
+  const where = `step ${world.step}, engine ${engine}, by name`
+  const answer = await world
+    .engine(engine)
+    .queryUnknown(name, input)
+    .catch((error: unknown) => {
+      throw new Error(`${where}: the query failed: ${show(input)} over ${name}`, { cause: error })
+    })
+  compare(world, definition, input, world.rows(definition.base.name), answer, where)
+}
+
+/** Every aggregate, once it has been refreshed, in several ways. */
+export async function verifyAggregates(world: World): Promise<void> {
+  for (const name of aggregateNames)
+    for (const seed of [0, 1, 2, 3, 5]) await checkAggregate(world, seed % 2, name, seed)
+}
+
 /** Pages of a query at most, now and then as many as its limit makes. */
 const mostPages = 4
 
@@ -156,7 +211,7 @@ export async function verify(
       isAbout: fc.nat(2).map((n) => n > 0),
       engine: fc.nat(1),
       page: fc.constantFrom(7, 50, 1000),
-      kind: fc.constantFrom('any', 'any', 'any', 'any', 'all rows', 'all rows', 'buckets'),
+      kind: fc.constantFrom('any', 'any', 'any', 'any', 'all rows', 'all rows', 'buckets', 'cells', 'cells'),
       allPages: fc.nat(9).map((n) => n === 0),
       seed: fc.nat(2 ** 30),
     }),
@@ -164,6 +219,10 @@ export async function verify(
   )
   for (const { any, isAbout, engine, page, kind, allPages, seed: own } of plan) {
     const name = isAbout ? (options.about ?? any) : any
+    if (kind === 'cells') {
+      await checkAggregate(world, engine, aggregateNames[own % aggregateNames.length]!, own)
+      continue
+    }
     const definition = world.engineDefinition(engine, name)
     const input =
       kind === 'all rows'

@@ -1,4 +1,5 @@
 import type { StepKind } from './step.ts'
+import { aggregateSteps } from './steps/aggregates.ts'
 import { changeLogSteps } from './steps/change-log.ts'
 import { chunkSteps } from './steps/chunks.ts'
 import { directSqlSteps } from './steps/direct-sql.ts'
@@ -31,4 +32,5 @@ export const registry: readonly StepKind<unknown>[] = [
   ...killSteps,
   ...lakeSteps,
   ...lakeTogetherSteps,
+  ...aggregateSteps,
 ] as readonly StepKind<unknown>[]

@@ -9,6 +9,7 @@ import { defineConfig, type StoredDefinition } from '../../src/schema/index.ts'
 import { fixedClock } from '../../src/time/index.ts'
 import { isTidemarkError } from '../../src/util/errors.ts'
 import { identifier, sql } from '../../src/util/sql.ts'
+import { aggregatesOver } from './aggregates.ts'
 import { CellConsumer } from './cell-consumer.ts'
 import { Draft } from './draft.ts'
 import {
@@ -71,6 +72,9 @@ export class World {
   readonly clock = fixedClock(oracleNow)
   /** Declarations as the database has them; an engine may still have older ones. */
   readonly definitions = new Map<string, StoredDefinition>(oracleTables.map((d) => [d.name, d]))
+  /** Which declaration of `oracle.by_hour` the database has; an engine may still have another. */
+  variant = 0
+  readonly #variants = new WeakMap<Tidemark, number>()
   /** Somebody's copy of one of the tables, when there is one. */
   subscriber: Subscriber | null = null
   /** Of the step that runs now. */
@@ -221,13 +225,27 @@ export class World {
     lake.movers[i] = createMover(connectionString, lake.store, this.clock, i)
   }
 
-  createEngine(
+  async createEngine(
     definitions: readonly StoredDefinition[],
     connectionString = this.real.connectionString,
   ): Promise<Tidemark> {
-    const config = defineConfig({ datasets: definitions, database: { maxConnections: 6 }, lake: lakeConfig })
+    const { variant } = this
+    const config = defineConfig({
+      datasets: [...definitions, ...aggregatesOver(definitions, variant)],
+      database: { maxConnections: 6 },
+      lake: lakeConfig,
+      // every answer is computed once more from raw rows: what is wrong is found here and by the shadow
+      shadow: { share: 0.2 },
+    })
     const { lake } = this.real
-    return createTidemark(config, { connectionString, clock: this.clock, root: lake.root })
+    const engine = await createTidemark(config, { connectionString, clock: this.clock, root: lake.root })
+    this.#variants.set(engine, variant)
+    return engine
+  }
+
+  /** Which declaration of `oracle.by_hour` an engine has. */
+  engineVariant(i: number): number {
+    return this.#variants.get(this.engine(i)) ?? this.variant
   }
 
   /** Waits until no statement of an engine runs any more, after some of its backends were ended. */

@@ -1,0 +1,118 @@
+import fc from 'fast-check'
+import { isTidemarkError } from '../../../src/util/errors.ts'
+import { aggregateNames, variants } from '../aggregates.ts'
+import { type KillPlan, underFire } from '../kill.ts'
+import { defineStep, type StepKind } from '../step.ts'
+import { firstDay } from '../tables.ts'
+import { endOf, isBusy, type World } from '../world.ts'
+
+/** Cells are computed, given up, killed, defined anew; no answer changes by it. */
+
+const anyAggregate = fc.constantFrom(...aggregateNames)
+const day = 86_400_000_000n
+
+const refreshStep = defineStep({
+  name: 'an aggregate is refreshed',
+  weight: 10,
+  args: fc.record({
+    aggregate: anyAggregate,
+    engine: fc.nat(1),
+    // a range is computed anew, valid or not
+    range: fc.option(
+      fc.tuple(fc.integer({ min: 0, max: 71 }), fc.integer({ min: 1, max: 40 })).map(([at, hours]) => ({
+        from: firstDay + (BigInt(at) * day) / 24n,
+        to: firstDay + (BigInt(at + hours) * day) / 24n,
+      })),
+      { freq: 3, nil: null },
+    ),
+  }),
+  async run(world, { aggregate, engine, range }) {
+    const end = await endOf(world, () => world.engine(engine).refresh(aggregate, range ?? {}))
+    if (end.ok) return end.value.cells > 0 ? 'cells' : 'nothing'
+    if (isBusy(end.code)) return 'busy'
+    // an engine with an older declaration than the database has
+    if (end.code === 'TM_MIGRATION' && world.engineVariant(engine) !== world.variant)
+      return 'old declaration refused'
+    throw new Error(`a refresh of ${aggregate} gave ${end.code}`)
+  },
+})
+
+const plan: fc.Arbitrary<KillPlan> = fc.record({
+  afterMs: fc.oneof(fc.integer({ min: 0, max: 5 }), fc.integer({ min: 0, max: 60 })),
+  times: fc.integer({ min: 1, max: 5 }),
+})
+
+const killedStep = defineStep({
+  name: 'a refresh is killed',
+  weight: 4,
+  args: fc.record({ aggregate: anyAggregate, engine: fc.nat(1), plan }),
+  async run(world, { aggregate, engine, plan }) {
+    const { ended, killed } = await underFire(world, plan, () => world.engine(engine).refresh(aggregate))
+    if (ended.status === 'rejected') {
+      const code = isTidemarkError(ended.reason) ? ended.reason.code : null
+      const isExpected =
+        code !== null && (['TM_CONNECT', 'TM_COMMIT_UNKNOWN', 'TM_MIGRATION'].includes(code) || isBusy(code))
+      if (!isExpected)
+        throw new Error('a refresh whose backend was ended gave something else', { cause: ended.reason })
+    }
+    return killed > 0 ? 'hit' : 'missed'
+  },
+})
+
+const togetherStep = defineStep({
+  name: 'refreshes at the same moment',
+  weight: 3,
+  args: fc.array(fc.tuple(anyAggregate, fc.nat(1)), { minLength: 2, maxLength: 4 }),
+  async run(world, calls) {
+    const ends = await Promise.all(
+      calls.map(([aggregate, engine]) => endOf(world, () => world.engine(engine).refresh(aggregate))),
+    )
+    for (const end of ends)
+      if (!end.ok && !isBusy(end.code) && end.code !== 'TM_MIGRATION')
+        throw new Error(`refreshes at the same moment gave ${end.code}`)
+    return `${ends.filter(({ ok }) => ok).length} of ${ends.length}`
+  },
+})
+
+/** The new version is built beside the old one; engines learn of it when they start anew. */
+const definitionStep = defineStep({
+  name: 'the definition of an aggregate changes',
+  weight: 2,
+  args: fc.record({ variant: fc.nat(variants - 1), restarts: fc.nat(2) }),
+  async run(world, { variant, restarts }) {
+    if (variant === world.variant) return 'none'
+    const before = world.variant
+    world.variant = variant
+    const tm = await world.createEngine([...world.definitions.values()])
+    try {
+      const end = await endOf(world, () =>
+        tm.migrate({ lockTimeoutMs: 100, tries: world.isContended ? 2 : 30 }),
+      )
+      if (!end.ok) {
+        world.variant = before
+        if (isBusy(end.code)) return 'busy'
+        throw new Error(`a migration of an aggregate gave ${end.code}`)
+      }
+    } finally {
+      await tm.close()
+    }
+    if (restarts < 2) await world.restart(restarts)
+    return 'done'
+  },
+})
+
+export const aggregateSteps: readonly StepKind<never>[] = [
+  refreshStep,
+  killedStep,
+  togetherStep,
+  definitionStep,
+] as readonly unknown[] as readonly StepKind<never>[]
+
+/** Everything is refreshed and valid at the end of an episode. */
+export async function refreshAggregates(world: World): Promise<void> {
+  for (const i of [0, 1]) await world.restart(i)
+  for (const aggregate of aggregateNames) {
+    const report = await world.engine(0).refresh(aggregate)
+    if (report.cells < 0) throw new Error(`a refresh of ${aggregate} wrote ${report.cells} cells`)
+  }
+}
