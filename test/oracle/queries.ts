@@ -193,6 +193,9 @@ export async function verifyAggregates(world: World): Promise<void> {
     for (const seed of [0, 1, 2, 3, 5]) await checkAggregate(world, seed % 2, name, seed)
 }
 
+/** So few different questions that the same one comes again, to engines that have kept results of it. */
+const repeats = 42
+
 /** Pages of a query at most, now and then as many as its limit makes. */
 const mostPages = 4
 
@@ -220,7 +223,7 @@ export async function verify(
   for (const { any, isAbout, engine, page, kind, allPages, seed: own } of plan) {
     const name = isAbout ? (options.about ?? any) : any
     if (kind === 'cells') {
-      await checkAggregate(world, engine, aggregateNames[own % aggregateNames.length]!, own)
+      await checkAggregate(world, engine, aggregateNames[own % aggregateNames.length]!, own % repeats)
       continue
     }
     const definition = world.engineDefinition(engine, name)
@@ -228,7 +231,7 @@ export async function verify(
       kind === 'all rows'
         ? { limit: page, direction: own % 2 === 0 ? 'asc' : 'desc' }
         : kind === 'buckets' && definition.kind === 'hypertable'
-          ? bucketQuery(own)
+          ? bucketQuery(own % repeats)
           : fc.sample(queriesOf(definition), { seed: own, numRuns: 1 })[0]!
     const least = allPages ? 1 : limitFor(world, name, mostPages)
     await check(world, engine, name, withPagesOf(input, least))
