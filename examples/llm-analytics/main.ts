@@ -4,9 +4,15 @@ import { isDeepStrictEqual } from 'node:util'
 import { createTidemark } from 'tidemark'
 import { startEmbedded } from 'tidemark/embedded'
 import { drawAnswer, drawPlan } from 'tidemark/terminal'
+import { askAggregates, refreshAggregates } from './aggregates.ts'
 import { askHub, freezeHub } from './freeze.ts'
 import { loadHub } from './load.ts'
-import config, { metadata } from './tidemark.config.ts'
+import config, {
+  dailyCostSummary,
+  errorRateByModel,
+  hourlyRequestStats,
+  metadata,
+} from './tidemark.config.ts'
 
 const here = dirname(fileURLToPath(import.meta.url))
 const url = process.env['DATABASE_URL']
@@ -31,6 +37,15 @@ try {
     ...drawPlan(before.models.plan),
   ])
   show('cost a month, Berlin time', drawAnswer(before.costs, [], 100))
+
+  await refreshAggregates(tm)
+  const kept = await askAggregates(tm)
+  show(`${hourlyRequestStats.name}: latency and users by model`, [
+    ...drawAnswer(kept.latency, ['model'], 100),
+    ...drawPlan(kept.latency.plan),
+  ])
+  show(`${dailyCostSummary.name}: the days that cost most`, drawAnswer(kept.costs, [], 100))
+  show(`${errorRateByModel.name}: models with errors`, drawAnswer(kept.errors, ['model'], 100))
 
   show('what is old goes to the lake', [await freezeHub(tm)])
   const after = await askHub(tm)

@@ -1,3 +1,4 @@
+import { continuousAggregate, count, percentile, sum, uniques } from 'tidemark'
 import { defineConfig, hypertable, t, table, view } from 'tidemark/schema'
 
 /** The database of an LLM analytics hub: what its TimescaleDB schema declares, on plain PostgreSQL. */
@@ -120,6 +121,41 @@ export const metadata = table('analytics.metadata', {
   primaryKey: ['key'],
 })
 
+/** Percentiles and users are kept as sketches: those of a month are made of its hours, within their stated error. */
+export const hourlyRequestStats = continuousAggregate('aggregates.hourly_request_stats', {
+  from: llmRequests,
+  bucket: '1 hour',
+  by: ['provider', 'model', 'status'],
+  select: {
+    requests: count(),
+    p50: percentile('latency_ms', 0.5),
+    p95: percentile('latency_ms', 0.95),
+    p99: percentile('latency_ms', 0.99),
+    users: uniques('user_id'),
+    prompt_tokens: sum('prompt_tokens'),
+    completion_tokens: sum('completion_tokens'),
+  },
+  refresh: { every: '1 hour' },
+  retain: '730 days',
+})
+
+export const dailyCostSummary = continuousAggregate('aggregates.daily_cost_summary', {
+  from: costTracking,
+  bucket: '1 day',
+  by: ['provider', 'model'],
+  select: { cost: sum('cost_usd'), requests: count(), users: uniques('user_id') },
+  refresh: { every: '1 day' },
+})
+
+export const errorRateByModel = continuousAggregate('aggregates.error_rate_by_model', {
+  from: llmRequests,
+  bucket: '15 minutes',
+  by: ['model'],
+  select: { requests: count(), errors: count({ where: { status: { ne: 'ok' } } }) },
+  refresh: { every: '15 minutes' },
+  retain: '365 days',
+})
+
 export const recentRequests = view(
   'analytics.recent_requests',
   `
@@ -162,6 +198,17 @@ export const topModelsByUsage = view(
 )
 
 export default defineConfig({
-  datasets: [llmRequests, tokenUsage, costTracking, systemEvents, errorLogs, modelPerformance, metadata],
+  datasets: [
+    llmRequests,
+    tokenUsage,
+    costTracking,
+    systemEvents,
+    errorLogs,
+    modelPerformance,
+    metadata,
+    hourlyRequestStats,
+    dailyCostSummary,
+    errorRateByModel,
+  ],
   views: [recentRequests, topModelsByUsage],
 })

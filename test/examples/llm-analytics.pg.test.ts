@@ -1,16 +1,19 @@
 import { existsSync } from 'node:fs'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { askAggregates, refreshAggregates } from '../../examples/llm-analytics/aggregates.ts'
 import { askHub, freezeHub } from '../../examples/llm-analytics/freeze.ts'
 import { type LoadReport, loadHub, realLogs } from '../../examples/llm-analytics/load.ts'
 import config, {
   costTracking,
   errorLogs,
+  hourlyRequestStats,
   llmRequests,
   metadata,
   modelPerformance,
   systemEvents,
   tokenUsage,
 } from '../../examples/llm-analytics/tidemark.config.ts'
+import { count as counted, percentile, uniques } from '../../src/index.ts'
 import { raw } from '../../src/util/sql.ts'
 import { isLane, sharedDataAbsent } from '../helpers/shared-data.ts'
 import { createTestEngine, type TestEngine } from '../helpers/test-engine.ts'
@@ -85,6 +88,48 @@ describe('the LLM analytics hub', () => {
     expect(rows.map((r) => [r.model, r.requests, BigInt(r.tokens ?? 0)])).toEqual(
       naive.rows.map(([model, requests, tokens]) => [model, requests, BigInt(tokens as bigint)]),
     )
+  })
+
+  it('keeps its three aggregates, whose answers are those of the rows, also in SQL', {
+    timeout: 180_000,
+  }, async () => {
+    const { tm, test } = engine
+    await refreshAggregates(tm)
+    const { latency, costs, errors } = await askAggregates(tm)
+    expect(latency.plan.parts.map(({ source }) => source)).toContain(hourlyRequestStats.name)
+
+    const raws = await tm.query(llmRequests, {
+      bucket: '1 month',
+      by: ['model'],
+      select: {
+        requests: counted(),
+        p50: percentile('latency_ms', 0.5),
+        p95: percentile('latency_ms', 0.95),
+        p99: percentile('latency_ms', 0.99),
+        users: uniques('user_id'),
+      },
+      order: ['bucket', '-requests', 'model'],
+      limit: 12,
+    })
+    expect(latency.rows).toEqual(raws.rows)
+    expect(
+      latency.rows.every(
+        ({ p50, p95, p99, users }) => p50 && p95 && p99 && p50 < p95 && p95 < p99 && users > 1,
+      ),
+    ).toBe(true)
+    const dear = await test.db.query(
+      raw(`select sum(cost_usd)::text, count(*)::int4 from metrics.cost_tracking
+        group by tidemark.time_bucket('1 day', time) order by sum(cost_usd) desc limit 7`),
+    )
+    expect(costs.rows.map(({ cost, requests }) => [cost, requests])).toEqual(dear.rows)
+    expect(errors.rows.reduce((sum, row) => sum + row.errors, 0)).toBe(await count(errorLogs.name))
+
+    const inSql = await tm.sql(`select sum(requests)::int4 as requests from aggregates.hourly_request_stats`)
+    expect(inSql.rows).toEqual([{ requests: 30_000 }])
+    const every = await test.db.query(
+      raw(`select definition #>> '{refresh,every}' from tidemark.aggregate_version order by id`),
+    )
+    expect(every.rows.flat().sort()).toEqual(['1 day', '1 hour', '15 minutes'])
   })
 
   it('freezes what is old, says what that saves, and answers the same', async () => {
