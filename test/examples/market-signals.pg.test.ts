@@ -86,7 +86,8 @@ describe('the market signals of Coin87', () => {
     }
     const before = await ask()
     for (const { name } of config.aggregates) await tm.refresh(name)
-    expect(await ask()).toEqual(before)
+    // sums of float8 hang on their order
+    expect(await ask()).toEqual(before.map(([source, mean]) => [source, expect.closeTo(mean as number, 9)]))
 
     // a late correction is in every answer at once
     const [first] = (await questions.dailyStats(tm)).rows
