@@ -115,7 +115,7 @@ export const candles1m = continuousAggregate('stats.candles_1m', {
   by: ['symbol', 'exchange'],
   select: { ...candlestick('price', 'volume'), ticks: count() },
   refresh: { every: '1 minute' },
-  retain: '90 days',
+  retain: '5 years',
 })
 
 const candle = {
@@ -133,7 +133,6 @@ export const candles1h = continuousAggregate('stats.candles_1h', {
   by: ['symbol', 'exchange'],
   select: candle,
   refresh: { every: '5 minutes' },
-  retain: '2 years',
 })
 
 export const candles1d = continuousAggregate('stats.candles_1d', {

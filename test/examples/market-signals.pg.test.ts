@@ -155,7 +155,11 @@ if (isLane('last'))
       for (const { name } of config.aggregates) await tm.refresh(name)
       const range = { from: '2024-08-08T00:00:00Z', to: '2024-08-10T00:00:00Z' }
       for (const every of ['1 minute', '1 hour', '1 day'] as const) {
-        const { rows } = await questions.candles(tm, every, range)
+        const { rows, plan } = await questions.candles(tm, every, range)
+        expect(plan.parts[0]).toMatchObject({
+          source: expect.stringContaining('stats.candles'),
+          rows: rows.length,
+        })
         for (const [key, expected] of volumes) {
           const own = rows.filter((c) => `${c.exchange} ${c.symbol}` === key)
           expect(own.reduce((sum, { ticks }) => sum + ticks, 0)).toBe(expected.trades)
