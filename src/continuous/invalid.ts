@@ -1,6 +1,6 @@
 import { advance, type Consumer, readMissing, timestamptzText } from '../changelog/index.ts'
 import type { Connection, Queryable } from '../postgres/index.ts'
-import type { Instant, TimeRange } from '../time/index.ts'
+import { formatInstant, type Instant, type TimeRange } from '../time/index.ts'
 import { sql } from '../util/sql.ts'
 import { addTouched, always, type InvalidRange, keyOf, widen } from './invalid-ranges.ts'
 import { unionOf } from './validity.ts'
@@ -93,6 +93,21 @@ export async function readFrozen(
   )
 }
 
+/** A version that begins now: of rows that are gone already it knows nothing. One that is swapped in later is told by the old one. */
+async function noteUnknown(
+  connection: Queryable,
+  { id, materialization: { states } }: AggregateVersion,
+  frozen: readonly TimeRange[],
+): Promise<void> {
+  const last = frozen.at(-1)
+  if (!last) return
+  const unknown = Object.fromEntries(states.map((_, place) => [place, formatInstant(last.to)]))
+  await connection.query(sql`
+    update tidemark.aggregate_version
+    set unknown_before = ${JSON.stringify(unknown)}::jsonb
+    where id = ${id}::int4`)
+}
+
 export interface TakenOver {
   /** Entries of the change log. */
   readonly entries: bigint
@@ -114,6 +129,8 @@ export async function takeOver(
   const { bucket } = version.materialization
   const missing = await readMissing(connection, consumer, { maxRanges })
   const frozen = await readFrozen(connection, version)
+  if (missing.kind === 'start-over' && missing.reason === 'new')
+    await noteUnknown(connection, version, frozen)
   const before = await readInvalid(connection, version.id)
   const touched: readonly InvalidRange[] =
     missing.kind === 'start-over'

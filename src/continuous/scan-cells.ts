@@ -260,8 +260,11 @@ async function mergeHere(scan: PlannedScan): Promise<ScanResult> {
   }
 }
 
-function answer({ unknown }: PlannedScan, cells: readonly Cell[], rowsRead: number): ScanResult {
-  const isPartial = unknown.length > 0 && cells.some(({ states }) => states.includes(unknownState))
+/** Where nothing is known of a time there are no cells, either, and no rows in their place: that is said, too. */
+function answer({ states, unknown }: PlannedScan, cells: readonly Cell[], rowsRead: number): ScanResult {
+  const isPartial =
+    unknown.length > 0 &&
+    (unknown.length === states.length || cells.some((cell) => cell.states.includes(unknownState)))
   return { cells, rowsRead, bytesRead: null, ...(isPartial ? { unknown } : {}) }
 }
 

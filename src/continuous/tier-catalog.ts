@@ -5,6 +5,7 @@ import { approximateMicros, type Instant, type TimeRange } from '../time/index.t
 import { isTidemarkError } from '../util/errors.ts'
 import { identifier, type Sql, sql } from '../util/sql.ts'
 import { bucketColumn, type CellTable, cellSchema, cellTableOf } from './cell-table.ts'
+import { widen } from './invalid-ranges.ts'
 import {
   type CurrentVersion,
   currentVersionsSql,
@@ -19,6 +20,8 @@ export interface HeldVersion {
   readonly version: AggregateVersion
   readonly table: CellTable
   readonly validity: CurrentVersion
+  /** Its buckets that a dropped chunk touches: nothing that is written later makes their cells wrong. Ascending. */
+  readonly frozen: readonly TimeRange[]
   /** Of its cells, about: only for comparing costs. */
   readonly cellsPerMicro: number
 }
@@ -137,7 +140,7 @@ export function createAggregateCatalogs(load: LoadVersions): AggregateCatalogs {
     const { loaded, misfit } = await loadVersions(() =>
       current.length === 0 ? Promise.resolve([]) : load(query, base),
     )
-    const versions = await holdVersions(query, loaded, current)
+    const versions = await holdVersions(query, loaded, current, dropped)
     const held = { hypertableId, catalog, seesAll: seesAllRows(catalog), dropped, versions, misfit }
     known.set(base.name, { held, readAtMs })
     return held
@@ -220,6 +223,7 @@ async function holdVersions(
   query: (statement: Sql) => Promise<QueryAnswer>,
   loaded: readonly AggregateVersion[],
   current: readonly CurrentVersion[],
+  dropped: readonly TimeRange[],
 ): Promise<ReadonlyMap<string, HeldVersion>> {
   const versions = new Map<string, HeldVersion>()
   for (const validity of current) {
@@ -227,7 +231,9 @@ async function holdVersions(
     if (!version) continue
     const table = cellTableOf(version.materialization)
     const cellsPerMicro = validity.isReadable ? await readDensity(query, version) : 0
-    versions.set(validity.name, { version, table, validity, cellsPerMicro })
+    const { bucket } = version.materialization
+    const frozen = unionOf(dropped.map((range) => ({ range: widen(bucket, range) })))
+    versions.set(validity.name, { version, table, validity, frozen, cellsPerMicro })
   }
   return versions
 }

@@ -29,7 +29,10 @@ import { unionOf } from './validity.ts'
  * it is valid in the snapshot.
  */
 
-/** @param isNamed The query names a continuous aggregate: what was kept of dropped chunks counts. */
+/**
+ * @param isNamed The query names this aggregate: its cells of dropped chunks are the answer there, whatever is written later. Other
+ * aggregates may know less of that time.
+ */
 export function fitCells(
   request: ScanRequest,
   held: HeldAggregates,
@@ -39,7 +42,7 @@ export function fitCells(
   const { materialization } = mine.version
   const range = request.range ?? everything
   const tenants = pinnedTenants(request.where, materialization)
-  const valid = validStretches(mine, range, tenants)
+  const valid = validStretches(mine, range, { tenants, isNamed })
   const usable = isNamed ? valid : valid.flatMap((stretch) => subtract(stretch, held.dropped))
   const whole = usable.flatMap((stretch) => wholeBuckets(stretch, materialization.bucket))
   const within = (part: TimeRange): readonly Coverage[] =>
@@ -55,7 +58,7 @@ export function fitCells(
     (isNamed ? raggedInDropped(usable, range, held, materialization.bucket) : null)
   if (cannot === null) return { coverage, within, cannot, note: noteOf(mine, range, valid, whole) }
   // What cells cannot answer rows do; only where those are gone there is nobody else.
-  const gone = isNamed ? held.dropped.flatMap(within) : []
+  const gone = isNamed ? mine.frozen.flatMap(within) : []
   return { coverage: gone, within: () => gone, cannot, note: null }
 }
 
@@ -67,7 +70,7 @@ export function coverageWithin(
   isNamed: boolean,
 ): readonly Coverage[] {
   if (rightsMissing(held, mine) !== null) return []
-  const valid = validStretches(mine, range, null)
+  const valid = validStretches(mine, range, { tenants: null, isNamed })
   const usable = isNamed ? valid : valid.flatMap((stretch) => subtract(stretch, held.dropped))
   return usable
     .flatMap((stretch) => wholeBuckets(stretch, mine.version.materialization.bucket))
@@ -187,12 +190,13 @@ function pinnedTenants(where: FilterNode | null, { base }: Materialization): Rea
 }
 
 function validStretches(
-  { validity }: HeldVersion,
+  { validity, frozen }: HeldVersion,
   range: TimeRange,
-  tenants: ReadonlySet<string> | null,
+  { tenants, isNamed }: { readonly tenants: ReadonlySet<string> | null; readonly isNamed: boolean },
 ): readonly TimeRange[] {
   const mine = validity.invalid.filter(({ tenant }) => tenant === null || (tenants?.has(tenant) ?? true))
-  return subtract(range, unionOf(mine))
+  const invalid = unionOf(mine)
+  return subtract(range, isNamed ? invalid.flatMap((one) => subtract(one, frozen)) : invalid)
 }
 
 /** What is left of a range; `holes` are ascending and do not overlap. */

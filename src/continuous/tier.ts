@@ -64,7 +64,7 @@ export function createAggregateTier({ definition, catalogs }: AggregateTierOptio
       if (!isBase(dataset)) return []
       const held = await catalogs.read(postgresSnapshot(snapshot), base, signal)
       const mine = held?.versions.get(name)
-      return held && mine ? coverageWithin(held, mine, range ?? everything, aggregate !== undefined) : []
+      return held && mine ? coverageWithin(held, mine, range ?? everything, aggregate?.name === name) : []
     },
 
     cannot: (request) =>
@@ -74,7 +74,7 @@ export function createAggregateTier({ definition, catalogs }: AggregateTierOptio
       if (!isBase(request.dataset)) return null
       const found = heldIn(snapshot)
       if (!found) return { coverage: [], within: () => [], cannot: null, note: whyNone(snapshot) }
-      return fitCells(request, found.held, found.mine, aggregate !== undefined)
+      return fitCells(request, found.held, found.mine, aggregate?.name === name)
     },
 
     /** Without a look at `where`: keys come after the bucket in the index. */

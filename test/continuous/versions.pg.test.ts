@@ -194,6 +194,54 @@ describe('retention', () => {
     expect(answer.rows.map(({ total }) => Number(total))).toEqual([1, 2, 4])
   })
 
+  it('answers from the cells of what was dropped whatever comes late, by its name and as SQL', async () => {
+    await engine.tm.refresh('hourly')
+    await engine.tm.expire('requests')
+    const asked = async () => {
+      const { rows } = await engine.tm.queryUnknown('hourly', { select: { total: 'total' } })
+      return rows.map(({ total }) => Number(total))
+    }
+    const raw = async () => {
+      const { rows } = await engine.tm.queryUnknown('requests', {
+        select: { total: { fn: 'sum', column: 'ms' } },
+      })
+      return Number(rows[0]!.total)
+    }
+    expect(await asked()).toEqual([1, 2, 4])
+    // plain SQL: the row is stored, and goes with the next expiry
+    await engine.test.db.execute(`insert into requests values ('2026-01-01T05:10:00Z', 'a', 999)`)
+    expect(await asked()).toEqual([1, 2, 4])
+    expect(await sums()).toEqual([1, 2, 4])
+    expect(await raw()).toBe(1003)
+    await engine.tm.refresh('hourly')
+    expect(await asked()).toEqual([1, 2, 4])
+    expect(await sums()).toEqual([1, 2, 4])
+    expect(await raw()).toBe(1003)
+  })
+
+  it('is older than an aggregate that is made afterwards, and its answer says so', async () => {
+    await engine.tm.refresh('hourly')
+    await engine.tm.expire('requests')
+    const daily = continuousAggregate('public.daily', {
+      from: requests,
+      bucket: '1 day',
+      select: { total: sum('ms') },
+      refresh: { every: '1 hour' },
+    })
+    await using tm = await createTidemark(defineConfig({ datasets: [requests, first, daily] }), {
+      connectionString: engine.test.connectionString,
+      root: engine.root,
+      clock,
+    })
+    await tm.migrate()
+    await tm.refresh('daily')
+    const { rows, plan } = await tm.queryUnknown('daily', { select: { total: 'total' } })
+    expect(rows.map(({ total }) => Number(total))).toEqual([4])
+    expect(plan.partial).toEqual([{ output: 'total', before: '2026-01-03T00:00:00Z' }])
+    const { rows: days } = await tm.queryUnknown('hourly', { bucket: '1 day', select: { total: 'total' } })
+    expect(days.map(({ total }) => Number(total))).toEqual([1, 2, 4])
+  })
+
   it('a bucket that a living chunk shares keeps the chunk until all of it is past', async () => {
     const weekly = continuousAggregate('public.weekly', {
       from: requests,
