@@ -1,5 +1,5 @@
 import { type OutputColumn, outputColumns, type QueryNode } from '../../src/query/index.ts'
-import type { NaiveAnswer, NaiveResult } from './naive.ts'
+import type { NaiveAnswer, NaiveBounded, NaiveResult } from './naive.ts'
 import { naiveInstant } from './naive-time.ts'
 import { compareTyped, groupText } from './naive-values.ts'
 
@@ -72,18 +72,26 @@ function compareRow(
   const names = Object.keys(row)
   if (names.join() !== columns.map(({ name }) => name).join()) report(`the columns are ${names.join()}`)
   for (const { name, type } of columns) {
-    const problem = compareValue(
-      type,
-      row[name],
-      result.row[name],
-      result.tolerance[name] ?? 0,
-      result.between[name],
-    )
+    const each = result.each[name]
+    const problem = each
+      ? compareEach(row[name], each)
+      : compareValue(type, row[name], result.row[name], result.tolerance[name] ?? 0, result.between[name])
     if (problem)
       report(
         `${i === undefined ? '' : `row ${i}, `}${name}: ${problem} in ${show(row)}; the oracle has ${show(result.row)}`,
       )
   }
+}
+
+/** A list of which each value has its own bound. */
+function compareEach(found: unknown, each: readonly NaiveBounded[]): string | null {
+  if (!Array.isArray(found) || found.length !== each.length)
+    return `${show(found)} is no list of ${each.length} values`
+  for (const [i, { value, tolerance = 0, between }] of each.entries()) {
+    const problem = compareValue('float8', found[i], value, tolerance, between)
+    if (problem) return `at ${i}: ${problem}`
+  }
+  return null
 }
 
 function compareValue(

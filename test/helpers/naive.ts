@@ -45,6 +45,15 @@ export interface NaiveResult {
   readonly tolerance: Readonly<Record<string, number>>
   /** Percentiles may also be anywhere between these two exact order statistics. */
   readonly between: Readonly<Record<string, readonly [number, number]>>
+  /** Of outputs that are lists of bounded values: each of them. */
+  readonly each: Readonly<Record<string, readonly NaiveBounded[]>>
+}
+
+/** A finished value and how exact the product has to be about it. */
+export interface NaiveBounded {
+  readonly value: unknown
+  readonly tolerance?: number
+  readonly between?: readonly [number, number]
 }
 
 /** Rows may hold any form that insert takes. */
@@ -159,7 +168,7 @@ function project(
 }
 
 const plain = (rows: readonly Record<string, unknown>[]): readonly NaiveResult[] =>
-  rows.map((row) => ({ row, tolerance: {}, between: {} }))
+  rows.map((row) => ({ row, tolerance: {}, between: {}, each: {} }))
 
 /** The cursor is not followed: the oracle gives the first page, or with a high limit everything. */
 function naiveRows(node: RowsQueryNode, rows: readonly NaiveRow[]): NaiveAnswer {
@@ -217,11 +226,8 @@ interface Output {
   readonly type: NaiveType
 }
 
-/** A finished value and how exact the product has to be about it. */
-interface Value {
-  readonly value: unknown
-  readonly tolerance?: number
-  readonly between?: readonly [number, number]
+interface Value extends NaiveBounded {
+  readonly each?: readonly NaiveBounded[]
 }
 
 interface Line {
@@ -305,6 +311,7 @@ function naiveAggregate(node: AggregateQueryNode, rows: readonly NaiveRow[]): Na
       row: Object.fromEntries(outputs.map(({ name, type }, i) => [name, outputValue(type, values[i])])),
       tolerance: named(({ tolerance }) => tolerance),
       between: named(({ between }) => between),
+      each: named(({ each }) => each),
     }
   })
   const results = node.limit === null ? all : all.slice(0, node.limit)
@@ -337,7 +344,7 @@ function inputOf(
 function resultType(dataset: DatasetDefinition, aggregate: AggregateNode): NaiveType {
   const { fn } = aggregate
   if (fn === 'count' || fn === 'uniques' || fn === 'countDistinct') return 'count'
-  if (fn === 'histogram' || fn === 'topK') return fn
+  if (fn === 'histogram' || fn === 'percentiles' || fn === 'topK') return fn
   const { type } = inputOf(dataset, aggregate)
   if (fn === 'sum')
     return type === 'int2' || type === 'int4'
@@ -396,6 +403,11 @@ function aggregateOf(dataset: DatasetDefinition, aggregate: AggregateNode, rows:
       return spreadOf(fn, type, values)
     case 'percentile':
       return percentileOf(type, values, aggregate.quantile!)
+    case 'percentiles': {
+      if (values.length === 0) return { value: null }
+      const each = aggregate.quantiles!.map((quantile) => percentileOf(type, values, quantile))
+      return { value: each.map(({ value }) => value), each }
+    }
     case 'histogram': {
       const counts = [0, ...aggregate.borders!.map(() => 0)]
       for (const value of values) {

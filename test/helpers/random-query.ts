@@ -157,6 +157,11 @@ function aggregateInput(options: RandomQueryOptions, where: fc.Arbitrary<Input>)
     if (isTimed) functions.push(timelineInput(options, column))
     functions.push(fc.constantFrom(0, 0.05, 0.5, 0.95, 1).map((q) => ({ fn: 'percentile', column, q })))
     functions.push(
+      fc
+        .constantFrom(undefined, [0.5], [1, 0, 0.95])
+        .map((qs) => withoutUndefined({ fn: 'percentiles', column, qs })),
+    )
+    functions.push(
       fc.constantFrom([0], [-10, 0, 10.5], [1e9]).map((borders) => ({ fn: 'histogram', column, borders })),
     )
   }
@@ -236,7 +241,7 @@ function aggregateArbitrary(
         ...(parts.bucket['bucket'] ? ['bucket'] : []),
         ...parts.by,
         ...Object.keys(select).filter(
-          (name) => !['histogram', 'topK'].includes((select[name] as Input)['fn'] as string),
+          (name) => !['histogram', 'percentiles', 'topK'].includes((select[name] as Input)['fn'] as string),
         ),
       ]
       const order = [...new Set(parts.order.map(([i]) => outputs[i % outputs.length] as string))]
@@ -261,7 +266,7 @@ function canFill(fill: unknown, { dataset, paths }: RandomQueryOptions, select: 
   if (fill === 'null' || fill === 'previous') return true
   return Object.values(select).every((aggregate) => {
     const { fn, column } = aggregate as { fn: string; column?: string }
-    if (fn === 'histogram' || fn === 'topK') return false
+    if (fn === 'histogram' || fn === 'percentiles' || fn === 'topK') return false
     if (!['min', 'max', 'first', 'last'].includes(fn)) return true
     if (column !== undefined && paths?.includes(column)) return fn === 'min' || fn === 'max'
     return numeric.has(dataset.columns[column as string]?.type ?? '')
