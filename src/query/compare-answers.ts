@@ -96,11 +96,12 @@ export function compareAnswers(
   let total = 0
   const note = (row: OutputRow, output: string | null, problem: string): void => {
     total += 1
-    if (differences.length < maxDifferences) differences.push({ keys: keysOf(row), output, problem })
+    if (differences.length < maxDifferences)
+      differences.push({ keys: shownKeys(keysOf(row)), output, problem })
   }
-  const rest = new Map(computed.map((row) => [JSON.stringify(keysOf(row)), row]))
+  const rest = new Map(computed.map((row) => [textOf(keysOf(row)), row]))
   for (const row of answered) {
-    const key = JSON.stringify(keysOf(row))
+    const key = textOf(keysOf(row))
     const other = rest.get(key)
     rest.delete(key)
     if (other === undefined) {
@@ -115,6 +116,27 @@ export function compareAnswers(
   for (const row of rest.values()) note(row, null, 'only raw rows give this row')
   const notCompared = node.select.filter((_, i) => classes[i] === 'unknown').map(({ name }) => name)
   return { differences, total, notCompared }
+}
+
+/** Equal for equal values only: JSON has one word for null, NaN and both infinities, and none for int8. */
+function textOf(value: unknown): string {
+  return JSON.stringify(value, (_, inner: unknown) =>
+    typeof inner === 'bigint' || (typeof inner === 'number' && !Number.isFinite(inner))
+      ? { [typeof inner]: String(inner) }
+      : inner,
+  )
+}
+
+/** As JSON can say them. */
+function shownKeys(keys: Readonly<Record<string, unknown>>): Readonly<Record<string, unknown>> {
+  return Object.fromEntries(
+    Object.entries(keys).map(([name, value]) => [
+      name,
+      typeof value === 'bigint' || (typeof value === 'number' && !Number.isFinite(value))
+        ? String(value)
+        : value,
+    ]),
+  )
 }
 
 interface Scale {
@@ -139,7 +161,7 @@ function differenceOf(
   computed: unknown,
   { rows, size }: Scale,
 ): string | null {
-  if (kind === 'unknown' || JSON.stringify(answered) === JSON.stringify(computed)) return null
+  if (kind === 'unknown' || textOf(answered) === textOf(computed)) return null
   const isCount = fn === 'count' || fn === 'uniques' || fn === 'countDistinct'
   const differ = isCount ? `${answered} where raw rows give ${computed}` : 'another value than raw rows give'
   if (kind === 'exact' || answered === null || computed === null) return differ
