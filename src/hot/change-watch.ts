@@ -104,8 +104,11 @@ class Follower {
     const place = readSnapshotPlace(text)
     const gone = goneFrom && goneTo ? rangesOf(goneFrom, goneTo) : null
     if (history !== this.#history) {
-      // asked of another history, so the answer holds nothing of this one
-      if (gone === null) return null
+      // asked of another history, so the answer holds nothing of this one; what was dropped is told where no epoch is known
+      if (gone === null) {
+        this.#epoch = null
+        return null
+      }
       this.#history = history
       this.#historyNumber = ++histories
       this.#moments = [{ number: 0, changed: [], first: place, last: place }]
