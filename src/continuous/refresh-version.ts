@@ -11,10 +11,13 @@ import {
   type Tier,
 } from '../query/index.ts'
 import {
+  type BucketSpec,
   bucketStart,
   type Clock,
+  type Instant,
   infinityInstant,
   minusInfinityInstant,
+  nextBucket,
   type TimeRange,
 } from '../time/index.ts'
 import { isTidemarkError, TidemarkError } from '../util/errors.ts'
@@ -108,7 +111,7 @@ export async function refreshVersion(
   const forced = options.range ? widen(bucket, options.range) : null
   const taken = await again(() =>
     context.db.transaction({ mode: 'repeatable read', signal }, (connection) =>
-      takeOver(connection, version, forced && openEndCut(forced, widen(bucket, { from: now, to: now + 1n }))),
+      takeOver(connection, version, forced && openEndCut(forced, bucket, now)),
     ),
   )
   const total = { batches: 0, rows: 0, cells: 0 }
@@ -151,11 +154,10 @@ function isUnknown(error: unknown): boolean {
   return isTidemarkError(error) && error.code === 'TM_COMMIT_UNKNOWN'
 }
 
-/** A forced range without an end goes up to the running bucket; what comes after it is not computed before there is something. */
-function openEndCut(range: TimeRange, running: TimeRange): TimeRange {
-  return range.to === infinityInstant && range.from < running.to
-    ? { from: range.from, to: running.to }
-    : range
+/** A forced range without an end has one behind the bucket that runs, or that it begins with: what comes later is not computed yet. */
+function openEndCut({ from, to }: TimeRange, bucket: BucketSpec, now: Instant): TimeRange {
+  if (to !== infinityInstant) return { from, to }
+  return { from, to: nextBucket(bucket, from > now ? from : now) }
 }
 
 interface BatchOptions {

@@ -74,4 +74,13 @@ describe('a refresh', () => {
     expect(report.rows).toBe(9)
     expect(await differences(context, version)).toEqual([])
   })
+
+  it('computes what is asked for and nothing else, also where that has no end', async () => {
+    const future = { from: context.clock.now() + 86_400_000_000n, to: infinityInstant }
+    await refreshVersion(context, version, { range: future })
+    expect(await refreshVersion(context, version)).toMatchObject({ rows: 0 })
+    const last = { from: at('2026-01-03T10:00:00Z'), to: infinityInstant }
+    expect((await refreshVersion(context, version, { range: last })).rows).toBe(2)
+    expect(await differences(context, version)).toEqual([])
+  })
 })
