@@ -54,11 +54,16 @@ export async function planAggregates(
 ): Promise<AggregatePlan> {
   const known = await readKnown(connection)
   const present = await readPresent(connection, aggregates)
+  const taken = new Set(
+    [...known.values()].flatMap(({ versions }) => versions.map(({ relation }) => relation)),
+  )
   const declared = new Set(aggregates.map(({ name }) => name))
   return {
     steps: [
       ...missingSchemas(aggregates, present),
-      ...aggregates.flatMap((definition) => planOne(definition, known.get(definition.name) ?? null, present)),
+      ...aggregates.flatMap((definition) =>
+        planOne(definition, known.get(definition.name) ?? null, present, taken),
+      ),
     ],
     undeclared: [...known.keys()].filter((name) => !declared.has(name)),
   }
@@ -68,6 +73,7 @@ function planOne(
   definition: ContinuousAggregateDefinition,
   known: KnownAggregate | null,
   present: Present,
+  taken: Set<string>,
 ): AggregateStep[] {
   const { name, base } = definition
   const refused = (problem: string, statements: string[]): AggregateStep[] => [
@@ -109,7 +115,8 @@ function planOne(
 
   if (same === null) {
     const materialization = materializationOf(definition)
-    const relation = nextRelation(definition, known?.versions ?? [])
+    const relation = nextRelation(definition, known?.versions ?? [], taken)
+    taken.add(relation)
     const state = current === null ? 'current' : 'building'
     const statements = createVersionStatements({ materialization, relation, hash, json, state, isForced })
     const view = current === null ? viewOf(materialization, relation) : null
@@ -153,13 +160,17 @@ function plain(definition: ContinuousAggregateDefinition, one: MigrationStep): A
   return { step: one, definition, before: null, after: null, creates: null, view: null }
 }
 
-/** Numbered, and never used twice as long as the catalog knows the aggregate. */
+/** Numbered, since `a_b.c` and `a.b_c` are one name here, and never used twice as long as the catalog knows the aggregate. */
 function nextRelation(
   { schema, table }: ContinuousAggregateDefinition,
   versions: readonly KnownVersion[],
+  taken: ReadonlySet<string>,
 ): string {
+  const base = schema === 'public' ? table : `${schema}_${table}`
   const numbers = versions.map(({ relation }) => Number(/_(\d+)$/.exec(relation)?.[1] ?? 0))
-  return fitName(schema === 'public' ? table : `${schema}_${table}`, `_${Math.max(0, ...numbers) + 1}`)
+  let number = Math.max(0, ...numbers) + 1
+  while (taken.has(fitName(base, `_${number}`))) number += 1
+  return fitName(base, `_${number}`)
 }
 
 /** Keys of the two whose values differ. jsonb forgets the order of keys. */

@@ -167,6 +167,21 @@ describe('migrating continuous aggregates', () => {
     expect((await readVersions(test.db, null)).map(({ relation }) => relation)).toEqual(['stats_hourly_1'])
   })
 
+  it('aggregates whose names look alike have cells of their own', async () => {
+    const like = ['stats_hourly.x', 'stats.hourly_x', 'public.stats_hourly_x'].map((name) =>
+      continuousAggregate(name, { from: requests, bucket: '1 hour', select: { n: count() } }),
+    )
+    await migrateAggregates(test.db, [hourly, ...like])
+    expect((await migrateAggregates(test.db, [hourly, ...like])).steps).toEqual([])
+    expect((await readVersions(test.db, null)).map(({ name, relation }) => [name, relation])).toEqual([
+      ['stats.hourly', 'stats_hourly_1'],
+      ['stats_hourly.x', 'stats_hourly_x_1'],
+      ['stats.hourly_x', 'stats_hourly_x_2'],
+      ['public.stats_hourly_x', 'stats_hourly_x_3'],
+    ])
+    for (const { name } of like) await rows(`select tidemark.drop_aggregate('${name}')`)
+  })
+
   it('an aggregate that is declared no more is named and stays', async () => {
     const { steps, undeclared } = await migrateAggregates(test.db, [])
     expect(steps).toEqual([])
