@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { states as algebra } from '../../src/aggregate/index.ts'
 import {
   continuousAggregate,
   count,
@@ -6,6 +7,7 @@ import {
   defineConfig,
   hypertable,
   max,
+  percentile,
   sum,
   t,
 } from '../../src/index.ts'
@@ -97,6 +99,43 @@ describe('a changed definition', () => {
       sql`select refresh_error from tidemark.aggregate_version where state = 'building'`,
     )
     expect(rows[0]![0]).toBe(swap!.problem)
+  })
+
+  it('is not swapped in when sketches differ, though their ends are the same', async () => {
+    const sketches = (more: object) =>
+      continuousAggregate('public.sketches', {
+        from: requests,
+        bucket: '1 day',
+        by: [],
+        select: { p50: percentile('ms', 0.5), ...more },
+      })
+    const migrated = async (more: object) => {
+      const tm = await createTidemark(defineConfig({ datasets: [requests, sketches(more)] }), {
+        connectionString: engine.test.connectionString,
+        root: engine.root,
+        clock,
+      })
+      await tm.migrate()
+      return tm
+    }
+    await using before = await migrated({})
+    await before.refresh('sketches')
+    const spec = { kind: 'ddsketch', input: 'int8', borders: null } as const
+    const { db } = engine.test
+    const { rows } = await db.query(
+      sql`select state_0 from tidemark_aggregates.sketches_1 where bucket = '2026-01-02Z'`,
+    )
+    // 96, 97 … 191
+    const state = algebra.ddsketch.decode(rows[0]![0] as Uint8Array, spec)
+    const other = algebra.ddsketch.create(spec)
+    for (let i = 0; i < 96; i++) algebra.ddsketch.add(other, i === 0 ? 96n : 191n, 0n)
+    expect(algebra.ddsketch.encode(other)).not.toEqual(algebra.ddsketch.encode(state))
+    await db.query(sql`
+      update tidemark_aggregates.sketches_1
+      set state_0 = ${Buffer.from(algebra.ddsketch.encode(other))}::bytea
+      where bucket = '2026-01-02Z'`)
+    await using after = await migrated({ most: max('ms') })
+    expect((await after.refresh('sketches')).swap).toMatchObject({ kind: 'different' })
   })
 
   it('takes over what only the current one knows, and says what is not known there', async () => {
