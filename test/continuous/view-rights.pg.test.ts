@@ -62,6 +62,19 @@ describe('who may read the view of an aggregate', () => {
     await fixture.drop()
   })
 
+  it('who may not read every row is told no tenant that writes', async () => {
+    const [[id] = []] = await query(`select id from tidemark.hypertable where table_name = 'owned'`)
+    const tenants = `select tenants from tidemark.aggregate_validity(${id}, null, 100)`
+    expect((await query(tenants)).flat(2).sort()).toEqual([null, 'one', 'two'])
+    expect(new Set((await asReader(tenants)).flat(2))).toEqual(new Set([null]))
+    await query(`grant select on metrics.owned to ${role}`)
+    expect((await asReader(tenants)).flat(2).sort()).toEqual([null, 'one', 'two'])
+    await query('alter table metrics.owned enable row level security')
+    expect(new Set((await asReader(tenants)).flat(2))).toEqual(new Set([null]))
+    await query('alter table metrics.owned disable row level security')
+    await query(`revoke select on metrics.owned from ${role}`)
+  })
+
   it('nobody who may not read the rows', async () => {
     await expect(asReader('select * from stats.by_tenant')).rejects.toThrow(
       /permission denied for table owned/,
