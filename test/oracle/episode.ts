@@ -32,6 +32,8 @@ export interface EpisodeReport {
   readonly queries: number
   /** How often each kind of step came, and how it ended. */
   readonly counts: ReadonlyMap<string, number>
+  /** How many parts of answers came from where. */
+  readonly sources: ReadonlyMap<string, number>
 }
 
 /** The product did something else than the shadow. */
@@ -96,6 +98,7 @@ export async function runEpisode(options: EpisodeOptions): Promise<EpisodeReport
         // what found nothing to do has changed nothing
         count: ['none', 'nothing', 'no room'].includes(outcome) ? 1 : 3,
       })
+      await world.assertNoAlarm()
       options.onStep?.(place, kind, outcome)
     }
     await finish(world)
@@ -104,7 +107,7 @@ export async function runEpisode(options: EpisodeOptions): Promise<EpisodeReport
     await closeWorld(world).catch(() => {})
     throw new Difference(place, log, error)
   }
-  return { steps: only.length, queries: world.queries, counts }
+  return { steps: only.length, queries: world.queries, counts, sources: world.sources }
 }
 
 /** The table that the arguments of a step name; null when it is about none, or about several. */
@@ -121,6 +124,7 @@ async function finish(world: World): Promise<void> {
   await refreshAll(world)
   await refreshAggregates(world)
   await verifyAggregates(world)
+  await world.assertNoAlarm()
 }
 
 const mostCharacters = 2000

@@ -69,7 +69,7 @@ export function oracleDuckDB(): DuckDB {
   return duckdb
 }
 
-export function createLake(connectionString: string, clock: Clock, folder?: string): Lake {
+export function createLake(connectionString: string, clocks: readonly Clock[], folder?: string): Lake {
   const root = folder ?? mkdtempSync(join(tmpdir(), 'tidemark-oracle-lake-'))
   const store = createFolderStore({ dir: join(root, lakeName) })
   const files = createLakeFiles({ duckdb: oracleDuckDB(), store })
@@ -78,7 +78,7 @@ export function createLake(connectionString: string, clock: Clock, folder?: stri
     isOwn: folder === undefined,
     store,
     files,
-    movers: [0, 1].map((i) => createMover(connectionString, store, clock, i)) as [Mover, Mover],
+    movers: [0, 1].map((i) => createMover(connectionString, store, clocks[i]!, i)) as [Mover, Mover],
     moves: new Map(),
     read: new Map(),
     mayHaveStrays: false,

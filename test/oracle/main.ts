@@ -4,6 +4,7 @@ import { prepareBinaries } from '../../src/postgres/embedded/binaries.ts'
 import { createDatabase } from '../../src/postgres/index.ts'
 import { startStandby } from '../helpers/standby.ts'
 import { startTestServer } from '../helpers/test-server.ts'
+import { aggregateNames } from './aggregates.ts'
 import { runCrashLane } from './crash/crash-lane.ts'
 import { startDurableServer } from './crash/durable-server.ts'
 import { mountSmallDisk, runDiskFull } from './disk-full.ts'
@@ -175,6 +176,7 @@ let databases = 0
 let done = 0
 let queries = 0
 const counts = new Map<string, number>()
+const sources = new Map<string, number>()
 const startedAt = performance.now()
 
 function report(): void {
@@ -261,6 +263,7 @@ try {
       )
       queries += result.queries
       for (const [kind, count] of result.counts) counts.set(kind, (counts.get(kind) ?? 0) + count)
+      for (const [source, count] of result.sources) sources.set(source, (sources.get(source) ?? 0) + count)
       report()
     } catch (error) {
       if (!(error instanceof Difference)) throw error
@@ -280,6 +283,13 @@ try {
   }
   report()
   printCounts(counts)
+  process.stdout.write('parts of answers by where they came from:\n')
+  printCounts(sources)
+  const unused = ['hot', 'cold', 'cache', ...aggregateNames].filter((source) => !sources.has(source))
+  if (isRight && !only && done >= 1000 && unused.length > 0) {
+    isRight = false
+    process.stdout.write(`\nnot one answer came from ${unused.join(', ')}\n`)
+  }
 } finally {
   await admin.close()
   await server.stop()

@@ -1,17 +1,24 @@
 import { setTimeout as sleep } from 'node:timers/promises'
+import { createAggregateTiers } from '../../src/continuous/index.ts'
 import { createTidemark, type Tidemark } from '../../src/engine.ts'
-import { type ChunkManager, createChunkManager, createHotTier } from '../../src/hot/index.ts'
+import {
+  type ChunkManager,
+  createChangeWatch,
+  createChunkManager,
+  createHotTier,
+} from '../../src/hot/index.ts'
 import { createColdTier } from '../../src/lake/index.ts'
 import { applyPartitionPolicies } from '../../src/migrate/index.ts'
 import { type Connection, createDatabase, type Database } from '../../src/postgres/index.ts'
-import type { Tier } from '../../src/query/index.ts'
+import { type Answer, createResultsCache, type ResultsCache, type Tier } from '../../src/query/index.ts'
 import { defineConfig, type StoredDefinition } from '../../src/schema/index.ts'
-import { fixedClock } from '../../src/time/index.ts'
+import { type FixedClock, fixedClock } from '../../src/time/index.ts'
 import { isTidemarkError } from '../../src/util/errors.ts'
 import { identifier, sql } from '../../src/util/sql.ts'
 import { aggregatesOver } from './aggregates.ts'
 import { CellConsumer } from './cell-consumer.ts'
 import { Draft } from './draft.ts'
+import { FrozenBuckets } from './frozen.ts'
 import {
   type ChunkState,
   chunkStates,
@@ -60,6 +67,9 @@ export interface Real {
   readonly chunks: ChunkManager
   /** For all lent snapshots: what they have cached is sometimes newer, sometimes older than those are. */
   readonly tiers: readonly Tier[]
+  readonly results: ResultsCache
+  /** Of the engines, and of the movers beside them. What they say is no part of any answer. */
+  readonly clocks: readonly [FixedClock, FixedClock]
   readonly lake: Lake
 }
 
@@ -80,6 +90,10 @@ export class World {
   /** Of the step that runs now. */
   step = 0
   queries = 0
+  /** Buckets of aggregates whose rows retention took. */
+  readonly frozen = new FrozenBuckets()
+  /** Parts of plans by where they came from. */
+  readonly sources = new Map<string, number>()
   /** A server of one's own (DATABASE_URL) may allow no prepared transactions. */
   canPrepare = true
   /** Nor logical replication. */
@@ -219,26 +233,31 @@ export class World {
   /** A new engine with cold caches and the newest declarations in place of an old one. */
   async restart(i: number): Promise<void> {
     await this.real.engines[i]!.close()
-    this.real.engines[i] = await this.createEngine([...this.definitions.values()])
-    const { connectionString, lake } = this.real
+    const { connectionString, lake, clocks } = this.real
+    this.real.engines[i] = await this.createEngine(
+      [...this.definitions.values()],
+      connectionString,
+      clocks[i],
+    )
     await lake.movers[i]!.db.close()
-    lake.movers[i] = createMover(connectionString, lake.store, this.clock, i)
+    lake.movers[i] = createMover(connectionString, lake.store, clocks[i]!, i)
   }
 
   async createEngine(
     definitions: readonly StoredDefinition[],
     connectionString = this.real.connectionString,
+    clock: FixedClock = this.clock,
   ): Promise<Tidemark> {
     const { variant } = this
     const config = defineConfig({
       datasets: [...definitions, ...aggregatesOver(definitions, variant)],
       database: { maxConnections: 6 },
       lake: lakeConfig,
-      // every answer is computed once more from raw rows: what is wrong is found here and by the shadow
+      // the product finds what is wrong, too: assertNoAlarm
       shadow: { share: 0.2 },
     })
     const { lake } = this.real
-    const engine = await createTidemark(config, { connectionString, clock: this.clock, root: lake.root })
+    const engine = await createTidemark(config, { connectionString, clock, root: lake.root })
     this.#variants.set(engine, variant)
     return engine
   }
@@ -246,6 +265,22 @@ export class World {
   /** Which declaration of `oracle.by_hour` an engine has. */
   engineVariant(i: number): number {
     return this.#variants.get(this.engine(i)) ?? this.variant
+  }
+
+  /** Counts which places an answer came from. */
+  noteSources({ plan }: Pick<Answer, 'plan'>): void {
+    for (const { source } of plan.parts) this.sources.set(source, (this.sources.get(source) ?? 0) + 1)
+  }
+
+  /** What engines compute once more from rows was what they had said. */
+  async assertNoAlarm(): Promise<void> {
+    // a check holds its connection until its alarm is written
+    await this.settled()
+    const { rows } = await this.real.db.query(sql`select dataset, detail::text from tidemark.alarm`)
+    if (rows.length > 0)
+      throw new Error(
+        `shadow checks found answers wrong: ${rows.map(([name, detail]) => `${String(name)} ${String(detail)}`).join('; ')}`,
+      )
   }
 
   /** Waits until no statement of an engine runs any more, after some of its backends were ended. */
@@ -298,7 +333,8 @@ export class World {
 export async function createWorld(connectionString: string, lakeRoot?: string): Promise<World> {
   const db = createDatabase({ connectionString, max: 14, applicationName: 'oracle' })
   const engines = [] as unknown as [Tidemark, Tidemark]
-  const lake = createLake(connectionString, fixedClock(oracleNow), lakeRoot)
+  const clocks = [fixedClock(oracleNow), fixedClock(oracleNow)] as const
+  const lake = createLake(connectionString, clocks, lakeRoot)
   const world = new World({
     connectionString,
     db,
@@ -311,9 +347,15 @@ export async function createWorld(connectionString: string, lakeRoot?: string): 
       lockTimeoutMs: 50,
       settleMs: 50,
     }),
-    tiers: [createHotTier(), createColdTier({ duckdb: oracleDuckDB(), store: lake.store })],
+    tiers: [
+      createHotTier(),
+      createColdTier({ duckdb: oracleDuckDB(), store: lake.store }),
+      ...createAggregateTiers(aggregatesOver(oracleTables, 0)),
+    ],
+    results: createResultsCache({ memoryBytes: 4 * 1024 * 1024, watch: createChangeWatch() }),
+    clocks,
   })
-  for (const i of [0, 1]) engines[i] = await world.createEngine(oracleTables)
+  for (const i of [0, 1]) engines[i] = await world.createEngine(oracleTables, connectionString, clocks[i])
   await engines[0].migrate()
   const { rows } = await db.query(
     sql`select current_setting('max_prepared_transactions') <> '0', current_setting('wal_level') = 'logical'`,

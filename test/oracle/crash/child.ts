@@ -1,16 +1,25 @@
 /** A process of its own that does what it is told, until it is killed. Orders and answers are messages (advanced: bigint, NaN, Date). */
 
 import { join } from 'node:path'
+import {
+  createAggregateTiers,
+  mayDropChunk,
+  migrateAggregates,
+  type RefreshContext,
+  refreshAggregate,
+} from '../../../src/continuous/index.ts'
 import { createTidemark } from '../../../src/engine.ts'
-import { createChunkManager } from '../../../src/hot/index.ts'
-import { createFolderStore, createLakeFiles } from '../../../src/lake/index.ts'
+import { createChunkManager, createHotTier } from '../../../src/hot/index.ts'
+import { createColdTier, createFolderStore, createLakeFiles } from '../../../src/lake/index.ts'
 import { createLifecycle } from '../../../src/lifecycle/index.ts'
 import { applyPartitionPolicies } from '../../../src/migrate/index.ts'
 import { createDatabase } from '../../../src/postgres/index.ts'
+import { defaultQueryLimits } from '../../../src/query/index.ts'
 import { defineConfig, type HypertableDefinition } from '../../../src/schema/index.ts'
 import { fixedClock } from '../../../src/time/index.ts'
 import { isTidemarkError } from '../../../src/util/errors.ts'
 import { raw } from '../../../src/util/sql.ts'
+import { aggregatesOver } from '../aggregates.ts'
 import { lakeConfig, moverSettings, oracleDuckDB } from '../lake.ts'
 import { oracleNow, oracleTables } from '../tables.ts'
 import { doomedDatabase, doomedStore, FaultPoint } from './doomed.ts'
@@ -28,10 +37,42 @@ const lifecycle = createLifecycle({
   files: createLakeFiles({ duckdb: oracleDuckDB(), store }),
   chunks: createChunkManager({ db, applyPolicies: applyPartitionPolicies }),
   clock,
+  mayExpire: mayDropChunk,
   settings: { ...moverSettings[0]!, lockTries: 20, keepStrayMs: 60_000 },
 })
-const config = defineConfig({ datasets: oracleTables, database: { maxConnections: 4 }, lake: lakeConfig })
+const config = defineConfig({
+  datasets: [...oracleTables, ...aggregatesOver(oracleTables, 0)],
+  database: { maxConnections: 4 },
+  lake: lakeConfig,
+})
 const tm = await createTidemark(config, { connectionString, clock, root })
+
+/** Stops at any call, as moves do: what an engine has inside, with the database that dies. */
+const refreshing: RefreshContext = {
+  db,
+  tiers: [
+    createHotTier(),
+    createColdTier({ duckdb: oracleDuckDB(), store }),
+    ...createAggregateTiers(aggregatesOver(oracleTables, 0)),
+  ],
+  clock,
+  limits: defaultQueryLimits,
+}
+
+const named = (name: string, variant = 0) =>
+  aggregatesOver(oracleTables, variant).find((aggregate) => aggregate.name === name)!
+
+/** As a deployment does: migrate, then refresh until the new version answers. */
+async function redefine(variant: number): Promise<number> {
+  await migrateAggregates(db, aggregatesOver(oracleTables, variant))
+  const definition = named('oracle.by_hour', variant)
+  for (let tries = 1; ; tries += 1) {
+    const { swap } = await refreshAggregate(refreshing, definition)
+    if (swap === null || swap.kind === 'swapped') return tries
+    if (swap.kind === 'different') throw new Error(swap.problem!)
+    if (tries > 20) throw new Error(`the new version does not take over: ${swap.problem}`)
+  }
+}
 
 async function obey(order: Order): Promise<unknown> {
   const definition = tm.dataset(order.table)
@@ -58,6 +99,10 @@ async function obey(order: Order): Promise<unknown> {
       return (await lifecycle.sweep()).removed
     case 'reclaim':
       return (await lifecycle.reclaim(definition as HypertableDefinition)).reclaimed
+    case 'refresh':
+      return (await refreshAggregate(refreshing, named(order.aggregate))).cells
+    case 'redefine':
+      return redefine(order.variant)
     case 'expire':
       return (await lifecycle.expire(definition as HypertableDefinition, { cutoff: order.cutoff })).chunks
     default: {

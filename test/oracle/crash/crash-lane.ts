@@ -5,11 +5,13 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import fc from 'fast-check'
+import { definitionHash } from '../../../src/continuous/index.ts'
 import type { StoredDefinition } from '../../../src/schema/index.ts'
 import { isTidemarkError } from '../../../src/util/errors.ts'
-import { raw } from '../../../src/util/sql.ts'
+import { raw, sql } from '../../../src/util/sql.ts'
+import { aggregateNames, aggregatesOver, variants } from '../aggregates.ts'
 import { checkStore } from '../lake.ts'
-import { show, verify, verifyAll } from '../queries.ts'
+import { show, verify, verifyAggregates, verifyAll } from '../queries.ts'
 import { refreshAll } from '../steps/change-log.ts'
 import { csvText, importable } from '../steps/imports.ts'
 import { choice, followExpiry, selectionOf, verifyLake, wantedBy } from '../steps/lake.ts'
@@ -74,6 +76,8 @@ const kinds = [
   'sweep',
   'expire',
   'erase',
+  'refresh',
+  'redefine',
 ] as const
 
 const act = (table: (typeof tables)[number]): fc.Arbitrary<Act> =>
@@ -82,6 +86,7 @@ const act = (table: (typeof tables)[number]): fc.Arbitrary<Act> =>
       { weight: 8, arbitrary: fc.constant('freeze' as const) },
       { weight: 4, arbitrary: fc.constantFrom('thaw' as const, 'compact' as const) },
       { weight: 4, arbitrary: fc.constant('insert' as const) },
+      { weight: 7, arbitrary: fc.constantFrom('refresh' as const, 'refresh' as const, 'redefine' as const) },
       { weight: 4, arbitrary: fc.constantFrom('reclaim' as const, 'import' as const, 'upsert' as const) },
       {
         weight: 3,
@@ -366,6 +371,14 @@ class Lane {
         this.#unfinished = { order, rows }
         return order
       }
+      case 'refresh': {
+        const mine = aggregatesOver([...world.definitions.values()], world.variant).filter(
+          ({ base }) => base.name === table,
+        )
+        return { kind: what, table, aggregate: mine[(act.n + 3) % mine.length]!.name }
+      }
+      case 'redefine':
+        return { kind: what, table: 'oracle.events', variant: (act.n + 3) % variants }
       case 'sweep':
       case 'reclaim':
         return { kind: what, table }
@@ -434,11 +447,41 @@ class Lane {
       case 'expire':
         await followExpiry(world, table, order.cutoff, isDone)
         break
+      case 'redefine':
+        await this.#followDefinition(order.variant, isDone)
+        break
       default:
         // nothing that anybody could see may have changed
         break
     }
     world.commit(table, draft)
+  }
+
+  /** Which declaration the database has; the engines of the oracle follow. */
+  async #followDefinition(wanted: number, isDone: boolean): Promise<void> {
+    const world = this.#world
+    const { rows } = await world.real.db.query(sql`
+      select v.definition_hash, v.state
+      from tidemark.aggregate_version as v
+      join tidemark.aggregate as a on a.id = v.aggregate_id
+      where a.table_name = 'by_hour' and v.state <> 'retired'
+      order by v.id desc`)
+    const hashes = Array.from({ length: variants }, (_, variant) =>
+      definitionHash(
+        aggregatesOver([...world.definitions.values()], variant).find(
+          ({ name }) => name === 'oracle.by_hour',
+        )!,
+      ),
+    )
+    const found = rows.find(([, state]) => state === 'building') ?? rows[0]
+    const variant = hashes.indexOf(found![0] as string)
+    if (isDone && (variant !== wanted || rows.length !== 1))
+      throw new Error(`acknowledged: declaration ${wanted} of oracle.by_hour, and there are ${show(rows)}`)
+    if (variant !== wanted && variant !== world.variant)
+      throw new Error(`declaration ${wanted} of oracle.by_hour was made, and there are ${show(rows)}`)
+    if (variant === world.variant) return
+    world.variant = variant
+    for (const i of [0, 1]) await world.restart(i)
   }
 
   async #followImport(
@@ -466,7 +509,11 @@ class Lane {
     const wasDone =
       answer?.ok === false && answer.code === 'TM_IMPORT' && answer.message.includes('was imported into')
     if (answer?.ok === true || wasDone) {
-      if (marks.size !== rows.length)
+      // rows of time that was dropped have become dead letters
+      const dropped = (await world.chunkStates(name)).filter(({ state }) => state === 'dropped')
+      const isMissing = ({ time, mark }: StoredRow & { readonly time: bigint }): boolean =>
+        !marks.has(mark as string) && !dropped.some(({ from, to }) => time >= from && time < to)
+      if (rows.some(isMissing))
         throw new Error(`${marks.size} of ${rows.length} rows are in ${name} after a whole import`)
       this.#unfinished = null
     }
@@ -476,7 +523,8 @@ class Lane {
     const { code, message } = answer
     if (order.kind === 'import' && code === 'TM_IMPORT' && message.includes('was imported into')) return true
     // a lease or a lock of somebody who has just died
-    if (code === 'TM_CHUNK_CAP' || code === 'TM_BUSY' || code === '55P03') return true
+    if (code === 'TM_CHUNK_CAP' || code === 'TM_EXPIRED' || code === 'TM_BUSY' || code === '55P03')
+      return true
     if (code === 'TM_DUPLICATE_KEY' && order.kind === 'update') return false
     const isDatabaseGone = act.victim === 'database' || act.victim === 'both'
     return (
@@ -536,12 +584,32 @@ class Lane {
     if (!hasStruck) return
     await verifyAll(world)
     await verifyLake(world, lake.movers[0].lifecycle, true)
+    await world.assertNoAlarm()
+    if (['refresh', 'redefine', 'expire'].includes(act.what) || this.#kills % 5 === 0)
+      await this.#checkCells()
     if (this.#kills % 5 !== 0) return
     await refreshAll(world)
     // without mercy: nobody writes a file now
     await lake.movers[0].lifecycle.sweep()
     lake.mayHaveStrays = false
     await checkStore(lake, db)
+  }
+
+  /** Nothing of aggregates is half made, and once they are refreshed they say what rows say. */
+  async #checkCells(): Promise<void> {
+    const world = this.#world
+    await assertWholeVersions(world)
+    for (const name of aggregateNames) {
+      // what was being built takes over; what was replaced goes with the next
+      for (let i = 0; i < 2; i += 1) {
+        const { isBusy, swap } = await world.engine(i).refresh(name)
+        if (isBusy) throw new Error(`nobody refreshes ${name}, and yet somebody has it`)
+        if (swap !== null && swap.kind !== 'swapped')
+          throw new Error(`the new version of ${name} does not take over: ${swap.problem}`)
+      }
+    }
+    await assertWholeVersions(world, ['current'])
+    await verifyAggregates(world)
   }
 
   /** Work goes on after all of it: everything can be moved to and fro, and nothing is left over. */
@@ -564,6 +632,8 @@ class Lane {
     }
     await verifyAll(world)
     await refreshAll(world)
+    await this.#checkCells()
+    await world.assertNoAlarm()
     await verifyLake(world, lifecycle, true)
     await lake.movers[0].lifecycle.sweep()
     lake.mayHaveStrays = false
@@ -571,6 +641,30 @@ class Lane {
     const { rows } = await db.query(raw(`select count(*) from tidemark.chunk where state = 'freezing'`))
     if (rows[0]![0] !== 0n) throw new Error('a chunk is still freezing')
   }
+}
+
+/** Tables of cells, versions and consumers of the change log belong together, one by one. */
+async function assertWholeVersions(world: World, states = ['current', 'building', 'retired']): Promise<void> {
+  const { rows } = await world.real.db.query(sql`
+    select
+      coalesce(v.id::text, 'none'),
+      coalesce(v.state, 'none'),
+      v.id is not null and v.state = any(${states}::text[])
+        and c.oid is not null
+        and (v.state = 'retired') = (u.name is null)
+        and (v.state = 'retired' or count(*) filter (where v.state = 'current') over (partition by v.aggregate_id) = 1),
+      coalesce(c.relname::text, 'no table'),
+      coalesce(u.name, 'no consumer')
+    from tidemark.aggregate_version as v
+    full join (
+      select oid, relname from pg_class
+      where relnamespace = to_regnamespace('tidemark_aggregates') and relkind in ('r', 'p')
+    ) as c on c.relname = v.relation_name
+    full join (select name from tidemark.change_consumer where name like 'aggregate:%') as u
+      on u.name = 'aggregate:' || v.id`)
+  const wrong = rows.filter(([, , isWhole]) => isWhole !== true)
+  if (wrong.length > 0 || rows.length < aggregateNames.length)
+    throw new Error(`versions, tables of cells and consumers do not belong together: ${show(rows)}`)
 }
 
 async function untilItAnswers(ask: () => Promise<void>): Promise<void> {

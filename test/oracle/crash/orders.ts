@@ -9,6 +9,9 @@ export type Order = { readonly table: string } & (
   | { readonly kind: 'freeze' | 'thaw' | 'compact'; readonly selection: ChunkSelection }
   | { readonly kind: 'reclaim' | 'sweep' }
   | { readonly kind: 'expire'; readonly cutoff: bigint }
+  | { readonly kind: 'refresh'; readonly aggregate: string }
+  /** The declaration of `oracle.by_hour` becomes another, and its cells are computed until it has taken over. */
+  | { readonly kind: 'redefine'; readonly variant: number }
 )
 
 /** How it ended, and how often it has asked the database and the store: places to die at. */

@@ -1,10 +1,15 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import fc from 'fast-check'
 import { isTidemarkError } from '../../../src/util/errors.ts'
-import { aggregateNames, variants } from '../aggregates.ts'
+import { aggregateNames, aggregatesOver, variants } from '../aggregates.ts'
 import { type KillPlan, underFire } from '../kill.ts'
+import { verifySnapshot } from '../queries.ts'
 import { defineStep, type StepKind } from '../step.ts'
 import { firstDay } from '../tables.ts'
-import { endOf, isBusy, type World } from '../world.ts'
+import { codeOf, endOf, isBusy, type World } from '../world.ts'
+import { choice } from './lake.ts'
+import { move, planned, writeOne } from './lake-together.ts'
+import type { LentSnapshot } from './snapshots.ts'
 
 /** Cells are computed, given up, killed, defined anew; no answer changes by it. */
 
@@ -74,6 +79,69 @@ const togetherStep = defineStep({
   },
 })
 
+/** Bases of aggregates that rows come into while cells of them are computed. */
+const writable = ['oracle.events', 'oracle.keyed', 'oracle.ledger', 'oracle.usage'] as const
+
+const writersStep = defineStep({
+  name: 'writers while aggregates are refreshed',
+  weight: 8,
+  args: fc.constantFrom(...writable).chain((name) =>
+    fc.record({
+      name: fc.constant(name),
+      writes: fc.array(planned(name), { minLength: 2, maxLength: 10, size: 'max' }),
+      /** By each of the two, one after the other. */
+      refreshes: fc.tuple(fc.nat(3), fc.nat(3)),
+      freezes: fc.boolean(),
+      choice: choice(name),
+      seed: fc.nat(2 ** 30),
+    }),
+  ),
+  async run(world, { name, writes, refreshes, freezes, choice, seed }) {
+    const definition = world.definition(name)
+    const canUseEngine = definition === world.engineDefinition(1, name)
+    const mine = aggregatesOver([...world.definitions.values()], world.variant).filter(
+      ({ base }) => base.name === name,
+    )
+    const draft = world.draft(name)
+    let done = 0
+    let isOver = false
+    const writeAll = async (): Promise<void> => {
+      for (let i = 0; i < writes.length || (!isOver && i < 20); i += 1) {
+        const { write, byEngine, pause } = writes[i % writes.length]!
+        await sleep(pause)
+        if (await writeOne(world, name, draft, write, byEngine && canUseEngine)) done += 1
+      }
+    }
+    let computed = 0
+    const refreshing = Promise.all([
+      ...refreshes.map(async (count, engine) => {
+        for (let i = 0; i <= count; i += 1) {
+          const aggregate = mine[(seed + i) % mine.length]!.name
+          try {
+            computed += (await world.engine(engine).refresh(aggregate)).cells
+          } catch (error) {
+            const code = codeOf(error)
+            if (!isBusy(code) && code !== 'TM_MIGRATION')
+              throw new Error(`a refresh of ${aggregate} beside writers gave ${code}`, { cause: error })
+          }
+        }
+      }),
+      freezes ? move(world, 0, name, { kind: 'freeze', choice }) : null,
+      // what was seen before all of this stays as it was
+      ...world.participants
+        .filter((participant): participant is LentSnapshot => participant.kind === 'lent-snapshot')
+        .slice(0, 1)
+        .map(({ snapshot, seen }) => verifySnapshot(world, snapshot, name, seen!.get(name)!, seed)),
+    ]).finally(() => {
+      isOver = true
+    })
+    for (const result of await Promise.allSettled([writeAll(), refreshing]))
+      if (result.status === 'rejected') throw result.reason
+    world.commit(name, draft)
+    return `${done === 0 ? 'none was done' : 'written'}, ${computed === 0 ? 'nothing computed' : 'cells'}`
+  },
+})
+
 /** The new version is built beside the old one; engines learn of it when they start anew. */
 const definitionStep = defineStep({
   name: 'the definition of an aggregate changes',
@@ -85,14 +153,12 @@ const definitionStep = defineStep({
     world.variant = variant
     const tm = await world.createEngine([...world.definitions.values()])
     try {
-      const end = await endOf(world, () =>
-        tm.migrate({ lockTimeoutMs: 100, tries: world.isContended ? 2 : 30 }),
-      )
-      if (!end.ok) {
-        world.variant = before
-        if (isBusy(end.code)) return 'busy'
-        throw new Error(`a migration of an aggregate gave ${end.code}`)
-      }
+      await tm.migrate({ lockTimeoutMs: 100, tries: world.isContended ? 2 : 30 })
+    } catch (error) {
+      world.variant = before
+      const code = codeOf(error)
+      if (isBusy(code) && world.isContended) return 'busy'
+      throw new Error(`a migration of an aggregate gave ${code}`, { cause: error })
     } finally {
       await tm.close()
     }
@@ -105,6 +171,7 @@ export const aggregateSteps: readonly StepKind<never>[] = [
   refreshStep,
   killedStep,
   togetherStep,
+  writersStep,
   definitionStep,
 ] as readonly unknown[] as readonly StepKind<never>[]
 

@@ -2,7 +2,7 @@ import fc from 'fast-check'
 import { raw } from '../../../src/util/sql.ts'
 import { runOp } from '../sql-ops.ts'
 import { defineStep, type StepKind } from '../step.ts'
-import { type InputRow, rowArbitrary, rowsArbitrary } from '../tables.ts'
+import { type InputRow, oracleNow, rowArbitrary, rowsArbitrary } from '../tables.ts'
 import { keyText, storedRow } from '../values.ts'
 import { codeOf, isBusy } from '../world.ts'
 import { distinct } from './writes.ts'
@@ -19,6 +19,17 @@ const restartStep = defineStep({
   },
 })
 
+const clocksStep = defineStep({
+  name: 'clocks jump',
+  weight: 4,
+  // hours, to and fro; the two are not of one mind
+  args: fc.record({ engine: fc.nat(1), hours: fc.integer({ min: -60, max: 60 }) }),
+  async run(world, { engine, hours }) {
+    world.real.clocks[engine]!.set(oracleNow + BigInt(hours) * 3_600_000_000n)
+    return hours < 0 ? 'back' : 'forth'
+  },
+})
+
 /** Whether a write at the same moment as others was done; it may have been in somebody's way. */
 async function wasDone(call: Promise<unknown>): Promise<boolean> {
   try {
@@ -26,7 +37,7 @@ async function wasDone(call: Promise<unknown>): Promise<boolean> {
     return true
   } catch (error) {
     const code = codeOf(error)
-    if (code === 'TM_CHUNK_CAP' || isBusy(code)) return false
+    if (code === 'TM_CHUNK_CAP' || code === 'TM_EXPIRED' || isBusy(code)) return false
     throw error
   }
 }
@@ -125,6 +136,7 @@ const raceStep = defineStep({
 
 export const engineSteps: readonly StepKind<never>[] = [
   restartStep,
+  clocksStep,
   togetherStep,
   raceStep,
 ] as readonly unknown[] as readonly StepKind<never>[]

@@ -44,6 +44,11 @@ const importStep = defineStep({
       (row, i) => ({ ...storedRow(definition, row), mark: `${world.step}-${i}` }),
     )
     const bad = args.badAt.filter((at) => at < rows.length)
+    const dropped = (await world.chunkStates(name)).filter(({ state }) => state === 'dropped')
+    /** Their rows are gone: later ones become dead letters. */
+    const isExpired = (row: StoredRow): boolean =>
+      dropped.some(({ from, to }) => (row['time'] as bigint) >= from && (row['time'] as bigint) < to)
+    const dead = rows.flatMap((row, i) => (bad.includes(i) || isExpired(row) ? [i] : []))
     const dir = mkdtempSync(join(tmpdir(), 'tidemark-oracle-'))
     try {
       const file = join(dir, `rows.${format}`)
@@ -78,11 +83,11 @@ const importStep = defineStep({
         // its last commit went through, only the word of it was lost
         const wasDone = tries > 1 && ended.status === 'rejected' && isDoneAlready(ended.reason)
         const isDone = wasDone || ended.status === 'fulfilled'
-        if (ended.status === 'fulfilled' && ended.value.dead !== bad.length)
+        if (ended.status === 'fulfilled' && ended.value.dead !== dead.length)
           throw new Error(
-            `${ended.value.dead} dead letters in place of ${bad.length}: ${await deadLetters(world, ended.value.importId)}`,
+            `${ended.value.dead} dead letters in place of ${dead.length}: ${await deadLetters(world, ended.value.importId)}`,
           )
-        await follow(world, definition, rows, bad, onConflict, isDone)
+        await follow(world, definition, rows, dead, onConflict, isDone)
         wasHalfIn ||= !isDone && [...world.rows(name)].some((row) => own.has(row['mark']))
         if (isDone)
           return `${format}, ${tries === 1 ? 'at once' : wasHalfIn ? 'half of it in before' : 'begun twice'}`

@@ -15,7 +15,14 @@ const plan: fc.Arbitrary<KillPlan> = fc.record({
 })
 
 /** What may come of a call whose backend was ended. */
-const lostCodes = ['TM_CONNECT', 'TM_COMMIT_UNKNOWN', 'TM_BUSY', 'TM_PARTIAL_WRITE', 'TM_CHUNK_CAP']
+const lostCodes = [
+  'TM_CONNECT',
+  'TM_COMMIT_UNKNOWN',
+  'TM_BUSY',
+  'TM_PARTIAL_WRITE',
+  'TM_CHUNK_CAP',
+  'TM_EXPIRED',
+]
 
 function codeOfEnd(ended: PromiseSettledResult<unknown>, isOutdated = false): string | null {
   if (ended.status === 'fulfilled') return null

@@ -138,7 +138,7 @@ type Write =
   | { readonly do: 'insert'; readonly rows: readonly InputRow[] }
   | { readonly do: 'delete' | 'update'; readonly num: number }
 
-const planned = (name: string) =>
+export const planned = (name: string) =>
   fc.record({
     write: fc.oneof(
       {
@@ -209,7 +209,7 @@ const writersStep = defineStep({
 })
 
 /** As an application or psql would; psql may be told that rows are cold, the engine must not. */
-async function writeOne(
+export async function writeOne(
   world: World,
   name: string,
   draft: Draft,
@@ -263,6 +263,7 @@ async function writeOne(
     const isAllowed =
       isBusy(code) ||
       code === 'TM_CHUNK_CAP' ||
+      code === 'TM_EXPIRED' ||
       (code === 'TM_DUPLICATE_KEY' && !fits) ||
       (!byEngine && isColdCode(code) && (write.do !== 'insert' || definition.primaryKey !== null))
     if (!isAllowed) throw new Error(`${write.do} while two move gave ${code}`, { cause: error })

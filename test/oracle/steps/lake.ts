@@ -156,7 +156,9 @@ export async function followExpiry(
 ): Promise<number> {
   const rows = world.rows(name)
   let gone = 0
-  for (const chunk of await world.chunkStates(name)) {
+  const chunks = await world.chunkStates(name)
+  await world.frozen.follow(world, name, chunks)
+  for (const chunk of chunks) {
     if (chunk.state !== 'dropped' || chunk.to > cutoff) continue
     const isIn = (row: object): boolean => {
       const { time } = row as { time: bigint }
@@ -290,6 +292,7 @@ const lateStep = defineStep({
     }
     if (end.code === 'TM_DUPLICATE_KEY' && !fits) return 'duplicate'
     if (end.code === 'TM_CHUNK_CAP') return 'over the cap'
+    if (end.code === 'TM_EXPIRED') return 'past the retention'
     if (isBusy(end.code)) return 'busy'
     throw new Error(`late rows for ${name} gave ${end.code}`)
   },

@@ -62,6 +62,7 @@ const pagingStep = defineStep({
         return 'done'
       }
       if (end.code === 'TM_CHUNK_CAP') return 'over the cap'
+      if (end.code === 'TM_EXPIRED') return 'past the retention'
       if (isBusy(end.code)) return 'busy'
       throw new Error(`an insert into ${name} gave ${end.code}`)
     }

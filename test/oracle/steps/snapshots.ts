@@ -21,7 +21,7 @@ export interface Reader extends Participant {
   readonly definitions: ReadonlyMap<string, StoredDefinition>
 }
 
-interface LentSnapshot extends Participant {
+export interface LentSnapshot extends Participant {
   readonly kind: 'lent-snapshot'
   readonly snapshot: PostgresSnapshot
 }

@@ -86,6 +86,7 @@ const insertStep = defineStep({
 /** A refusal that has its reason; nothing was written then, as the queries after the step will see. */
 function refusal(world: World, code: string, fits: boolean, name: string): string {
   if (code === 'TM_CHUNK_CAP' && world.definition(name).kind === 'hypertable') return 'over the cap'
+  if (code === 'TM_EXPIRED' && world.definition(name).kind === 'hypertable') return 'past the retention'
   if (code === 'TM_DUPLICATE_KEY' && !fits) return 'duplicate'
   if (isBusy(code)) return 'busy'
   if (code === 'TM_MIGRATION' && world.isOutdated(name)) return 'old declaration refused'
@@ -113,11 +114,12 @@ const batchesStep = defineStep({
     } catch (error) {
       if (!(error instanceof TidemarkError)) throw error
       if (error.code === 'TM_PARTIAL_WRITE') committed = (error.params as { rows: number }).rows
-      else if (error.code === 'TM_ROW' || error.code === 'TM_CHUNK_CAP' || isBusy(error.code)) committed = 0
+      else if (['TM_ROW', 'TM_CHUNK_CAP', 'TM_EXPIRED'].includes(error.code) || isBusy(error.code))
+        committed = 0
       else throw error
       if (isBad && error.code === 'TM_PARTIAL_WRITE' && committed % batchRows !== 0)
         throw new Error(`${committed} rows are no whole batches of ${batchRows}`)
-      if (!isBad && !world.isContended && !isCap(error)) throw error
+      if (!isBad && !world.isContended && !hasNoPlace(error)) throw error
     }
     const draft = world.draft(name)
     draft.add(rows.slice(0, committed).map((row) => storedRow(definition, row)))
@@ -126,8 +128,11 @@ const batchesStep = defineStep({
   },
 })
 
-function isCap(error: TidemarkError): boolean {
-  return error.code === 'TM_CHUNK_CAP' || (error.cause instanceof TidemarkError && isCap(error.cause))
+function hasNoPlace(error: TidemarkError): boolean {
+  const { code, cause } = error
+  return (
+    ['TM_CHUNK_CAP', 'TM_EXPIRED'].includes(code) || (cause instanceof TidemarkError && hasNoPlace(cause))
+  )
 }
 
 const ignoreStep = defineStep({
@@ -322,6 +327,7 @@ const badRowStep = defineStep({
       if (isBusy(caught.code) && world.isContended) return 'busy'
       // The list may also need more chunks than there may be: the cap is looked at first where rows are routed.
       if (caught.code === 'TM_CHUNK_CAP') return 'over the cap'
+      if (caught.code === 'TM_EXPIRED') return 'past the retention'
       if (caught.code === 'TM_MIGRATION' && world.isOutdated(name)) return 'old declaration refused'
       if (caught.code === 'TM_ROW' && (caught.params as { row: number }).row === place) return 'refused'
     }
