@@ -239,6 +239,7 @@ export class Tidemark<Config extends TidemarkConfig = TidemarkConfig> {
       db: this.#db,
       chunks: this.#chunks,
       cold: this.#lifecycle.coldRows,
+      clock,
     })
     this.#lake = { dir, store, lifecycle: this.#lifecycle }
     const [hot] = this.#tiers as [Tier]

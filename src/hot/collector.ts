@@ -1,13 +1,17 @@
 import type { RowSlots } from '../postgres/index.ts'
 import type { CanonicalValue } from '../schema/index.ts'
-import { bucketStart, type Instant, nextBucket, type TimeRange } from '../time/index.ts'
+import type { Instant, TimeRange } from '../time/index.ts'
 import type { OnConflict } from './batch-contract.ts'
+import { type ChunkMap, chunkAt, rangesOf } from './chunk-map.ts'
+import { newChunkRange } from './chunk-ranges.ts'
 import type { RowLane } from './row-lane.ts'
 import { absenceOf, encodeRow, keyOf, type WritableTable } from './writable-table.ts'
 import { type EncoderPool, type Routing, WriteBatch } from './write-batch.ts'
 
 export interface CollectorOptions {
   readonly routing: Routing | null
+  /** Chunks of a hypertable, as far as they are known. */
+  readonly map: ChunkMap | null
   readonly pool: EncoderPool
   readonly smallRows: number
   /**
@@ -137,14 +141,14 @@ export class Collector {
     return groups
   }
 
-  /** Times whose chunks hold the rows; one of each bucket once the rows are encoded. */
+  /** Times whose chunks hold the rows; one of each chunk once the rows are encoded. */
   times(): Instant[] {
     const { timeIndex } = this.table
     if (this.#batch === null) return this.#rows.map((row) => row[timeIndex] as Instant)
     return [...this.#buckets.values()]
   }
 
-  /** Whether rows may lie in one of the ranges; where keys are compared, by one time of each bucket. */
+  /** Whether rows may lie in one of the ranges; where keys are compared, by one time of each chunk. */
   mayTouch(ranges: readonly TimeRange[]): boolean {
     if (ranges.length === 0) return false
     if (this.#batch !== null && this.#options.routing !== null) {
@@ -162,11 +166,11 @@ export class Collector {
 
   #noteBucket(row: readonly CanonicalValue[]): void {
     const { definition, timeIndex } = this.table
-    if (definition.kind !== 'hypertable' || this.#options.routing !== null) return
+    const { routing, map } = this.#options
+    if (definition.kind !== 'hypertable' || map === null || routing !== null) return
     const time = row[timeIndex] as Instant
     if (time >= this.#bucket.from && time < this.#bucket.to) return
-    const spec = { every: definition.chunk, zone: null }
-    this.#bucket = { from: bucketStart(spec, time), to: nextBucket(spec, time) }
+    this.#bucket = chunkAt(map, time)?.range ?? newChunkRange(definition.chunk, rangesOf(map), time)
     this.#buckets.set(this.#bucket.from, time)
   }
 

@@ -4,6 +4,7 @@ import { TidemarkError } from '../util/errors.ts'
 import type { BatchInsert, WrittenCounts } from './batch-contract.ts'
 import type { Collector } from './collector.ts'
 import type { ChunkCopier } from './copy-chunks.ts'
+import type { LateRows } from './late-rows.ts'
 import { relationOf } from './writable-table.ts'
 import { type ColdWriter, coldChunks, isKeyed } from './write-cold.ts'
 import { nameTable } from './write-errors.ts'
@@ -17,6 +18,7 @@ export interface RowCommitterOptions {
   readonly retry: WriteRetry
   readonly copier: ChunkCopier
   readonly cold: ColdWriter | null
+  readonly late: LateRows
 }
 
 /** Brings collected rows into the database by the way that suits them. */
@@ -26,13 +28,15 @@ export class RowCommitter {
   readonly #retry: WriteRetry
   readonly #copier: ChunkCopier
   readonly #cold: ColdWriter | null
+  readonly #late: LateRows
 
-  constructor({ db, targets, retry, copier, cold }: RowCommitterOptions) {
+  constructor({ db, targets, retry, copier, cold, late }: RowCommitterOptions) {
     this.#db = db
     this.#targets = targets
     this.#retry = retry
     this.#copier = copier
     this.#cold = cold
+    this.#late = late
   }
 
   /** One transaction, or one statement. */
@@ -48,6 +52,7 @@ export class RowCommitter {
     if (signal?.aborted) throw new TidemarkError('TM_CANCELLED', { what })
     try {
       return await this.#retry.run(what, definition, signal, async (n, wasRefused) => {
+        await this.#late.refuseRows(collector)
         if (await this.#mayTouchCold(collector, wasRefused))
           return this.#writeCold(collector, signal, inTransaction)
         const small = collector.small()

@@ -1,7 +1,7 @@
 import type { Database } from '../postgres/index.ts'
 import type { FilterNode } from '../query/index.ts'
 import type { StoredDefinition } from '../schema/index.ts'
-import type { TimeRange } from '../time/index.ts'
+import { type Clock, systemClock, type TimeRange } from '../time/index.ts'
 import type { BatchWriter } from './batch-contract.ts'
 import type { ChunkManager } from './chunks.ts'
 import type { ColdRows } from './cold-contract.ts'
@@ -11,6 +11,8 @@ export interface HotWriterOptions {
   readonly chunks: ChunkManager
   /** Rows in the lake. Without it a write that may touch some is refused with TM_COLD. */
   readonly cold?: ColdRows
+  /** Tells which chunks rows are still written to as they happen; default the system's. */
+  readonly clock?: Clock
   /** In [0, 1), for jitter; default Math.random. */
   readonly random?: () => number
   /** Up to here rows go in one INSERT statement; default 200 (measured: bench/, docs/design/chunks.md). */
@@ -28,6 +30,7 @@ export const writerDefaults = Object.freeze({
   loadRows: 20_000,
   maxBatchBytes: 256 * 1024 * 1024,
   tries: 8,
+  clock: systemClock,
 })
 
 export type Rows = Iterable<unknown> | AsyncIterable<unknown>

@@ -3,6 +3,7 @@ import type { Database } from '../postgres/index.ts'
 import type { HypertableDefinition } from '../schema/index.ts'
 import type { Instant } from '../time/index.ts'
 import { isTidemarkError } from '../util/errors.ts'
+import { sql } from '../util/sql.ts'
 import type { OnConflict } from './batch-contract.ts'
 import type { ChunkMap } from './chunk-map.ts'
 import type { ChunkManager } from './chunks.ts'
@@ -28,6 +29,14 @@ export class WriteTargets {
 
   chunks(definition: HypertableDefinition): Promise<ChunkMap> {
     return this.#chunks.map(definition)
+  }
+
+  /** As the catalog has them now: loaded again only when something has changed. */
+  async current(definition: HypertableDefinition): Promise<ChunkMap> {
+    const map = await this.#chunks.map(definition)
+    const { rows } = await this.#db.query(sql`
+      select epoch from tidemark.hypertable where id = ${map.hypertableId}::int4`)
+    return rows[0]?.[0] === map.epoch ? map : this.#chunks.map(definition, { fresh: true })
   }
 
   async hypertable(definition: HypertableDefinition): Promise<HypertableRecord> {

@@ -5,11 +5,12 @@ import { TidemarkError } from '../util/errors.ts'
 import type { Sql } from '../util/sql.ts'
 import type { BatchInsert, BatchOptions, OnConflict, OpenBatch, WrittenCounts } from './batch-contract.ts'
 import { type Assignment, deleteSql, toAssignments, updateSql } from './change-rows.ts'
-import { Collector } from './collector.ts'
+import { Collector, type CollectorOptions } from './collector.ts'
 import { RowCommitter } from './commit-rows.ts'
 import { ChunkCopier } from './copy-chunks.ts'
+import { LateRows } from './late-rows.ts'
 import { type WritableTable, writableTable } from './writable-table.ts'
-import { EncoderPool, type Routing } from './write-batch.ts'
+import { EncoderPool } from './write-batch.ts'
 import { ColdWriter, coldChunks, isTouched } from './write-cold.ts'
 import {
   type ChangeOptions,
@@ -27,6 +28,8 @@ import { WriteRetry } from './write-retry.ts'
 import { writeStream } from './write-stream.ts'
 import { WriteTargets } from './write-targets.ts'
 
+type Places = Pick<CollectorOptions, 'map' | 'routing'>
+
 /**
  * @example
  * const writer = createHotWriter({ db, chunks: createChunkManager({ db, applyPolicies }) })
@@ -43,6 +46,7 @@ class PostgresWriter implements HotWriter {
   readonly #retry: WriteRetry
   readonly #rows: RowCommitter
   readonly #cold: ColdWriter | null
+  readonly #late: LateRows
   readonly #pool = new EncoderPool()
 
   constructor(options: HotWriterOptions) {
@@ -55,7 +59,15 @@ class PostgresWriter implements HotWriter {
     this.#retry = new WriteRetry({ tries, random, targets, cold })
     this.#cold = cold && new ColdWriter(db, cold, () => targets.forget())
     const copier = new ChunkCopier({ db, chunks, loadRows, ensure: targets.ensure.bind(targets) })
-    this.#rows = new RowCommitter({ db, targets, retry: this.#retry, copier, cold: this.#cold })
+    this.#late = new LateRows(targets, this.#options.clock)
+    this.#rows = new RowCommitter({
+      db,
+      targets,
+      retry: this.#retry,
+      copier,
+      cold: this.#cold,
+      late: this.#late,
+    })
   }
 
   async insert(
@@ -97,9 +109,9 @@ class PostgresWriter implements HotWriter {
     options: BatchOptions = {},
   ): Promise<() => OpenBatch> {
     const table = this.#writable(definition, onConflict)
-    const routing = await this.#targets.routing(table, onConflict)
+    const places = await this.#places(table, onConflict)
     return () => {
-      const collector = this.#collect(table, onConflict, routing, options.batchRows)
+      const collector = this.#collect(table, onConflict, places, options.batchRows)
       return {
         get rows() {
           return collector.rows
@@ -154,6 +166,8 @@ class PostgresWriter implements HotWriter {
     const time = assignments?.find(({ index }) => index === table.timeIndex)?.value as Instant | undefined
     try {
       return await this.#retry.run(what, definition, signal, async (_, wasRefused) => {
+        if (definition.kind === 'hypertable')
+          await this.#late.refuseChange(definition, input, assignments, time)
         if (this.#cold !== null && definition.kind === 'hypertable') {
           const cold = coldChunks(await this.#targets.chunks(definition))
           if (wasRefused || cold.some(({ range }) => isTouched(range, input, time)))
@@ -232,17 +246,23 @@ class PostgresWriter implements HotWriter {
   }
 
   async #collector(table: WritableTable, onConflict: OnConflict, batchRows?: number): Promise<Collector> {
-    return this.#collect(table, onConflict, await this.#targets.routing(table, onConflict), batchRows)
+    return this.#collect(table, onConflict, await this.#places(table, onConflict), batchRows)
+  }
+
+  async #places(table: WritableTable, onConflict: OnConflict): Promise<Places> {
+    const { definition } = table
+    const map = definition.kind === 'hypertable' ? await this.#targets.chunks(definition) : null
+    return { map, routing: await this.#targets.routing(table, onConflict) }
   }
 
   #collect(
     table: WritableTable,
     onConflict: OnConflict,
-    routing: Routing | null,
+    places: Places,
     batchRows: number | undefined,
   ): Collector {
     const { smallRows } = this.#options
-    return new Collector(table, onConflict, { routing, pool: this.#pool, smallRows, batchRows })
+    return new Collector(table, onConflict, { ...places, pool: this.#pool, smallRows, batchRows })
   }
 }
 

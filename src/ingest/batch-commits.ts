@@ -1,6 +1,7 @@
 import type { BatchInsert, BatchWriter, WrittenCounts } from '../hot/index.ts'
 import type { CanonicalValue, StoredDefinition } from '../schema/index.ts'
-import { isTidemarkError, type TidemarkError } from '../util/errors.ts'
+import { type Instant, parseInstant } from '../time/index.ts'
+import { type ErrorParams, isTidemarkError, type TidemarkError } from '../util/errors.ts'
 import type { DeadLimit } from './dead-limit.ts'
 import type { Batch, MakeRow } from './import-batch.ts'
 import { commitBatch, type DeadLetter, type ImportClaim } from './ledger.ts'
@@ -15,6 +16,10 @@ class ProbePassed extends Error {}
 
 function isConstraint(error: unknown): error is TidemarkError {
   return isTidemarkError(error) && error.code === 'TM_CONSTRAINT'
+}
+
+function isExpired(error: unknown): error is TidemarkError<'TM_EXPIRED'> {
+  return isTidemarkError(error) && error.code === 'TM_EXPIRED'
 }
 
 export interface BatchCommitsOptions {
@@ -105,11 +110,43 @@ export class BatchCommits {
         open.commit({ inTransaction, signal }),
       )
     } catch (error) {
-      if (!isConstraint(error) || rules.strict) throw error
-      const { rows, dead } = await this.#withoutRefused(batch, error)
-      await this.#commit(batch, rows.length, dead, (inTransaction) => this.#insert(rows, inTransaction))
+      if (!(isConstraint(error) || isExpired(error)) || rules.strict) throw error
+      await this.#writeRest(batch, error)
     } finally {
       open.release()
+    }
+  }
+
+  /** Without the rows that cannot be written, which become dead letters. */
+  async #writeRest(batch: Batch, first: TidemarkError): Promise<void> {
+    const all = batch.rows.all(this.#options.makeRow)
+    let places: readonly number[] = all.map((_, i) => i)
+    const letters: DeadLetter[] = []
+    const refused = new Set<number>()
+    const refuse = (index: number, reason: 'constraint' | 'expired', message: string): void => {
+      refused.add(index)
+      const line = batch.rows.lineOf(index)
+      letters.push({ line, column: null, value: null, reason, message, raw: showJson(all[index]) })
+    }
+    let error = first
+    for (;;) {
+      const before = refused.size
+      if (isExpired(error)) this.#findExpired(all, places, error, refuse)
+      else await this.#findRefused(all, places, error, refuse)
+      if (refused.size === before) throw error
+      places = places.filter((index) => !refused.has(index))
+      const tooMany = this.#options.deadLimit.add(letters.slice(before), null)
+      if (tooMany) throw tooMany
+      const rows = places.map((index) => all[index]!)
+      try {
+        return await this.#commit(batch, rows.length, [...batch.dead, ...letters], (inTransaction) =>
+          this.#insert(rows, inTransaction),
+        )
+      } catch (next) {
+        // one more dropped chunk, or a constraint beside
+        if (!isConstraint(next) && !isExpired(next)) throw next
+        error = next
+      }
     }
   }
 
@@ -138,42 +175,49 @@ export class BatchCommits {
     return writer.insertBatch({ definition, rows, onConflict: rules.onConflict, inTransaction, signal })
   }
 
+  /** Rows of the dropped range that the error names. */
+  #findExpired(
+    all: readonly CanonicalValue[][],
+    places: readonly number[],
+    error: TidemarkError<'TM_EXPIRED'>,
+    refuse: (index: number, reason: 'expired', message: string) => void,
+  ): void {
+    const { definition } = this.#options
+    const { from, to } = error.params as ErrorParams<'TM_EXPIRED'>
+    const [least, end] = [parseInstant(from), parseInstant(to)]
+    const place =
+      definition.kind === 'hypertable' ? Object.keys(definition.columns).indexOf(definition.time) : -1
+    for (const index of places) {
+      const time = all[index]![place] as Instant
+      if (time >= least && time < end) refuse(index, 'expired', error.message)
+    }
+  }
+
   /**
-   * The batch with the rows that a constraint of the table refuses as dead letters. They are found by halving, in
-   * transactions that are rolled back: some 2 * log2(batchRows) for each, so only for a few in a batch.
+   * Rows that a constraint of the table refuses. They are found by halving, in transactions that are rolled back: some
+   * 2 * log2(batchRows) for each, so only for a few in a batch.
    */
-  async #withoutRefused(
-    batch: Batch,
+  async #findRefused(
+    all: readonly CanonicalValue[][],
+    places: readonly number[],
     error: TidemarkError,
-  ): Promise<{ readonly rows: CanonicalValue[][]; readonly dead: readonly DeadLetter[] }> {
-    const rows = batch.rows.all(this.#options.makeRow)
-    const refusals = new Map<number, string>()
+    refuse: (index: number, reason: 'constraint', message: string) => void,
+  ): Promise<void> {
+    let found = 0
     const search = async (from: number, to: number): Promise<void> => {
-      const problem = await this.#probe(rows.slice(from, to))
+      const problem = await this.#probe(places.slice(from, to).map((index) => all[index]!))
       if (problem === null) return
       if (to - from === 1) {
-        refusals.set(from, problem.message)
-        if (refusals.size > maxRefusedRows) throw error
+        refuse(places[from]!, 'constraint', problem.message)
+        found += 1
+        if (found > maxRefusedRows) throw error
         return
       }
       const middle = (from + to) >> 1
       await search(from, middle)
       await search(middle, to)
     }
-    await search(0, rows.length)
-    const letters = [...refusals].map(
-      ([index, message]): DeadLetter => ({
-        line: batch.rows.lineOf(index),
-        column: null,
-        value: null,
-        reason: 'constraint',
-        message,
-        raw: showJson(rows[index]),
-      }),
-    )
-    const tooMany = this.#options.deadLimit.add(letters, null)
-    if (tooMany) throw tooMany
-    return { rows: rows.filter((_, index) => !refusals.has(index)), dead: [...batch.dead, ...letters] }
+    await search(0, places.length)
   }
 
   /** What a constraint says to the rows; they are not written. */

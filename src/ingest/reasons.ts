@@ -16,6 +16,7 @@ export const deadReasons = {
   time: 'the time does not have the stated format, or does not exist',
   time_zone: 'the time has no zone and none was given',
   nul: 'the value holds the character NUL, which PostgreSQL cannot store',
+  expired: 'retention has dropped the rows of that time',
   constraint: 'a constraint of the table refused the row',
 } as const
 
