@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto'
+import { setMaxListeners } from 'node:events'
 import {
   type AggregateQueryNode,
   type Answer,
@@ -106,6 +107,8 @@ export class ShadowChecks {
     read: (how: ShadowedRead) => Promise<Answer>,
   ): Promise<Answer> {
     const stop = new AbortController()
+    // every statement of both computations listens, which is no leak
+    setMaxListeners(0, stop.signal)
     const cancel = (): void => stop.abort(signal?.reason)
     if (signal?.aborted) cancel()
     signal?.addEventListener('abort', cancel, { once: true })
