@@ -72,6 +72,33 @@ describe('a newcomer with the command line', () => {
     expect(latest.data.rows).toContainEqual({ time: '2026-01-01T23:00:00Z', service: 'api' })
   })
 
+  it('keeps an aggregate, and asks it by nothing but its name', async () => {
+    const file = join(folder, 'tidemark.config.ts')
+    const text = await readFile(file, 'utf8')
+    const aggregate = `const hourly = continuousAggregate('stats.hourly', {
+      from: requests, bucket: '1 hour', by: ['service'], select: { n: count() },
+    })\n`
+    await writeFile(
+      join(folder, 'aggregates.config.ts'),
+      `import { continuousAggregate, count } from 'tidemark'\n${text
+        .replace('export default', `${aggregate}export default`)
+        .replace(/datasets: \[/, 'datasets: [hourly, ')}`,
+    )
+    const config = ['--config', 'aggregates.config.ts']
+    expect(await run('migrate', ...config)).toMatchObject({ code: 0 })
+    expect((await runJson('refresh', ...config)).data.refreshes).toMatchObject([{ cells: 25 }])
+    const { data } = await runJson('query', 'stats.hourly', '--from', '2026-01-01T22:00:00Z', ...config)
+    expect(data.rows).toEqual([
+      { bucket: '2026-01-01T22:00:00Z', service: 'api', n: 2 },
+      { bucket: '2026-01-01T23:00:00Z', service: 'api', n: 2 },
+    ])
+    expect((await run('query', 'stats.hourly', '--where', 'service=api', ...config)).out).toMatch(
+      /^api +·? *n/m,
+    )
+    expect((await run('status', ...config)).out).toMatch(/stats\.hourly .*2026-01-02T00:00:00Z +none/)
+    expect(await run('refresh', 'stats.hourli', ...config)).toMatchObject({ code: 2 })
+  })
+
   it('means midnight of the zone with a date, where a zone is given', async () => {
     const range = ['--from', '2026-01-01', '--to', '2026-01-02', '--zone', 'America/New_York']
     const { data: rows } = await runJson(

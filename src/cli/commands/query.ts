@@ -81,7 +81,7 @@ Examples:
           signal,
           ...(options.timeout === undefined ? {} : { timeoutMs: options.timeout }),
         })) as unknown as DrawableAnswer & { readonly cursor?: string | null }
-        const groups = (query['by'] ?? []) as string[]
+        const groups = (query['by'] ?? (query['select'] === undefined ? keysOf(dataset) : [])) as string[]
         output.answer(answer, () => [
           ...drawAnswer(answer, groups, process.stdout.columns || 100),
           ...(answer.cursor ? [`more: --cursor ${answer.cursor}`] : []),
@@ -105,7 +105,9 @@ function toQuery(options: QueryOptions, dataset: QueryableDefinition): Record<st
   set('limit', options.limit)
   if (ofCells || options.latestBy.length > 0) set('latestBy', options.latestBy)
   if (ofCells || options.select.length > 0) {
-    set('select', parseSelect(options.select, ofCells ? Object.keys(dataset.select) : []))
+    // of cells: every output of every key
+    if (options.select.length > 0)
+      set('select', parseSelect(options.select, ofCells ? Object.keys(dataset.select) : []))
     set('bucket', options.bucket)
     set('by', options.by)
     set('having', options.having === undefined ? undefined : parseJson(options.having, '--having'))
@@ -118,6 +120,13 @@ function toQuery(options: QueryOptions, dataset: QueryableDefinition): Record<st
     set('cursor', options.cursor)
   }
   return query
+}
+
+/** What cells are apart by; rows are by nothing. */
+function keysOf(dataset: QueryableDefinition): readonly string[] {
+  if (dataset.kind !== 'aggregate') return []
+  const { base, by } = dataset
+  return base.tenant === null ? by : [base.tenant, ...by]
 }
 
 /** What a condition may name, with its type. */
