@@ -1,7 +1,13 @@
 import { readValidity, readVersions } from '../continuous/index.ts'
 import type { Queryable } from '../postgres/index.ts'
-import { type Clock, formatInstant, type Instant, infinityInstant } from '../time/index.ts'
-import { sql } from '../util/sql.ts'
+import {
+  type Clock,
+  formatInstant,
+  type Instant,
+  infinityInstant,
+  minusInfinityInstant,
+} from '../time/index.ts'
+import { quoteLiteral, sql } from '../util/sql.ts'
 import type { Check, Found } from './check.ts'
 
 /** A version of a continuous aggregate; `tidemark status` shows it. */
@@ -12,7 +18,7 @@ export interface AggregateStatus {
   readonly state: 'building' | 'current'
   /** Cells are valid up to here, but for `invalidRanges`; null: nothing is yet. */
   readonly watermark: string | null
-  /** From there to now; null: nothing is valid yet. */
+  /** From there to now, 0 where a refresh has nothing to do; null: nothing is valid yet. */
   readonly lagMs: number | null
   /** Stretches before the watermark that a refresh has to compute: late rows, and what it has not come to. */
   readonly invalidRanges: number
@@ -27,35 +33,41 @@ export interface AggregateStatus {
 
 /** Versions of every aggregate in the database, also of those that are no longer declared. */
 export async function readAggregateStatus(connection: Queryable, clock: Clock): Promise<AggregateStatus[]> {
-  const versions = (await readVersions(connection, null)).filter(({ state }) => state !== 'retired')
+  const versions = await readVersions(connection, null)
   const { rows } = await connection.query(sql`
     select
       v.id, v.refreshed_at, v.refresh_error, v.refresh_failures,
-      coalesce(pg_total_relation_size(to_regclass(format('tidemark_aggregates.%I', v.relation_name))), 0)
+      coalesce(pg_total_relation_size(to_regclass(format('tidemark_aggregates.%I', v.relation_name))), 0),
+      -- what has no end is not computed before rows come
+      exists (select from tidemark.aggregate_invalid as i where i.version_id = v.id and i.range_to <> 'infinity')
     from tidemark.aggregate_version as v
     where v.state <> 'retired'`)
   const kept = new Map(rows.map(([id, ...rest]) => [id as number, rest]))
   const now = clock.now()
   const found: AggregateStatus[] = []
   for (const version of versions) {
+    const known = kept.get(version.id)
+    // replaced since the first statement
+    if (!known) continue
     const [validity] = await readValidity((statement) => connection.query(statement), [version], null)
-    const [refreshedAt, error, failures, bytes] = kept.get(version.id) as [
+    const [refreshedAt, error, failures, bytes, isWaiting] = known as [
       Instant | null,
       string | null,
       number,
       bigint,
+      boolean,
     ]
     const { invalid, missed, startOver } = validity!
     const open = invalid.find(({ range }) => range.to === infinityInstant)
-    const isNothing =
-      startOver !== null || (open && !Number.isFinite(Date.parse(formatInstant(open.range.from))))
+    const isNothing = startOver !== null || open?.range.from === minusInfinityInstant
+    const isCaughtUp = missed === 0n && !isWaiting
     const watermark = isNothing ? null : (open?.range.from ?? now)
     found.push({
       name: version.name,
       hypertable: version.materialization.base.name,
       state: version.state as 'building' | 'current',
       watermark: watermark === null ? null : formatInstant(watermark),
-      lagMs: watermark === null ? null : Math.max(0, Number((now - watermark) / 1000n)),
+      lagMs: watermark === null ? null : isCaughtUp ? 0 : Math.max(0, Number((now - watermark) / 1000n)),
       invalidRanges: invalid.filter(({ range }) => range.to !== infinityInstant).length,
       missedEntries: Number(missed),
       bytes: Number(bytes),
@@ -79,7 +91,7 @@ export const checkAggregates: Check = async ({ connection, aggregates, clock }) 
         {
           level: 'warn',
           message: `${name} is no longer declared and nobody refreshes it: the change log is kept for it, and retention waits for it`,
-          todo: `declare it again, or drop it: delete from tidemark.change_consumer and tidemark.aggregate, then drop view ${name}`,
+          todo: `declare it again, or drop it: select tidemark.drop_aggregate(${quoteLiteral(name)})`,
         },
       ]
     if (error !== null)

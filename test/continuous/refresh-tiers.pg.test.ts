@@ -1,5 +1,14 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import { continuousAggregate, count, defineConfig, hypertable, percentile, sum, t } from '../../src/index.ts'
+import {
+  continuousAggregate,
+  count,
+  createTidemark,
+  defineConfig,
+  hypertable,
+  percentile,
+  sum,
+  t,
+} from '../../src/index.ts'
 import { fixedClock, parseInstant } from '../../src/time/index.ts'
 import { createTestEngine, type TestEngine } from '../helpers/test-engine.ts'
 
@@ -108,6 +117,8 @@ describe('a refresh reads the planner', () => {
         name: 'public.hourly',
         state: 'current',
         watermark: '2026-01-05T04:00:00Z',
+        // there is no row after it
+        lagMs: 0,
         invalidRanges: 0,
         error: null,
       },
@@ -116,5 +127,16 @@ describe('a refresh reads the planner', () => {
     expect((await engine.tm.doctor()).filter(({ check }) => check === 'continuous aggregates')).toMatchObject(
       [{ level: 'ok' }],
     )
+    await engine.tm.insert(requests, [{ time: '2026-01-05T11:00:00Z', model: 'm0', ms: 1 }])
+    expect((await engine.tm.status()).aggregates[0]).toMatchObject({ lagMs: 30_600_000, missedEntries: 1 })
+    const fewer = await createTidemark(defineConfig({ datasets: [requests, hourly] }), {
+      connectionString: engine.test.connectionString,
+      root: engine.root,
+    })
+    const found = (await fewer.doctor()).filter(({ check }) => check === 'continuous aggregates')
+    await fewer.close()
+    expect(found).toMatchObject([
+      { level: 'warn', todo: expect.stringMatching(/drop_aggregate\('public\.daily'\)/) },
+    ])
   })
 })

@@ -148,21 +148,21 @@ function drawAggregates(aggregates: readonly AggregateStatus[]): string[] {
   const [header = '', ...rows] = textTable(
     [
       { title: 'continuous aggregate', align: 'left' },
-      { title: 'cells', align: 'right' },
+      { title: 'size', align: 'right' },
       { title: 'valid up to', align: 'left' },
       { title: 'lag', align: 'right' },
       { title: 'to compute', align: 'right' },
+      { title: 'unseen changes', align: 'right' },
       { title: '', align: 'left' },
     ],
     aggregates.map(({ name, state, bytes, watermark, lagMs, invalidRanges, missedEntries, error }) => [
       state === 'building' ? `${name} (new version)` : name,
       formatBytes(bytes),
       watermark ?? '-',
-      lagMs === null ? '-' : formatDuration(lagMs),
+      lagMs === null ? '-' : lagMs === 0 ? 'none' : formatDuration(lagMs),
       formatNumber(invalidRanges),
-      error === null
-        ? ''
-        : pc.red(missedEntries > 0 ? `${error}; ${formatNumber(missedEntries)} changes wait` : error),
+      formatNumber(missedEntries),
+      error === null ? '' : pc.red(error),
     ]),
   )
   return [pc.bold(header), ...rows, '']
