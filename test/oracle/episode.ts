@@ -125,6 +125,7 @@ async function finish(world: World): Promise<void> {
   await refreshAggregates(world)
   await verifyAggregates(world)
   await world.assertNoAlarm()
+  for (const i of [0, 1]) world.noteChecks(i)
 }
 
 const mostCharacters = 2000

@@ -285,7 +285,9 @@ try {
   printCounts(counts)
   process.stdout.write('parts of answers by where they came from:\n')
   printCounts(sources)
-  const unused = ['hot', 'cold', 'cache', ...aggregateNames].filter((source) => !sources.has(source))
+  const unused = ['hot', 'cold', 'cache', 'shadow: checked', ...aggregateNames].filter(
+    (source) => !sources.has(source),
+  )
   if (isRight && !only && done >= 1000 && unused.length > 0) {
     isRight = false
     process.stdout.write(`\nnot one answer came from ${unused.join(', ')}\n`)

@@ -233,6 +233,7 @@ export class World {
   /** A new engine with cold caches and the newest declarations in place of an old one. */
   async restart(i: number): Promise<void> {
     await this.real.engines[i]!.close()
+    this.noteChecks(i)
     const { connectionString, lake, clocks } = this.real
     this.real.engines[i] = await this.createEngine(
       [...this.definitions.values()],
@@ -270,6 +271,12 @@ export class World {
   /** Counts which places an answer came from. */
   noteSources({ plan }: Pick<Answer, 'plan'>): void {
     for (const { source } of plan.parts) this.sources.set(source, (this.sources.get(source) ?? 0) + 1)
+  }
+
+  /** Counts what an engine has computed once more, when it has come to its end. */
+  noteChecks(i: number): void {
+    for (const [what, count] of Object.entries(this.engine(i).shadowChecks))
+      if (count > 0) this.sources.set(`shadow: ${what}`, (this.sources.get(`shadow: ${what}`) ?? 0) + count)
   }
 
   /** What engines compute once more from rows was what they had said. */

@@ -14,7 +14,7 @@ import { checkStore } from '../lake.ts'
 import { show, verify, verifyAggregates, verifyAll } from '../queries.ts'
 import { refreshAll } from '../steps/change-log.ts'
 import { csvText, importable } from '../steps/imports.ts'
-import { choice, followExpiry, selectionOf, verifyLake, wantedBy } from '../steps/lake.ts'
+import { choice, followExpiry, refreshOver, selectionOf, verifyLake, wantedBy } from '../steps/lake.ts'
 import { distinct, fresh } from '../steps/writes.ts'
 import { firstDay, type InputRow, rowArbitrary, rowsArbitrary } from '../tables.ts'
 import { keyText, type StoredRow, storedRow, upsertedRow } from '../values.ts'
@@ -330,8 +330,10 @@ class Lane {
     switch (what) {
       case 'insert': {
         // so many rows that the naive answers stay quick
-        if (world.rows(table).size > 500)
+        if (world.rows(table).size > 500) {
+          await refreshOver(world, table, 0)
           return { kind: 'expire', table, cutoff: firstDay + 3n * 86_400_000_000n }
+        }
         const rows = fresh(world, definition, act.rows).map((row) => ({ ...row, mark }))
         return rows.length === 0 ? null : { kind: 'insert', table, rows }
       }
@@ -383,6 +385,7 @@ class Lane {
       case 'reclaim':
         return { kind: what, table }
       case 'expire':
+        if (act.n % 3 !== 0) await refreshOver(world, table, 0)
         return { kind: 'expire', table, cutoff: act.n < 7 ? firstDay - 20n * 86_400_000_000n : firstDay }
       default: {
         const selection = await selectionOf(world, table, act.choice, wantedBy[what])
