@@ -1,11 +1,20 @@
-import { type AggregateState, type StateDefinition, type StateSpec, states } from '../aggregate/index.ts'
+import type { AggregateState } from '../aggregate/index.ts'
 import { dropConsumer, timestamptzText } from '../changelog/index.ts'
+import { snapshotOf } from '../hot/index.ts'
 import { type Connection, isRetryable, retry } from '../postgres/index.ts'
-import { type Cell, canonicalJson, keyText, stateRequestKey } from '../query/index.ts'
+import {
+  type Cell,
+  canonicalJson,
+  keyText,
+  readCells,
+  type StateRequest,
+  stateRequestKey,
+} from '../query/index.ts'
 import { formatInstant, type Instant, nextBucket, type TimeRange } from '../time/index.ts'
 import { identifier, join, type Sql, sql } from '../util/sql.ts'
 import { bucketColumn, cellTableOf } from './cell-table.ts'
 import { cellRelation } from './cells.ts'
+import { compareStates, isWithinRounding } from './compare-states.ts'
 import { readFrozen } from './invalid.ts'
 import { subtract, workOf } from './invalid-ranges.ts'
 import type { RefreshContext } from './refresh-version.ts'
@@ -37,14 +46,14 @@ const sampleBuckets = 50
  * Both versions are locked against late rows that are merged into cells (KEY SHARE) and refreshes; readers do not notice.
  */
 export async function swapVersion(
-  { db }: RefreshContext,
+  context: RefreshContext,
   versions: SwapVersions,
   signal: AbortSignal | null,
 ): Promise<SwapOutcome> {
   const { building, current } = versions
   const what = `swapping in the new version of ${building.name}`
   return retry({ what, signal, isRetryable }, () =>
-    db.transaction({ mode: 'repeatable read', signal, lockTimeoutMs: 1000 }, async (connection) => {
+    context.db.transaction({ mode: 'repeatable read', signal, lockTimeoutMs: 1000 }, async (connection) => {
       const ids = [building.id, ...(current ? [current.id] : [])]
       const { rows: locked } = await connection.query(sql`
         select from tidemark.aggregate_version
@@ -62,7 +71,14 @@ export async function swapVersion(
         const [ours, theirs] = validity as [VersionValidity, VersionValidity]
         const lag = lagBehind(ours, theirs)
         if (lag !== null) return waiting(lag)
-        const sample = await compareSample(connection, { building, current }, [ours, theirs], frozen)
+        const spreadOf = createSpreadOf(context, connection, building, signal)
+        const sample = await compareSample(
+          connection,
+          { building, current },
+          [ours, theirs],
+          frozen,
+          spreadOf,
+        )
         if (sample.problem !== null) return { kind: 'different' as const, ...sample }
         await takeFrozen(connection, { building, current }, frozen)
         await retire(connection, current)
@@ -126,6 +142,7 @@ async function compareSample(
   { building, current }: { building: AggregateVersion; current: AggregateVersion },
   validity: readonly VersionValidity[],
   frozen: readonly TimeRange[],
+  spreadOf: SpreadOf,
 ): Promise<{ readonly problem: string | null; readonly compared: number }> {
   const shared = sharedStates({ building, current })
   if (!hasSameCells(building, current) || shared.length === 0) return { problem: null, compared: 0 }
@@ -142,13 +159,42 @@ async function compareSample(
   })
   const ours = await readCellsOf(connection, building, buckets)
   const theirs = await readCellsOf(connection, current, buckets)
-  const problem = firstDifference(building, shared, ours, theirs)
+  const problem = await firstDifference(building, shared, ours, theirs, spreadOf)
   return {
     compared: buckets.length,
     problem:
       problem === null
         ? null
         : `its new version is not what the current one is (${problem}), so it was not swapped in; compare both with the raw rows, and tell us`,
+  }
+}
+
+/** Moments of the values that went into a state of a cell, from the rows; null: they are not there. */
+type SpreadOf = (cell: Cell, state: StateRequest) => Promise<AggregateState | null>
+
+function createSpreadOf(
+  { db, tiers, clock, limits }: RefreshContext,
+  connection: Connection,
+  { name, materialization }: AggregateVersion,
+  signal: AbortSignal | null,
+): SpreadOf {
+  const { base, bucket, keys, where } = materialization
+  let lent: ReturnType<typeof snapshotOf> | null = null
+  return async ({ bucket: from, keys: values }, { spec, ref, where: filter }) => {
+    if (from === null) return null
+    lent ??= snapshotOf(db, connection, { dataset: base, signal })
+    const spread: StateRequest = {
+      spec: { kind: 'moments', input: spec.input, borders: null },
+      ref,
+      where: filter,
+    }
+    const range = { from, to: nextBucket(bucket, from) }
+    const { cells } = await readCells(
+      { dataset: base, bucket, by: keys, where, states: [spread], range },
+      { tiers: tiers.filter((tier) => tier.name !== name), snapshot: await lent, clock, signal, limits },
+    )
+    const wanted = values.map(keyText).join(' ')
+    return cells.find(({ keys: found }) => found.map(keyText).join(' ') === wanted)?.states[0] ?? null
   }
 }
 
@@ -181,57 +227,30 @@ async function readCellsOf(
   return cells
 }
 
-function firstDifference(
+async function firstDifference(
   { materialization }: AggregateVersion,
   shared: readonly Shared[],
   ours: ReadonlyMap<string, Cell>,
   theirs: ReadonlyMap<string, Cell>,
-): string | null {
+  spreadOf: SpreadOf,
+): Promise<string | null> {
   for (const name of new Set([...ours.keys(), ...theirs.keys()])) {
     const [mine, other] = [ours.get(name), theirs.get(name)]
     if (!mine || !other) return `${name} is only in the ${mine ? 'new' : 'current'} one`
     for (const { ours: a, theirs: b } of shared) {
-      const { spec } = materialization.states[a]!
+      const request = materialization.states[a]!
       const [x, y] = [mine.states[a] as AggregateState, other.states[b] as AggregateState]
-      if (isSameState(states[spec.kind], spec, x, y)) continue
+      const comparison = compareStates(request.spec, x, y)
+      if (comparison === 'same') continue
+      if (comparison === 'rounding') {
+        const spread = await spreadOf(mine, request)
+        if (spread !== null && isWithinRounding(x, y, spread)) continue
+      }
       const output = materialization.outputs.find(({ state }) => state === a)?.name ?? String(a)
       return `${name}: "${output}" is ${show(x)}, and was ${show(y)}`
     }
   }
   return null
-}
-
-/**
- * Sums of floats hang on the order of their rows, as what a series adds up does; a topK that has left values out may have left out
- * others. Nothing else differs at all.
- */
-function isSameState(
-  definition: StateDefinition,
-  spec: StateSpec,
-  x: AggregateState,
-  y: AggregateState,
-): boolean {
-  const [a, b] = [definition.encode(x), definition.encode(y)]
-  if (Buffer.compare(a, b) === 0) return true
-  if (definition.kind === 'topk') return [x, y].some((state) => (state as { readonly rest: number }).rest > 0)
-  const isRounded = definition.kind === 'sum' || definition.exactness === 'bounded'
-  return isRounded && isClose(definition.decode(a, spec), definition.decode(b, spec))
-}
-
-function isClose(a: unknown, b: unknown): boolean {
-  if (typeof a === 'number' && typeof b === 'number')
-    return Object.is(a, b) || Math.abs(a - b) <= 1e-6 * Math.max(Math.abs(a), Math.abs(b)) + 1e-9
-  if (typeof a !== 'object' || typeof b !== 'object' || a === null || b === null) return a === b
-  const entries = entriesOf(a)
-  const others = new Map(entriesOf(b))
-  return (
-    entries.length === others.size &&
-    entries.every(([key, value]) => others.has(key) && isClose(value, others.get(key)))
-  )
-}
-
-function entriesOf(value: object): [unknown, unknown][] {
-  return value instanceof Map ? [...value] : Object.entries(value)
 }
 
 function show(state: unknown): string {
