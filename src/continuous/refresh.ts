@@ -62,18 +62,22 @@ export async function refreshAggregate(
       known.find((version) => version.name === definition.name && version.state === state)
     const current = mine('current')
     const building = mine('building')
-    for (const version of [current, building]) {
-      const needs = work.find(({ id }) => id === version?.id)?.hasWork ?? true
-      if (version && (isForced || needs))
-        versions.push(await noting(db, version, () => refreshVersion(context, version, options)))
+    try {
+      for (const version of [current, building]) {
+        const needs = work.find(({ id }) => id === version?.id)?.hasWork ?? true
+        if (version && (isForced || needs))
+          versions.push(await noting(db, version, () => refreshVersion(context, version, options)))
+      }
+      if (building && !isForced && versions.every(({ isBusy }) => !isBusy))
+        swap = await noting(
+          db,
+          building,
+          () => swapVersion(context, { building, current: current ?? null }, options.signal ?? null),
+          ({ kind, problem }) => (kind === 'different' ? problem : null),
+        )
+    } finally {
+      for (const tier of context.tiers) tier.forget?.(definition.base)
     }
-    if (building && !isForced && versions.every(({ isBusy }) => !isBusy))
-      swap = await noting(
-        db,
-        building,
-        () => swapVersion(context, { building, current: current ?? null }, options.signal ?? null),
-        ({ kind, problem }) => (kind === 'different' ? problem : null),
-      )
     if (work.some(({ state }) => state === 'retired')) await dropRetired(db, definition)
   }
   const main = versions.find(({ state }) => state === 'current')

@@ -53,6 +53,8 @@ const estimatesForMs = 300_000
 interface Known {
   readonly held: HeldAggregates
   readonly readAtMs: number
+  /** Of `forget`, when it was read. */
+  readonly generation: number
 }
 
 /** What one snapshot has been told of a hypertable. */
@@ -75,6 +77,8 @@ export interface AggregateCatalogs {
   ): Promise<HeldAggregates | null>
   /** What `read` gave last for this snapshot. */
   last(snapshot: PostgresSnapshot, base: HypertableDefinition): HeldAggregates | null
+  /** Cells have been computed here: the next query does not presume that they are not valid, or that there are none. */
+  forget(base: HypertableDefinition): void
 }
 
 /**
@@ -85,6 +89,8 @@ export interface AggregateCatalogs {
 export function createAggregateCatalogs(load: LoadVersions): AggregateCatalogs {
   const databases = new WeakMap<Database, Map<string, Known>>()
   const snapshots = new WeakMap<PostgresSnapshot, Map<string, Told>>()
+  const generations = new Map<string, number>()
+  const generationOf = ({ name }: HypertableDefinition): number => generations.get(name) ?? 0
 
   /** Null: there is nothing, or nothing new enough, that could be presumed. */
   function presume(
@@ -95,7 +101,8 @@ export function createAggregateCatalogs(load: LoadVersions): AggregateCatalogs {
   ): HeldAggregates | null {
     const known = within(databases, snapshot.database)
     const before = known.get(base.name)
-    if (snapshot.isTaken || !before || performance.now() - before.readAtMs >= estimatesForMs) return null
+    if (snapshot.isTaken || !before || before.generation !== generationOf(base)) return null
+    if (performance.now() - before.readAtMs >= estimatesForMs) return null
     const { held } = before
     if (snapshot.isCatalog(base, held.catalog) !== true) return null
     const check = async (): Promise<boolean> => {
@@ -125,11 +132,13 @@ export function createAggregateCatalogs(load: LoadVersions): AggregateCatalogs {
     if (exact?.catalog === catalog) return exact
     const known = within(databases, snapshot.database)
     const readAtMs = performance.now()
+    const generation = generationOf(base)
     const hypertableId = Number(catalog.slice(0, catalog.indexOf(':')))
     const query = (statement: Sql): Promise<QueryAnswer> => snapshot.query(statement, signal)
     const current = toCurrentVersions(await query(currentVersionsSql(hypertableId)))
     const before = known.get(base.name)
-    if (before?.held.catalog === catalog && readAtMs - before.readAtMs < estimatesForMs) {
+    const isRecent = before?.generation === generation && readAtMs - before.readAtMs < estimatesForMs
+    if (isRecent && before.held.catalog === catalog) {
       const held = withValidity(before.held, current)
       if (held) {
         known.set(base.name, { ...before, held })
@@ -142,7 +151,7 @@ export function createAggregateCatalogs(load: LoadVersions): AggregateCatalogs {
     )
     const versions = await holdVersions(query, loaded, current, dropped)
     const held = { hypertableId, catalog, seesAll: seesAllRows(catalog), dropped, versions, misfit }
-    known.set(base.name, { held, readAtMs })
+    known.set(base.name, { held, readAtMs, generation })
     return held
   }
 
@@ -161,6 +170,9 @@ export function createAggregateCatalogs(load: LoadVersions): AggregateCatalogs {
       return told.held
     },
     last: (snapshot, base) => snapshots.get(snapshot)?.get(base.name)?.held ?? null,
+    forget(base) {
+      generations.set(base.name, generationOf(base) + 1)
+    },
   }
 }
 
@@ -187,7 +199,7 @@ async function loadVersions(
   }
 }
 
-/** The same versions with what is valid now; null when they are not the same any more. */
+/** The same versions with what is valid now; null when they are not the same any more, or the first cells have been computed. */
 function withValidity(held: HeldAggregates, current: readonly CurrentVersion[]): HeldAggregates | null {
   if (current.length !== held.versions.size) return null
   const versions = new Map<string, HeldVersion>()
@@ -197,7 +209,7 @@ function withValidity(held: HeldAggregates, current: readonly CurrentVersion[]):
       known?.validity.version === validity.version &&
       known.validity.unknownBefore === validity.unknownBefore &&
       known.validity.isReadable === validity.isReadable
-    if (!isSame) return null
+    if (!isSame || (known.cellsPerMicro === 0 && known.validity.epoch !== validity.epoch)) return null
     versions.set(validity.name, { ...known, validity })
   }
   return { ...held, versions }

@@ -95,6 +95,10 @@ export function createAggregateTier({ definition, catalogs }: AggregateTierOptio
       )
     },
 
+    forget(dataset) {
+      if (isBase(dataset)) catalogs.forget(base)
+    },
+
     async scan(request, { snapshot, signal }) {
       const found = heldIn(snapshot)
       if (!found) throw holdsNoRows(name)

@@ -226,6 +226,8 @@ export interface Tier {
     where: FilterNode | null,
     context: ScanContext,
   ): Promise<TimeRange | null>
+  /** Only of a tier that presumes what queries before have seen: this process has changed what it holds of the dataset. */
+  forget?(dataset: DatasetDefinition): void
   scan(request: ScanRequest, context: ScanContext): Promise<ScanResult>
   rows(request: RowsRequest, context: ScanContext): Promise<RowsResult>
   latest(request: LatestRequest, context: ScanContext): Promise<LatestResult>
