@@ -1,4 +1,5 @@
 import { type Sql, sql } from '../util/sql.ts'
+import { unreachable } from '../util/unreachable.ts'
 import type { AggregateState, EngineState, InputType, StateSpec } from './contract.ts'
 import { countState } from './count.ts'
 import { formatDecimal } from './decimal.ts'
@@ -54,7 +55,7 @@ function storedExactSum(spec: StateSpec): StoredState {
 function exactText(state: SumState): string {
   if (state.kind === 'integer') return String(state.sum + BigInt(state.pending))
   if (state.kind === 'decimal') return state.special ?? formatDecimal(state.unscaled, state.scale)
-  throw new TypeError('a sum of doubles is no exact sum')
+  return unreachable('a sum of doubles is no exact sum')
 }
 
 function storedFloatSum(spec: StateSpec): StoredState {

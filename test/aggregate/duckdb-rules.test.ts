@@ -6,7 +6,7 @@ import { type AggregateEngine, aggregateRules, expectEachSame } from '../suites/
 import { asMultiple, doublesAround } from './doubles.ts'
 import { createDuckDBLane, duckdbStates } from './duckdb-harness.ts'
 import { buildState, bytesOf, type ValueText } from './harness.ts'
-import { allSpecs } from './same.ts'
+import { allSpecs, isBounded } from './same.ts'
 
 const lane = createDuckDBLane(2)
 afterAll(() => lane.close())
@@ -73,7 +73,8 @@ describe('sums and deviations', () => {
       'epoch'::timestamptz as time) source`
     for (const [name, spec] of allSpecs()) {
       if (spec.input !== 'float8') continue
-      const state = (await duckdbStates(lane.duckdb, spec, from)).get(null)!
+      // readings that are NaN are none: then there may be no row
+      const state = (await duckdbStates(lane.duckdb, spec, from)).get(null) ?? states[spec.kind].create(spec)
       const expected = buildState(
         spec,
         bits.map(() => 'NaN'),
@@ -174,8 +175,9 @@ describe('many rows', () => {
       )
       expect(rows.length).toBe(7)
       for (const [name, spec] of allSpecs()) {
-        if (spec.input !== input || spec.kind === 'moments' || (spec.kind === 'sum' && input === 'float8'))
-          continue
+        if (spec.input !== input || isBounded(spec)) continue
+        // what is dropped past its capacity depends on the order of rows (topk-error.test.ts has the bound)
+        if (spec.kind === 'topk') continue
         const found = await duckdbStates(lane.duckdb, spec, from, { cell: identifier('cell') })
         for (const [cell, values, times] of rows)
           expect(bytesOf(spec, found.get(cell)!), name).toBe(
