@@ -49,15 +49,12 @@ export class FrozenBuckets {
     }
   }
 
-  /** Of how many buckets the rows are gone. */
-  count(name: string): number {
-    return this.#buckets.get(name)?.size ?? 0
-  }
-
-  /** The n-th of them. */
+  /** Start of one of them, most of the time of one that had rows; null: there is none. */
   pick(name: string, n: number): bigint | null {
-    const starts = [...(this.#buckets.get(name)?.keys() ?? [])]
-    return starts[n % Math.max(1, starts.length)] ?? null
+    const all = [...(this.#buckets.get(name) ?? [])]
+    const full = all.filter(([, { rows }]) => rows.length > 0)
+    const some = full.length > 0 && n % 12 !== 9 ? full : all
+    return some[n % Math.max(1, some.length)]?.[0] ?? null
   }
 
   /**
