@@ -31,6 +31,8 @@ interface Run {
   readonly plan: StatePlan
   readonly columns: readonly OutputColumn[]
   readonly toRow: (cell: Cell) => InnerRow
+  /** Equal where `toRow` makes the same of cells of the same states. */
+  readonly outputs: string
   readonly keep: ((row: InnerRow) => boolean) | null
 }
 
@@ -49,6 +51,9 @@ export async function executeAggregate(
     plan,
     columns,
     toRow: createFinisher(node, plan),
+    outputs: JSON.stringify(
+      plan.steps.map(({ fn, state, options }, i) => [fn, state, options, declaredScale(node, i)]),
+    ),
     keep: createHaving(node, columns),
   }
   const { limits } = reading.context
@@ -102,7 +107,8 @@ async function readStretch(
   if (run.lookedUp) cells = await run.lookedUp.regroup(cells)
   const finishing = performance.now()
   if (cells.length === 0 && node.bucket === null && node.by.length === 0) cells = [emptyCell(plan.states)]
-  const rows = cells.map(run.toRow)
+  const rows: readonly InnerRow[] =
+    reading.kept && !run.lookedUp ? reading.kept.finish(cells, run.outputs, run.toRow) : cells.map(run.toRow)
   const kept = run.keep ? rows.filter(run.keep) : rows
   reading.stages.merge += performance.now() - finishing
   return kept

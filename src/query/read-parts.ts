@@ -2,6 +2,7 @@ import type { ContinuousAggregateDefinition, DatasetDefinition } from '../schema
 import type { Clock, Instant, TimeRange } from '../time/index.ts'
 import { TidemarkError } from '../util/errors.ts'
 import { type ConsideredAggregate, type PlanPart, roundMs, type Stopwatch, showRange } from './answer.ts'
+import type { InnerRow } from './fill.ts'
 import type { QueryLimits } from './limits.ts'
 import type { AggregateQueryNode, FilterNode } from './nodes.ts'
 import { type CellSource, planWithCells } from './plan-cells.ts'
@@ -42,6 +43,8 @@ export interface KeptCells {
   isWhole(): Promise<boolean>
   /** The cells of a stretch, from what is kept as far as it is right in the snapshot, the rest from the tiers. */
   cells(reading: Reading, range: TimeRange | null, request: CellRequest): Promise<readonly Cell[]>
+  /** Each of the cells that it has just given, finished; `outputs` tells what is made of them. */
+  finish(cells: readonly Cell[], outputs: string, toRow: (cell: Cell) => InnerRow): readonly InnerRow[]
   /** What was computed is kept: once the answer is known to rest on what the snapshot sees, never before. */
   keep(): void
 }

@@ -108,6 +108,22 @@ describe('what is kept', () => {
     expect(kept.of('b')!.size).toBe(20)
   })
 
+  it('rows that were made of it take their memory too, or are not remembered', () => {
+    const kept = new KeptBuckets(1_000)
+    kept.keep('a', bucket(0n), kept.nextUse())
+    const known = kept.of('a')!.get(0n)!
+    const { bytes } = kept.counts
+    kept.rememberFinished(known, 'n', [[0n, 'host', 1.5]])
+    expect(known.finished?.outputs).toBe('n')
+    expect(kept.counts.bytes).toBeGreaterThan(bytes)
+    kept.rememberFinished(known, 'm', [[0n, 'host', 'x'.repeat(1_000)]])
+    expect(known.finished?.outputs).toBe('n')
+    kept.drop('a', known)
+    expect(kept.counts).toMatchObject({ bytes: 0, buckets: 0 })
+    kept.rememberFinished(known, 'm', [[0n]])
+    expect(kept.counts.bytes).toBe(0)
+  })
+
   it('a question larger than the memory keeps a part of its buckets, and does not push them out itself', () => {
     const kept = new KeptBuckets(20_000)
     for (let round = 0; round < 3; round++) {

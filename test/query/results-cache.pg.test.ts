@@ -93,4 +93,29 @@ describe('results of whole buckets', () => {
       await expectRight(tm)
     }
   })
+
+  it('are finished as each question asks, and no answer changes another', async () => {
+    const { tm } = engine
+    const host = { column: 'host' }
+    const bucketed = { ...perHour, select: { p: { fn: 'percentile', column: 'value', q: 0.5 } } }
+    const questions = [
+      perHour,
+      { ...perHour, select: { sum: perHour.select.sum, n: perHour.select.n } },
+      { ...perHour, order: ['-sum'], limit: 5 },
+      { ...perHour, order: ['-host'] },
+      { ...perHour, having: { n: { gt: 6 } } },
+      bucketed,
+      { ...bucketed, select: { p: { fn: 'percentile', column: 'value', q: 0.95 } } },
+      { ...bucketed, select: { first: { fn: 'first', ...host }, hosts: { fn: 'topK', ...host, k: 2 } } },
+    ]
+    for (let round = 0; round < 3; round++)
+      for (const question of questions) {
+        await expectRight(tm, question)
+        const { rows } = await tm.queryUnknown(requests.name, question)
+        for (const row of rows as Record<string, unknown>[]) {
+          if (Array.isArray(row.hosts)) row.hosts.length = 0
+          for (const name of Object.keys(row)) row[name] = null
+        }
+      }
+  })
 })

@@ -3,6 +3,7 @@ import type { Instant, TimeRange } from '../../time/index.ts'
 import { roundMs, showRange } from '../answer.ts'
 import { planBuckets } from '../bucket-plan.ts'
 import { canonicalFilter } from '../canonical.ts'
+import type { InnerRow } from '../fill.ts'
 import { assertWithin } from '../limits.ts'
 import type { AggregateQueryNode } from '../nodes.ts'
 import { planStates, stateRequestKey } from '../plan-states.ts'
@@ -69,6 +70,8 @@ class KeptReading implements KeptCells {
   readonly #use: number
   readonly #computed: { readonly question: string; readonly bucket: KeptBucket }[] = []
   #view: Promise<ChangeView | null> | null = null
+  /** What `cells` gave last, with the kept buckets among it: where their cells begin. */
+  #given: { readonly cells: readonly Cell[]; readonly kept: readonly KeptPlace[] } | null = null
   /** All of the answer, as it was right when it was looked at; later it may be gone, and no tier has been asked. */
   #whole: Lookup | null = null
 
@@ -142,6 +145,23 @@ class KeptReading implements KeptCells {
     return cells
   }
 
+  /** Each of the cells that it has just given, finished: for those that were kept it is remembered what was made of them. */
+  finish(cells: readonly Cell[], outputs: string, toRow: (cell: Cell) => InnerRow): readonly InnerRow[] {
+    const given = this.#given
+    if (given?.cells !== cells) return cells.map(toRow)
+    const rows: InnerRow[] = []
+    for (const { bucket, at } of given.kept) {
+      while (rows.length < at) rows.push(toRow(cells[rows.length] as Cell))
+      if (bucket.finished?.outputs !== outputs) {
+        const made = bucket.cells.map(toRow)
+        for (const row of made) rows.push(row)
+        if (made.every(isPlain)) this.#kept.rememberFinished(bucket, outputs, made)
+      } else for (const row of bucket.finished.rows) rows.push(row)
+    }
+    while (rows.length < cells.length) rows.push(toRow(cells[rows.length] as Cell))
+    return rows
+  }
+
   /** What was computed is kept: once the answer is known to rest on what the snapshot sees, never before. */
   keep(): void {
     for (const { question, bucket } of this.#computed)
@@ -199,35 +219,45 @@ class KeptReading implements KeptCells {
     question: string,
     view: ChangeView | null,
   ): readonly Cell[] {
-    const pieces: { readonly from: Instant; readonly cells: readonly Cell[] }[] = [...read]
+    const pieces: Piece[] = [...read]
     const { borders } = row
     let hits = 0
-    let run: { from: Instant; to: Instant; cells: Cell[]; oldestMs: number } | null = null
-    const show = (): void => {
-      if (run) {
-        pieces.push(run)
-        noteKept(reading, run)
-      }
-      run = null
-    }
-    for (const [i, bucket] of buckets.entries()) {
+    let run: KeptRun | null = null
+    for (let i = 0; i < buckets.length; i++) {
+      const bucket = buckets[i]
       if (!bucket || isInside(read, bucket.from, bucket.to)) {
-        show()
+        run = null
         continue
       }
       hits += 1
       const to = borders[i + 1] as Instant
-      if (run === null) run = { from: bucket.from, to, cells: [], oldestMs: bucket.computedMs }
+      if (run === null) {
+        run = { from: bucket.from, to, cells: [], kept: [], oldestMs: bucket.computedMs }
+        pieces.push(run)
+      }
       run.to = to
       run.oldestMs = Math.min(run.oldestMs, bucket.computedMs)
+      run.kept.push(bucket)
       for (const cell of bucket.cells) run.cells.push(cell)
     }
-    show()
     this.#kept.count(hits, buckets.length - hits)
     if (view?.isMoment && reading.unknown.size === 0) this.#note(row, read, question, view)
     pieces.sort((a, b) => (a.from < b.from ? -1 : 1))
+    const places: KeptPlace[] = []
+    let at = 0
+    for (const piece of pieces) {
+      let begin = at
+      for (const bucket of piece.kept ?? []) {
+        places.push({ bucket, at: begin })
+        begin += bucket.cells.length
+      }
+      if (piece.kept) noteKept(reading, piece as KeptRun)
+      at += piece.cells.length
+    }
     const [only] = pieces
-    return pieces.length === 1 && only ? only.cells : pieces.flatMap(({ cells }) => cells)
+    const cells = pieces.length === 1 && only ? only.cells : pieces.flatMap((piece) => piece.cells)
+    this.#given = { cells, kept: places }
+    return cells
   }
 
   /** Whole buckets that were read, and that nobody seems to be writing. */
@@ -257,14 +287,46 @@ interface Stretch extends TimeRange {
   readonly cells: readonly Cell[]
 }
 
+/** Kept buckets that follow each other. */
+interface KeptRun {
+  readonly from: Instant
+  to: Instant
+  readonly cells: Cell[]
+  readonly kept: KeptBucket[]
+  oldestMs: number
+}
+
+interface Piece {
+  readonly from: Instant
+  readonly cells: readonly Cell[]
+  /** Absent: it was read. */
+  readonly kept?: readonly KeptBucket[]
+}
+
+/** A kept bucket in a list of cells: its own begin at `at`. */
+interface KeptPlace {
+  readonly bucket: KeptBucket
+  readonly at: number
+}
+
+/** Whether several answers may have the row: what is an object in one of them could be changed by who gets it. */
+function isPlain(row: InnerRow): boolean {
+  return row.every((value) => typeof value !== 'object' || value === null)
+}
+
 async function readStretch(reading: Reading, stretch: TimeRange, request: CellRequest): Promise<Stretch> {
   return { ...stretch, cells: await readStretchCells(reading, stretch, request) }
 }
 
 function isRight({ history, moment, from, to }: KeptBucket, view: ChangeView): boolean {
   if (history !== view.history) return false
+  const { unwatched } = view
   const changed = view.changedSince(moment)
-  return changed !== null && !touches(changed, from, to) && !touches(view.unwatched, from, to)
+  if (changed === null) return false
+  return (
+    (changed.length === 0 || !touches(changed, from, to)) &&
+    (unwatched.length === 0 || !touches(unwatched, from, to))
+  )
 }
 
 function isInside(stretches: readonly TimeRange[], from: Instant, to: Instant): boolean {

@@ -1,6 +1,7 @@
 import type { Instant } from '../../time/index.ts'
+import type { InnerRow } from '../fill.ts'
 import type { Cell } from '../tier.ts'
-import { sizeOfCells } from './size.ts'
+import { sizeOf, sizeOfCells } from './size.ts'
 
 /** The cells of one bucket of one question, as they were at a moment of a history. Nobody changes them. */
 export interface KeptBucket {
@@ -12,6 +13,8 @@ export interface KeptBucket {
   moment: number
   /** By this process's clock. */
   readonly computedMs: number
+  /** What the last question that came here made of the cells, row by row. Nobody changes it. */
+  finished?: { readonly outputs: string; readonly rows: readonly InnerRow[] }
 }
 
 export interface KeptCounts {
@@ -27,7 +30,7 @@ export interface KeptCounts {
 
 interface Held extends KeptBucket {
   readonly question: string
-  readonly bytes: number
+  bytes: number
   /** Number of the use. */
   used: number
 }
@@ -92,6 +95,17 @@ export class KeptBuckets {
     this.#bytes += bytes
     this.#buckets += 1
     return true
+  }
+
+  /** Rows that were made of a bucket's cells, where they have room without taking it from others. */
+  rememberFinished(bucket: KeptBucket, outputs: string, rows: readonly InnerRow[]): void {
+    const held = bucket as Held
+    if (this.#questions.get(held.question)?.get(held.from) !== held) return
+    const bytes = sizeOf(rows) - (held.finished ? sizeOf(held.finished.rows) : 0)
+    if (this.#bytes + bytes > this.#maxBytes) return
+    held.finished = { outputs, rows }
+    held.bytes += bytes
+    this.#bytes += bytes
   }
 
   drop(question: string, bucket: KeptBucket): void {
