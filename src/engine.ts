@@ -264,7 +264,13 @@ export class Tidemark<Config extends TidemarkConfig = TidemarkConfig> {
     const { memoryBytes } = config.cache
     this.#results = memoryBytes === 0 ? null : createResultsCache({ memoryBytes, watch: createChangeWatch() })
     this.#limits = queryLimits({ maxRows, maxCells, maxBuckets, maxRangeMs })
-    this.#refreshing = { db: this.#db, tiers: this.#tiers, clock, limits: this.#limits }
+    this.#refreshing = {
+      db: this.#db,
+      tiers: this.#tiers,
+      clock,
+      limits: this.#limits,
+      raise: (alarm) => raiseAlarm(this.#db, alarm),
+    }
     this.#datasets = new Map(
       [...config.datasets, ...config.aggregates].flatMap((d) => [
         [d.name, d] as const,

@@ -113,6 +113,8 @@ export interface TakenOver {
   readonly entries: bigint
   /** Why everything is invalid now; null: it is not. */
   readonly startOver: string | null
+  /** Buckets whose rows are gone. */
+  readonly frozen: readonly TimeRange[]
 }
 
 /**
@@ -142,6 +144,6 @@ export async function takeOver(
   await advance(connection, consumer, missing.snapshot)
   await countEpoch(connection, version.id)
   return missing.kind === 'start-over'
-    ? { entries: 0n, startOver: missing.reason }
-    : { entries: missing.entries, startOver: null }
+    ? { entries: 0n, startOver: missing.reason, frozen }
+    : { entries: missing.entries, startOver: null, frozen }
 }

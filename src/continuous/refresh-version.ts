@@ -14,6 +14,7 @@ import {
   type BucketSpec,
   bucketStart,
   type Clock,
+  formatInstant,
   type Instant,
   infinityInstant,
   minusInfinityInstant,
@@ -35,6 +36,16 @@ export interface RefreshContext {
   readonly clock: Clock
   readonly limits: QueryLimits
   readonly settings?: Partial<RefreshSettings>
+  /** Told when a new version is not what the current one is. */
+  readonly raise?: (alarm: RefreshAlarm) => Promise<void>
+}
+
+export interface RefreshAlarm {
+  readonly kind: 'new version'
+  readonly dataset: string
+  /** Equal for alarms that are the same. */
+  readonly fingerprint: string
+  readonly detail: { readonly problem: string }
 }
 
 export interface RefreshSettings {
@@ -82,6 +93,14 @@ export interface VersionRefresh {
   readonly cells: number
   /** Somebody else is refreshing it: what is left is theirs. */
   readonly isBusy: boolean
+  /** Parts of `range` whose cells stay as they are, and why; times as ISO 8601 in UTC. */
+  readonly left: readonly LeftPart[]
+}
+
+export interface LeftPart {
+  readonly from: string
+  readonly to: string
+  readonly reason: string
 }
 
 /**
@@ -114,6 +133,7 @@ export async function refreshVersion(
       takeOver(connection, version, forced && openEndCut(forced, bucket, now)),
     ),
   )
+  const from = keptFrom(definition, now)
   const total = { batches: 0, rows: 0, cells: 0 }
   const report = (isBusy: boolean): VersionRefresh => ({
     version: version.id,
@@ -122,9 +142,9 @@ export async function refreshVersion(
     startOver: taken?.startOver ?? null,
     ...total,
     isBusy,
+    left: forced && taken ? leftOf(forced, taken.frozen, from) : [],
   })
   if (taken === null) return report(true)
-  const from = keptFrom(definition, now)
   const to = (options.withRunning ?? true) ? infinityInstant : bucketStart(bucket, now)
   const within = intersect({ from, to }, forced ?? always)
   if (!within) return report(false)
@@ -148,6 +168,21 @@ export async function refreshVersion(
       maxRows = Math.max(1, Math.floor(maxRows / 8))
     }
   }
+}
+
+/** What is asked for and not computed. */
+function leftOf(asked: TimeRange, frozen: readonly TimeRange[], keptSince: Instant): LeftPart[] {
+  const parts = (ranges: readonly TimeRange[], reason: string): LeftPart[] =>
+    ranges.flatMap((range) => {
+      const part = intersect(range, asked)
+      return part ? [{ from: formatInstant(part.from), to: formatInstant(part.to), reason }] : []
+    })
+  const before = { from: minusInfinityInstant, to: keptSince }
+  const expired = keptSince === minusInfinityInstant ? [] : [before]
+  return [
+    ...parts(subtract(expired, frozen), 'the aggregate keeps no cells of that time (retain)'),
+    ...parts(frozen, 'retention has dropped its rows; the cells stay as they are'),
+  ]
 }
 
 function isUnknown(error: unknown): boolean {

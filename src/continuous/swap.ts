@@ -52,7 +52,7 @@ export async function swapVersion(
 ): Promise<SwapOutcome> {
   const { building, current } = versions
   const what = `swapping in the new version of ${building.name}`
-  return retry({ what, signal, isRetryable }, () =>
+  const outcome = await retry({ what, signal, isRetryable }, () =>
     context.db.transaction({ mode: 'repeatable read', signal, lockTimeoutMs: 1000 }, async (connection) => {
       const ids = [building.id, ...(current ? [current.id] : [])]
       const { rows: locked } = await connection.query(sql`
@@ -89,6 +89,14 @@ export async function swapVersion(
       return { kind: 'swapped' as const, problem: null, compared: 0 }
     }),
   )
+  if (outcome.kind === 'different' && outcome.problem !== null)
+    await context.raise?.({
+      kind: 'new version',
+      dataset: building.name,
+      fingerprint: String(building.id),
+      detail: { problem: outcome.problem },
+    })
+  return outcome
 }
 
 function waiting(problem: string): SwapOutcome {

@@ -6,7 +6,7 @@ import { sql } from '../util/sql.ts'
 /** Something that must not be overlooked; equal ones are counted. */
 export interface Alarm {
   readonly id: string
-  /** `shadow`: an answer differed from what raw rows give. */
+  /** `shadow`: an answer differed from what raw rows give. `new version`: one of an aggregate is not what its current one is. */
   readonly kind: string
   readonly dataset: string
   readonly detail: unknown

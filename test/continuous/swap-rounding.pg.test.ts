@@ -11,6 +11,7 @@ import {
   t,
 } from '../../src/index.ts'
 import { fixedClock, parseInstant } from '../../src/time/index.ts'
+import { raw } from '../../src/util/sql.ts'
 import { createTestEngine, type TestEngine } from '../helpers/test-engine.ts'
 
 const flows = hypertable('public.flows', {
@@ -60,4 +61,6 @@ it('a sum of values that cancel each other out may be what another order of them
 
 it('a sum that no order of its values gives is a difference, and an alarm', async () => {
   expect(await swapAfter(1e4)).toMatchObject({ kind: 'different' })
+  const { rows } = await engine.test.db.query(raw('select kind, dataset, detail from tidemark.alarm'))
+  expect(rows).toEqual([['new version', 'public.hourly', { problem: expect.stringContaining('"total" is') }]])
 })

@@ -31,7 +31,8 @@ export function alarmsCommand(): Command {
 }
 
 function drawAlarm({ id, kind, dataset, detail, count, firstAt, lastAt, acknowledgedAt }: Alarm): string[] {
-  const { total, differences } = detail as {
+  const { total, differences, problem } = detail as {
+    problem?: string
     total?: number
     differences?: readonly { keys: unknown; output: string | null; problem: string }[]
   }
@@ -43,8 +44,13 @@ function drawAlarm({ id, kind, dataset, detail, count, firstAt, lastAt, acknowle
           `  ${countOf(total ?? 0, 'value')} differ; ${JSON.stringify(first.keys)}${first.output === null ? '' : ` ${first.output}`}: ${first.problem}`,
         ]
       : []),
+    ...(problem === undefined ? [] : [`  ${problem}`]),
     ...(acknowledgedAt === null
-      ? [pc.dim(`  tidemark alarms --json shows both plans; then: tidemark alarms ack ${id}`)]
+      ? [
+          pc.dim(
+            `  ${first ? 'tidemark alarms --json shows both plans; then' : 'when it is seen to'}: tidemark alarms ack ${id}`,
+          ),
+        ]
       : []),
   ]
 }

@@ -78,6 +78,11 @@ function draw({ aggregate, versions, swap, isBusy, elapsedMs }: RefreshReport): 
       : `${pc.green('✓')} ${aggregate}${state === 'building' ? ', new version' : ''}: ${countOf(cells, 'cell')} from ${countOf(rows, 'row')} in ${formatDuration(elapsedMs)}`,
   )
   if (lines.length === 0) lines.push(`${pc.green('✓')} ${aggregate}: nothing to do`)
+  const left = new Map(
+    versions.flatMap((version) => version.left.map((part) => [JSON.stringify(part), part])),
+  )
+  for (const { from, to, reason } of left.values())
+    lines.push(pc.yellow(`! ${aggregate} from ${from} to ${to} was left: ${reason}`))
   if (isBusy) lines.push(pc.yellow(`! ${aggregate} is being refreshed by somebody else`))
   if (swap?.kind === 'swapped')
     lines.push(
