@@ -294,7 +294,7 @@ function noteOf(
     return `its place in the change log says nothing about this database (${validity.startOver}): a refresh computes it anew`
   const notes: string[] = []
   const only = valid[0]
-  const open = validity.invalid.find((one) => one.range.to === everything.to)?.range.from
+  const open = validity.invalid.find((one) => one.range.to >= everything.to)?.range.from
   if (valid.length === 1 && only?.from === range.from && only.to === open && validity.missed === 0n)
     notes.push(`what comes after ${formatInstant(open)} has not been computed yet`)
   else if (valid.length !== 1 || only?.from !== range.from || only.to !== range.to)

@@ -105,6 +105,20 @@ describe('a refresh reads the planner', () => {
     }
   }, 60_000)
 
+  it('a plan says that what comes after the newest cell is not computed yet', async () => {
+    await engine.tm.refresh('hourly')
+    const { plan } = await engine.tm.queryUnknown('requests', {
+      from: '2026-01-01T00:00:00Z',
+      to: '2026-01-05T06:00:00Z',
+      bucket: '1 hour',
+      select: { n: { fn: 'count' } },
+    })
+    expect(plan.aggregates?.find(({ name }) => name === 'public.hourly')).toMatchObject({
+      used: true,
+      why: 'what comes after 2026-01-05T04:00:00Z has not been computed yet: that is read from rows',
+    })
+  })
+
   it('status says how far each is, doctor what is wrong', async () => {
     expect((await engine.tm.doctor()).filter(({ check }) => check === 'continuous aggregates')).toMatchObject(
       [{ level: 'note' }, { level: 'note' }],
