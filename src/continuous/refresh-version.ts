@@ -22,6 +22,7 @@ import {
   type TimeRange,
 } from '../time/index.ts'
 import { isTidemarkError, TidemarkError } from '../util/errors.ts'
+import { sql } from '../util/sql.ts'
 import { deleteCells, insertCells } from './cells.ts'
 import { countEpoch, lockVersion, readFrozen, readInvalid, takeOver, writeInvalid } from './invalid.ts'
 import { always, cutOut, keyOf, setOf, subtract, unite, type Work, widen, workOf } from './invalid-ranges.ts'
@@ -238,6 +239,8 @@ function runBatch(
         problem: `the role that refreshes it does not see every row of ${base.name}, so its cells would be wrong for others`,
         todo: 'refresh as the owner of the table, or as a role with BYPASSRLS and SELECT on it',
       })
+    // PostgreSQL takes every row for a group of its own, since it cannot know how many buckets there are, and then one process for cheaper
+    await connection.query(sql`select set_config('parallel_tuple_cost', '0', true)`)
     const { tiers, clock, limits } = context
     // no more cells than rows of a window, whose number is limited
     const query: QueryContext = {
