@@ -219,6 +219,12 @@ function rangeByName(
   return { from: firstDay - (isMonthly ? 70n : 4n) * day, to: firstDay + (isMonthly ? 90n : 4n) * day }
 }
 
+/** Questions about a table that cells may answer, and that engines keep results of. */
+export async function askCells(world: World, engine: number, name: string, seed: number): Promise<void> {
+  for (const aggregate of world.engine(engine).config.aggregates)
+    if (aggregate.base.name === name) await check(world, engine, name, cellsQuery(aggregate, seed % repeats))
+}
+
 /** Every aggregate, once it has been refreshed, in several ways. */
 export async function verifyAggregates(world: World): Promise<void> {
   for (const name of aggregateNames)

@@ -1,11 +1,14 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import fc from 'fast-check'
 import { isTidemarkError } from '../../../src/util/errors.ts'
+import { sql } from '../../../src/util/sql.ts'
 import { aggregateNames, aggregatesOver, variants } from '../aggregates.ts'
 import { type KillPlan, underFire } from '../kill.ts'
-import { verifySnapshot } from '../queries.ts'
+import { askCells, verifySnapshot } from '../queries.ts'
+import { runOp } from '../sql-ops.ts'
 import { defineStep, type StepKind } from '../step.ts'
-import { firstDay } from '../tables.ts'
+import { firstDay, rowArbitrary } from '../tables.ts'
+import { storedRow } from '../values.ts'
 import { codeOf, endOf, isBusy, type World } from '../world.ts'
 import { choice } from './lake.ts'
 import { move, planned, writeOne } from './lake-together.ts'
@@ -142,6 +145,44 @@ const writersStep = defineStep({
   },
 })
 
+const betweenStep = defineStep({
+  name: 'a transaction ends between equal questions about an aggregate',
+  weight: 5,
+  args: fc.constantFrom(...writable).chain((name) =>
+    fc.record({
+      name: fc.constant(name),
+      rows: fc.array(rowArbitrary(name), { minLength: 1, maxLength: 3 }),
+      engine: fc.nat(1),
+      seed: fc.nat(2 ** 30),
+    }),
+  ),
+  async run(world, { name, rows: given, engine, seed }) {
+    const definition = world.definition(name)
+    const rows = world.complete(definition, given)
+    const draft = world.draft(name)
+    if (!draft.add(rows.map((row) => storedRow(definition, row)))) return 'duplicate'
+    return world.real.db.withConnection(async (connection) => {
+      await connection.execute(`begin; set local lock_timeout = '200ms'`)
+      try {
+        await runOp(connection, definition, { op: 'insert', rows })
+      } catch (error) {
+        await connection.execute('rollback')
+        const code = codeOf(error)
+        if (isBusy(code) || (await world.isCold(name, code))) return 'refused'
+        throw error
+      }
+      // a younger one is over: this one is known by its number among those that run, not by coming later
+      await world.real.db.query(sql`select pg_current_xact_id()`)
+      // it runs while they are answered, and what they leave behind must not outlive it
+      for (let i = 0; i < 2; i += 1) await askCells(world, engine, name, seed)
+      await connection.execute('commit')
+      world.commit(name, draft)
+      await askCells(world, engine, name, seed)
+      return 'done'
+    })
+  },
+})
+
 /** The new version is built beside the old one; engines learn of it when they start anew. */
 const definitionStep = defineStep({
   name: 'the definition of an aggregate changes',
@@ -172,6 +213,7 @@ export const aggregateSteps: readonly StepKind<never>[] = [
   killedStep,
   togetherStep,
   writersStep,
+  betweenStep,
   definitionStep,
 ] as readonly unknown[] as readonly StepKind<never>[]
 
