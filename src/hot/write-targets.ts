@@ -36,7 +36,10 @@ export class WriteTargets {
     const map = await this.#chunks.map(definition)
     const { rows } = await this.#db.query(sql`
       select epoch from tidemark.hypertable where id = ${map.hypertableId}::int4`)
-    return rows[0]?.[0] === map.epoch ? map : this.#chunks.map(definition, { fresh: true })
+    if (rows[0]?.[0] === map.epoch) return map
+    // it may be another table of this name: what is known of the one before would have its changes logged as those of nobody
+    this.#hypertables.delete(definition.name)
+    return this.#chunks.map(definition, { fresh: true })
   }
 
   async hypertable(definition: HypertableDefinition): Promise<HypertableRecord> {

@@ -114,11 +114,12 @@ it('a process that does not know yet that a chunk was thawed learns it from its 
   await engine.lifecycle.thaw(readings)
   for (let i = 0; i < 3; i += 1) await writer.upsert(readings, day('2026-01-01'))
   await writer.delete(readings, { where: where(readings, { sensor: 's1' } as never), range: null })
-  expect(opened).toBe(2)
+  // by the look at the epoch that every write of old rows takes
+  expect(opened).toBe(1)
   expect(await shown()).toEqual(['s0 0', 's2 2'])
 })
 
-it('a table without cold chunks costs no statement more', async () => {
+it('rows of the running chunk cost no statement more', async () => {
   const { test, writer } = engine
   await writer.insert(readings, day('2026-01-01'))
   const asked: string[] = []
@@ -132,7 +133,8 @@ it('a table without cold chunks costs no statement more', async () => {
   } as unknown as typeof test.db
   const chunks = testChunks(test.db)
   await chunks.map(readings)
-  const hot = createHotWriter({ db, chunks, cold: engine.lifecycle.coldRows })
+  const running = fixedClock(parseInstant('2026-01-01T12:00:00Z'))
+  const hot = createHotWriter({ db, chunks, cold: engine.lifecycle.coldRows, clock: running })
   await hot.upsert(readings, day('2026-01-01'))
   await hot.insert(readings, day('2026-01-01'), { onConflict: 'ignore' })
   await hot.update(readings, { set: { value: 1 }, where: null, range: null })
