@@ -87,6 +87,15 @@ function filesOf({ files, summaries }: DrawablePlan['parts'][number]): string {
   return `${formatNumber(files)}${more}`
 }
 
+const maxLabel = 36
+
+/** What does not fit is taken from the key: the name of the output tells the lines of one key apart. */
+function labelOf(key: string, name: string): string {
+  const room = Math.max(1, maxLabel - name.length - 3)
+  const shown = key.length > room ? `${key.slice(0, room - 1)}…` : key
+  return [shown, name].filter(Boolean).join(' · ')
+}
+
 function drawSeries(
   answer: DrawableAnswer,
   groups: readonly string[],
@@ -103,12 +112,12 @@ function drawSeries(
   const labelled = [...series].flatMap(([key, rows]) => {
     const ordered = [...rows].sort((a, b) => (String(a['bucket']) < String(b['bucket']) ? -1 : 1))
     return numbers.map(({ name }) => ({
-      label: [key, name].filter(Boolean).join(' · '),
+      label: labelOf(key, name),
       values: ordered.map((row) => toNumber(row[name])),
     }))
   })
   const shown = labelled.slice(0, 40)
-  const labelWidth = Math.min(36, Math.max(...shown.map(({ label }) => label.length)))
+  const labelWidth = Math.min(maxLabel, Math.max(...shown.map(({ label }) => label.length)))
   const lines = shown.map(({ label, values }) => {
     const known = values.filter((value): value is number => value !== null)
     const span =

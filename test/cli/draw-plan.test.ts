@@ -1,6 +1,6 @@
 import { stripVTControlCharacters } from 'node:util'
 import { describe, expect, it } from 'vitest'
-import { type DrawablePlan, drawPlan } from '../../src/cli/draw-answer.ts'
+import { type DrawablePlan, drawAnswer, drawPlan } from '../../src/cli/draw-answer.ts'
 
 const part = { source: 'hot', from: '2026-01-02T00:00:00Z', to: null, rows: 12, bytes: null, ms: 1.5 }
 const draw = (parts: DrawablePlan['parts']): string[] =>
@@ -41,4 +41,29 @@ describe('a plan that is drawn', () => {
       'p95: not known before 2026-01-02T00:00:00Z, where the rows are gone',
     ])
   })
+})
+
+it('a line of a long key still says of which output it is', () => {
+  const key = 'realAWSCloudwatch/ec2_cpu_utilization_77c1ca'
+  const columns = [
+    { name: 'bucket', type: 'timestamptz' },
+    { name: 'series', type: 'text' },
+    { name: 'n', type: 'count' },
+    { name: 'p95', type: 'float8' },
+  ]
+  const rows = ['2026-01-01', '2026-01-02'].map((day) => ({
+    bucket: `${day}T00:00:00Z`,
+    series: key,
+    n: 1,
+    p95: 2,
+  }))
+  const lines = drawAnswer(
+    { columns, rows, plan: { parts: [], ms: { total: 1 }, errorBounds: {} } },
+    ['series'],
+    100,
+  )
+  expect(lines.slice(0, 2).map((line) => stripVTControlCharacters(line).split('  ')[0]?.trim())).toEqual([
+    expect.stringMatching(/^realAWS.*… · n$/),
+    expect.stringMatching(/^realAWS.*… · p95$/),
+  ])
 })

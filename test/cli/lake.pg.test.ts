@@ -69,6 +69,8 @@ describe('the lake from the command line', () => {
     expect(frozen.data.freezes).toMatchObject([
       { dataset: 'metrics.requests', chunks: 4, rows: 5000, failed: [], taken: [] },
     ])
+    const seen = await json('sql', 'select count(*) from metrics.requests')
+    expect(seen.data).toEqual({ rows: [{ count: 0 }], notSeen: ['metrics.requests'] })
     const after = await ask()
     expect(after.rows).toEqual(before.rows)
     expect(after.plan.parts).toMatchObject([
