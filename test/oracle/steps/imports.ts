@@ -38,10 +38,11 @@ const importStep = defineStep({
   async run(world, args) {
     const { name, format, onConflict, batchRows, connections, cut, engine } = args
     const definition = world.engineDefinition(engine, name)
+    const mark = world.nextMark()
     const given = args.rows.map((row) => importable(definition, row))
     // of rows with one key the first (ignore) or the last (update) of the file wins, whatever batch it is in
     const rows: readonly StoredRow[] = (onConflict === 'error' ? fresh(world, definition, given) : given).map(
-      (row, i) => ({ ...storedRow(definition, row), mark: `${world.step}-${i}` }),
+      (row, i) => ({ ...storedRow(definition, row), mark: `${mark}-${i}` }),
     )
     const bad = args.badAt.filter((at) => at < rows.length)
     const dropped = (await world.chunkStates(name)).filter(({ state }) => state === 'dropped')
@@ -87,7 +88,7 @@ const importStep = defineStep({
           throw new Error(
             `${ended.value.dead} dead letters in place of ${dead.length}: ${await deadLetters(world, ended.value.importId)}`,
           )
-        await follow(world, definition, rows, dead, onConflict, isDone)
+        await follow(world, definition, mark, rows, dead, onConflict, isDone)
         wasHalfIn ||= !isDone && [...world.rows(name)].some((row) => own.has(row['mark']))
         if (isDone)
           return `${format}, ${tries === 1 ? 'at once' : wasHalfIn ? 'half of it in before' : 'begun twice'}`
@@ -170,6 +171,7 @@ function ndjson(rows: readonly StoredRow[], bad: readonly number[]): string {
 async function follow(
   world: World,
   definition: StoredDefinition,
+  mark: string,
   rows: readonly StoredRow[],
   bad: readonly number[],
   onConflict: string,
@@ -177,7 +179,7 @@ async function follow(
 ): Promise<void> {
   const { name } = definition
   const { rows: found } = await world.real.db.query(
-    raw(`select mark from ${name} where mark like '${world.step}-%'`),
+    raw(`select mark from ${name} where mark like '${mark}-%'`),
   )
   const marks = new Set(found.map(([mark]) => mark as string))
   if (marks.size !== found.length) throw new Error(`an import into ${name} has doubled a row`)
@@ -245,6 +247,7 @@ const coldImportStep = defineStep({
   async run(world, args) {
     const { name, format, batchRows, cut, engine } = args
     const definition = world.engineDefinition(engine, name)
+    const mark = world.nextMark()
     // what was dropped may come back by it, which the shadow of consumers does not follow
     const dropped = (await world.chunkStates(name)).filter(({ state }) => state === 'dropped')
     const given = args.rows
@@ -257,7 +260,7 @@ const coldImportStep = defineStep({
     const isTwice = args.hasTwice && definition.primaryKey !== null && news.length < given.length
     const rows: readonly StoredRow[] = (isTwice ? given : news).map((row, i) => ({
       ...storedRow(definition, row),
-      mark: `${world.step}-${i}`,
+      mark: `${mark}-${i}`,
     }))
     const bad = args.badAt.filter((at) => at < rows.length && !isTwice)
     if (rows.length === 0) return 'none'
@@ -292,7 +295,7 @@ const coldImportStep = defineStep({
         const { ended } = await underFire(world, plan, call)
         world.moved(name)
         const answer = await world.engine(0).queryUnknown(name, {
-          where: { mark: { like: `${world.step}-%` } },
+          where: { mark: { like: `${mark}-%` } },
           select: { n: { fn: 'count' } },
         })
         const found = answer.rows[0]!['n'] as number
