@@ -1,13 +1,15 @@
 import { TidemarkError } from '../util/errors.ts'
 import { cancelledError, isNetworkError, sqlstateOf } from './translate-error.ts'
 
+const readOnlyState = '25006'
+
 /** SQLSTATEs after which the same transaction may succeed when it is run again from its start. */
 export const retryableStates: Readonly<Record<string, string>> = Object.freeze({
   '40001': 'serialization failure',
   '40P01': 'deadlock',
   '55P03': 'lock not available within lock_timeout',
   '55006': 'object in use',
-  '25006': 'the server became read-only: the connection is to a demoted primary',
+  [readOnlyState]: 'the server became read-only: the connection is to a demoted primary',
   '08000': 'connection exception',
   '08001': 'the connection could not be made',
   '08003': 'the connection does not exist',
@@ -49,7 +51,8 @@ export interface RetryOptions {
 const retryDefaults = Object.freeze({ tries: 8, baseMs: 50, maxMs: 2_000 })
 
 /**
- * Runs `attempt` until it succeeds, fails for good, or the tries are used up (TM_BUSY with the last error as cause).
+ * Runs `attempt` until it succeeds, fails for good, or the tries are used up (TM_BUSY, or TM_READ_ONLY,
+ * with the last error as cause).
  * Waits a random part of an exponentially growing limit in between ("full jitter", Brooker 2015), so that those who
  * collided do not collide again.
  *
@@ -70,6 +73,12 @@ export async function retry<T>(options: RetryOptions, attempt: (n: number) => Pr
       if (!mayRetry(error)) throw error
       if (n >= tries) {
         const lastProblem = error instanceof Error ? error.message : String(error)
+        if (sqlstateOf(error) === readOnlyState)
+          throw new TidemarkError(
+            'TM_READ_ONLY',
+            { what: options.what, problem: lastProblem },
+            { cause: error },
+          )
         throw new TidemarkError('TM_BUSY', { what: options.what, tries: n, lastProblem }, { cause: error })
       }
     }

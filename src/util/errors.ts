@@ -190,6 +190,15 @@ export const errorRegistry = {
     'Try again; look for long open transactions.',
     (p) => `${p.what} could not be done in ${p.tries} tries: ${p.lastProblem}`,
   ),
+  TM_READ_ONLY: define<{ what: string; problem: string }>(
+    503,
+    true,
+    'Something was to be written on a server that only reads: a standby, or a primary that has been demoted.',
+    'Connect to the primary.',
+    (p) =>
+      `${p.what} was refused: this server is read-only (a standby, or default_transaction_read_only is on); connect ` +
+      `to the primary. PostgreSQL says: ${p.problem}`,
+  ),
   // embedded PostgreSQL
   TM_EMBEDDED: define<{ problem: string; todo: string; log?: string }>(
     500,

@@ -63,6 +63,10 @@ it.skipIf(lane === 'pg-url')(
           const answer = await reader.queryUnknown('public.cpu', query)
           expect(answer.rows).toEqual([{ n: 5_000 }])
           expect(answer.plan.parts.map(({ source }) => source)).toEqual(['public.hourly'])
+          await expect(reader.insert(cpu, [{ time: day.from, host: 'b' }])).rejects.toMatchObject({
+            code: 'TM_READ_ONLY',
+            message: expect.stringContaining('this server is read-only (a standby'),
+          })
           await standby.promote()
           const promoted = await reader.queryUnknown('public.cpu', query)
           expect(promoted.rows).toEqual([{ n: 5_000 }])

@@ -46,6 +46,13 @@ describe('retry', () => {
     })
   })
 
+  it('ends with TM_READ_ONLY where the server does not become the primary', async () => {
+    const call = retry({ what: 'an insert', tries: 2, sleep: async () => {} }, async () => {
+      throw databaseError('25006')
+    })
+    await expect(call).rejects.toMatchObject({ code: 'TM_READ_ONLY', params: { what: 'an insert' } })
+  })
+
   it('waits twice as long each time, up to maxMs', async () => {
     expect(await waitsOf({ tries: 6, baseMs: 50, maxMs: 300 })).toEqual([50, 100, 200, 300, 300])
   })
