@@ -2,7 +2,6 @@ import {
   type AggregateDeclaration,
   type AggregateSource,
   type CheckedDeclaration,
-  type Materialization,
   materializationOf,
   type ShapeOfDeclaration,
 } from '../query/index.ts'
@@ -179,13 +178,9 @@ function checkLengths(
       '.bucket',
       `'${text}' is longer than the rows of ${base.name} stay ('${base.retain.text}'), so that no bucket would ever be whole`,
     )
-  const misfit = parent === null ? null : misfitWith(parent, bucket)
+  const misfit =
+    parent && bucketMisfit(parent.definition.bucket, bucket, `${parent.definition.name}'s bucket`)
   if (misfit !== null) problems.add('.bucket', misfit)
-}
-
-function misfitWith({ definition }: Materialization, bucket: BucketSpec): string | null {
-  const misfit = bucketMisfit(definition.bucket, bucket)
-  return misfit === null ? null : `${misfit} of ${definition.name}`
 }
 
 /** The view has one column for each name. */

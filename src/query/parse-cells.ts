@@ -71,8 +71,9 @@ function readBucketOf(query: Fields, own: BucketSpec): BucketSpec | null {
   if (bucket === null) return null
   if (bucket === undefined) return own
   const spec = readBucket(bucket, zone ?? own.zone)
-  const misfit = bucketMisfit(own, spec)
-  if (misfit !== null) fail('bucket', `${misfit} that the aggregate keeps`)
+  const misfit = bucketMisfit(own, spec, "the aggregate's own bucket")
+  if (misfit !== null)
+    fail('bucket', `${misfit}; ask '${own.every.text}' or what is made of it, or the hypertable itself`)
   return spec
 }
 

@@ -1,6 +1,7 @@
 import { bucketStart, nextBucket } from './bucket.ts'
 import { microsPerDay, microsPerSecond } from './civil.ts'
 import { formatInstant } from './instant.ts'
+import { approximateMicros } from './interval.ts'
 import type { BucketSpec, Instant, TimeRange } from './types.ts'
 import { resolveZone, secondOf, stretchAt, type Zone } from './zone.ts'
 
@@ -10,8 +11,11 @@ import { resolveZone, secondOf, stretchAt, type Zone } from './zone.ts'
  */
 const looked: TimeRange = Object.freeze({ from: 0n, to: BigInt(Date.UTC(2040, 0)) * 1000n })
 
+/** Where a border of the coarse one lies inside of a fine one, or why it is not worth looking. */
+type Misfit = 'finer' | 'no multiple' | Instant
+
 const most = 1_000
-const known = new Map<string, string | null>()
+const known = new Map<string, Misfit | null>()
 
 /**
  * Whether every bucket of `coarse` consists of whole buckets of `fine`, which is so when each of its borders is one of theirs:
@@ -22,9 +26,11 @@ const known = new Map<string, string | null>()
  *
  * @example
  * bucketMisfit({ every: parseInterval('1 hour'), zone: null }, { every: parseInterval('1 day'), zone: 'Asia/Kolkata' })
- * // "a bucket of '1 day' in Asia/Kolkata begins at 1970-01-01T18:30:00Z, inside of a bucket of '1 hour'"
+ * // "'1 day' in Asia/Kolkata begins at 1970-01-01T18:30:00Z, inside of a bucket of '1 hour'"
+ *
+ * @param fineName What the fine one is called, before its width: "the aggregate's own bucket".
  */
-export function bucketMisfit(fine: BucketSpec, coarse: BucketSpec): string | null {
+export function bucketMisfit(fine: BucketSpec, coarse: BucketSpec, fineName = 'a bucket'): string | null {
   const key = JSON.stringify([fine.every.text, fine.zone, coarse.every.text, coarse.zone])
   let found = known.get(key)
   if (found === undefined) {
@@ -32,22 +38,25 @@ export function bucketMisfit(fine: BucketSpec, coarse: BucketSpec): string | nul
     if (known.size >= most) known.clear()
     known.set(key, found)
   }
-  return found
+  if (found === null) return null
+  const own = `${fineName} of ${widthOf(fine)}`
+  if (found === 'finer') return `${widthOf(coarse)} is finer than ${own}`
+  if (found === 'no multiple') return `${widthOf(coarse)} is no multiple of ${own}`
+  return `${widthOf(coarse)} begins at ${formatInstant(found)}, inside of ${own}`
 }
 
-function findMisfit(fine: BucketSpec, coarse: BucketSpec): string | null {
+function findMisfit(fine: BucketSpec, coarse: BucketSpec): Misfit | null {
   const small = lengthOf(fine)
   const large = lengthOf(coarse)
-  if (!divides(small, large)) return `${named(coarse)} is not made of whole buckets of ${named(fine)}`
+  if (!divides(small, large))
+    return approximateMicros(coarse.every) < approximateMicros(fine.every) ? 'finer' : 'no multiple'
   const borders = 'months' in large ? everyBorder(coarse) : bordersAtChanges(fine, coarse)
-  for (const border of borders)
-    if (bucketStart(fine, border) !== border)
-      return `${named(coarse)} begins at ${formatInstant(border)}, inside of ${named(fine)}`
+  for (const border of borders) if (bucketStart(fine, border) !== border) return border
   return null
 }
 
-function named({ every, zone }: BucketSpec): string {
-  return `a bucket of '${every.text}'${zone === null ? '' : ` in ${zone}`}`
+function widthOf({ every, zone }: BucketSpec): string {
+  return `'${every.text}'${zone === null ? '' : ` in ${zone}`}`
 }
 
 type Length = { readonly months: number } | { readonly micros: bigint }

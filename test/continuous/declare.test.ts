@@ -278,12 +278,12 @@ describe('over another aggregate is refused', () => {
     [
       'a bucket that is not made of whole ones',
       { ...over, bucket: '90 minutes' },
-      /\.bucket: .*not made of whole buckets .* of aggregates\.hourly/,
+      /\.bucket: '90 minutes' is no multiple of aggregates\.hourly's bucket of '1 hour'/,
     ],
     [
       'a day of a zone that does not begin on the hour',
       { ...over, bucket: { every: '1 day', zone: 'Asia/Kolkata' } },
-      /\.bucket: .*inside of a bucket of '1 hour' of aggregates\.hourly/,
+      /\.bucket: .*inside of aggregates\.hourly's bucket of '1 hour'/,
     ],
     [
       'a day of a zone that is half an hour off in winter',
