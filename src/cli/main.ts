@@ -20,7 +20,7 @@ import { thawCommand } from './commands/thaw.ts'
 import { verifyCommand } from './commands/verify.ts'
 import { workerCommand } from './commands/worker.ts'
 import { describeUsageError } from './options.ts'
-import { reportError } from './output.ts'
+import { outliveClosedPipes, reportError } from './output.ts'
 
 const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {
   version: string
@@ -74,6 +74,7 @@ for (const command of [
   program.addCommand(command().copyInheritedSettings(program))
 }
 
+outliveClosedPipes()
 try {
   await program.parseAsync()
 } catch (error) {

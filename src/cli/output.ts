@@ -12,6 +12,17 @@ export interface Output {
   note(text: string): void
 }
 
+/**
+ * `tidemark … | head` closes the pipe when it has seen enough. What is still written goes nowhere, and the command does its work
+ * to the end: an import is not stopped halfway because nobody reads what it tells.
+ */
+export function outliveClosedPipes(): void {
+  for (const stream of [process.stdout, process.stderr])
+    stream.on('error', (error: NodeJS.ErrnoException) => {
+      if (error.code !== 'EPIPE') throw error
+    })
+}
+
 export function createOutput(isJson: boolean): Output {
   return {
     isJson,
