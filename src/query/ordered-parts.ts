@@ -75,7 +75,10 @@ function partIn(part: PlannedPart, range: TimeRange): PlannedPart {
   return { ...part, range, estimatedRows: estimatedRows === null ? null : Math.round(estimatedRows * share) }
 }
 
-/** Outside of what at least two of the parts reach into, one alone has rows. */
+/**
+ * Outside of what at least two of the parts reach into, one alone has rows. It is asked there, and nobody else, so that no two of
+ * these pieces have an instant in common, and neighbours of one source may be joined: nothing of another lies between them.
+ */
 async function cutToRows(
   { context, dataset, scan }: Reading,
   parts: readonly PlannedPart[],
@@ -90,24 +93,32 @@ async function cutToRows(
           (context.tiers[source] as Tier).bounds(dataset, range, request.where, scan),
     ),
   )
-  const held = bounds.filter((bound) => bound !== null)
-  const from = held.map((bound) => bound.from).sort((a, b) => (a < b ? -1 : 1))[1]
-  const to = held.map((bound) => bound.to).sort((a, b) => (a > b ? -1 : 1))[1]
-  return parts.flatMap((part, i): AskedPart[] => {
-    if (!bounds[i]) return []
-    // one part has rows here, or they lie one behind the other
-    if (from === undefined || to === undefined || from >= to) return [{ part, request }]
-    const { range } = part
-    const pieces: [TimeRange, CellRequest][] = [
-      [{ from: range.from, to: from }, request],
-      [{ from, to }, withReadings],
-      [{ from: to, to: range.to }, request],
-    ]
-    return pieces.flatMap(([piece, asked]) => {
-      const common = intersect(piece, range)
-      return common ? [{ part: partIn(part, common), request: asked }] : []
-    })
-  })
+  const held = parts
+    .flatMap((part, i) => (bounds[i] ? [{ part, rows: bounds[i] }] : []))
+    .sort((a, b) => (a.rows.from < b.rows.from ? -1 : 1))
+  const [oldest, second] = held
+  if (!oldest) return []
+  if (!second) return [{ part: oldest.part, request }]
+  const [newest, next] = held.toSorted((a, b) => (a.rows.to > b.rows.to ? -1 : 1)) as [Held, Held]
+  const { from } = second.rows
+  // two that lie one behind the other meet where the second begins
+  const to = next.rows.to > from ? next.rows.to : from
+  const { range } = oldest.part
+  const pieceOf = (part: PlannedPart, piece: TimeRange, asked: CellRequest): AskedPart[] => {
+    const common = intersect(piece, range)
+    return common ? [{ part: partIn(part, common), request: asked }] : []
+  }
+  return [
+    ...pieceOf(oldest.part, { from: range.from, to: from }, request),
+    ...held.flatMap(({ part }) => pieceOf(part, { from, to }, withReadings)),
+    ...pieceOf(newest.part, { from: to, to: range.to }, request),
+  ]
+}
+
+interface Held {
+  readonly part: PlannedPart
+  /** From its oldest to its newest row. */
+  readonly rows: TimeRange
 }
 
 /** Neighbours of one source that are asked alike, as one. */
