@@ -107,6 +107,8 @@ const moveSteps = moveKinds.map((kind) =>
         const isRefused = end.ok ? end.value.failed.length > 0 : end.code === 'TM_MIGRATION'
         if (isRefused) return 'old declaration refused'
       }
+      // a chunk whose partition is gone needs one to come back to
+      if (kind === 'thaw' && !end.ok && end.code === 'TM_CHUNK_CAP') return 'over the cap'
       return outcomeOf(world, end, `${kind} of ${name}`)
     },
   }),
