@@ -146,21 +146,12 @@ export const hllState: StateDefinition<DistinctSketch> = {
       // grouped by the value, so that each different one is hashed once and not each row
       key: ({ value, filter }) => valueWhere(type.ordered(value as Sql), filter),
       inner: () => [],
-      width: 4,
+      width: 3,
       outer: (source) => outer(source, type.textSql(source.key)),
-      read([total, registers, ranks, hashes]): DistinctSketch {
+      read([total, registers, hashes]): DistinctSketch {
         const state = create(input)
-        if (Number(total ?? 0) > exactUpTo) {
-          const dense = toRegisters(state)
-          const numbers = registers as readonly number[]
-          const values = ranks as readonly number[]
-          numbers.forEach((register, i) => {
-            dense[register] = values[i]!
-          })
-          return state
-        }
-        for (const value of (hashes ?? []) as readonly bigint[])
-          addHash(state, Number(BigInt.asUintN(32, value >> 32n)), Number(BigInt.asUintN(32, value)))
+        if (Number(total ?? 0) > exactUpTo) readRegisters(toRegisters(state), registers as Uint8Array)
+        else readHashes(state, (hashes ?? new Uint8Array(0)) as Uint8Array)
         return state
       },
     }
@@ -168,50 +159,73 @@ export const hllState: StateDefinition<DistinctSketch> = {
   duckdb: (spec) => duckdb(spec.input as InputType),
 }
 
+/** Each register as `number << 6 | rank` in four bytes. */
+function readRegisters(registers: Uint8Array, packed: Uint8Array): void {
+  const view = new DataView(packed.buffer, packed.byteOffset, packed.byteLength)
+  for (let at = 0; at < packed.byteLength; at += 4) {
+    const word = view.getUint32(at)
+    registers[word >>> 6] = word & 63
+  }
+}
+
+function readHashes(state: DistinctSketch, packed: Uint8Array): void {
+  const view = new DataView(packed.buffer, packed.byteOffset, packed.byteLength)
+  for (let at = 0; at < packed.byteLength; at += 8) addHash(state, view.getUint32(at), view.getUint32(at + 4))
+}
+
 const powersOfTwo = raw(
   `'{${Array.from({ length: 64 - precision }, (_, i) => String(2 ** i)).join(',')}}'::float8[]`,
 )
 
 /**
- * Different values of a cell, hashed, become its registers; only cells with few values give their hashes. Cells are
- * compared as one record, because records, unlike `=`, take two nulls as equal. `case` keeps that from becoming a
- * join, for which PostgreSQL sorts all hashes on disk: it looks each one up in a hash table of the few cells.
+ * Different values of a cell, hashed, become its registers; cells with few values give their hashes instead. Which of them a hash
+ * belongs to is looked up by binary search (`width_bucket`) in sorted lists of cells: whatever PostgreSQL believes about the number of
+ * cells, nothing is ever compared with each of them. A join and `in (select …)` can both become that, and did: 600,000 cells took
+ * more than eight minutes.
+ *
+ * The lists have hashes of cells, taken as records because those, unlike `=`, take two nulls as equal. A cell that is in neither place
+ * by right but hashes as one that is, is left out by `having`.
  */
 function outer({ select, cells, key }: KeyedSource, text: Sql): Sql {
   const cellList = listCells(cells)
-  const record = cells.length === 0 ? raw('0') : sql`row(${join(cells, ', ')})`
   const groupBy = groupByCells(cells)
   const few = raw(String(exactUpTo))
+  const rest = raw(String((1n << BigInt(64 - precision)) - 1n))
+  const hash = cells.length === 0 ? raw('0::int8') : sql`hash_record_extended(row(${join(cells, ', ')}), 0)`
+  const isIn = (list: 'few' | 'many', other: 'few' | 'many'): Sql => {
+    const [mine, others] = [sql`(select cells from ${raw(list)})`, sql`(select cells from ${raw(other)})`]
+    return sql`${mine} is not null and (${others} is null or (${mine})[width_bucket(${hash}, ${mine})] = ${hash})`
+  }
+  const listed = (condition: string): Sql =>
+    sql`select array_agg(${hash} order by ${hash}) as cells from totals where total ${raw(condition)} ${few}`
   return sql`
     with hashed as materialized (
       select ${cellList}('x' || substr(md5(convert_to(${text}, 'UTF8')), 1, 16))::bit(64)::int8 as hash
       from (${select}) keyed
       where ${key} is not null
     ),
-    registers as (
+    totals as materialized (
+      select ${cellList}count(*) as total from hashed${groupBy}
+    ),
+    few as materialized (${listed('<=')}),
+    many as materialized (${listed('>')})
+    select ${cellList}sum(hashes)::int8 as total,
+      string_agg(int4send(register << 6 | ${raw(String(maxRank))} - width_bucket(least::float8, ${powersOfTwo})), '') as registers,
+      null::bytea as hashes
+    from (
       select ${cellList}(hash >> ${raw(String(64 - precision))})::int4 & ${raw(String(registerCount - 1))} as register,
-        max(${raw(String(maxRank))} - width_bucket((hash & 4503599627370495)::float8, ${powersOfTwo})) as rank,
+        min(hash & ${rest}) as least,
         count(*) as hashes
       from hashed
+      where ${isIn('many', 'few')}
       group by ${cellList}register
-    ),
-    cells as materialized (
-      select ${cellList}sum(hashes)::int8 as total, array_agg(register) as registers, array_agg(rank) as ranks,
-        ${record} as cell
-      from registers${groupBy}
-    ),
-    few as (
-      select cell, array_agg(hash) as hashes
-      from (select ${record} as cell, hash from hashed) hashed
-      where exists (select from cells where total <= ${few})
-        and case when cell in (select cell from cells where total <= ${few}) then true end
-      group by cell
-    )
-    select ${cellList}total,
-      case when total > ${few} then registers end,
-      case when total > ${few} then ranks end,
-      few.hashes
-    from cells left join few on few.cell = cells.cell`
+    ) registers${groupBy}
+    having sum(hashes) > ${few}
+    union all
+    select ${cellList}count(*), null, string_agg(int8send(hash), '')
+    from hashed
+    where ${isIn('few', 'many')}${groupBy}
+    having count(*) between 1 and ${few}`
 }
 
 /** The least hash of a register has its greatest rank, so DuckDB has to know nothing about ranks. */
