@@ -4,8 +4,9 @@ import { identifier, sql } from '../util/sql.ts'
 import { cellSchema } from './cell-table.ts'
 
 /**
- * Drops tables of versions that nobody can read any more: every snapshot that is open sees that they were replaced. A table that is
- * in use at this moment stays for the next time.
+ * Drops tables of versions that nobody can read any more: every snapshot that is open sees that they were replaced, also those of
+ * other roles, whose statements are hidden, and whose backend_xmin is not. A table that is in use at this moment stays for the
+ * next time.
  */
 export async function dropRetired(db: Database, definition: ContinuousAggregateDefinition): Promise<number> {
   const { rows } = await db.query(sql`
@@ -16,7 +17,8 @@ export async function dropRetired(db: Database, definition: ContinuousAggregateD
       and v.state = 'retired'
       and not exists (
         select from pg_stat_activity as s
-        where s.datname = current_database() and s.pid <> pg_backend_pid()
+        -- a standby that tells what it needs has no database
+        where (s.datname = current_database() or s.datid is null) and s.pid <> pg_backend_pid()
           and s.backend_xmin is not null and age(s.backend_xmin) >= age(v.xmin)
       )`)
   let dropped = 0
