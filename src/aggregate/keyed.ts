@@ -52,6 +52,15 @@ export function orderedSelect(
   input: StateInput,
   rows: KeyedRows,
 ): Sql {
+  return sql`${orderedRows(shape, input, rows)} limit ${raw(String(maxOrderedRows + 1))}`
+}
+
+/** The same without a limit, for what goes on with it in SQL. */
+export function orderedRows(
+  shape: Extract<EngineState, { shape: 'ordered' }>,
+  input: StateInput,
+  rows: KeyedRows,
+): Sql {
   const cells = rows.cells.map((_, i) => identifier(`c${i}`))
   const given = shape.values(input)
   const values = given.map((_, i) => identifier(`v${i}`))
@@ -62,7 +71,7 @@ export function orderedSelect(
   const where = rows.where === null ? empty : sql` where ${rows.where}`
   const inner = sql`select ${join(list, ', ')} from ${rows.from}${where}`
   const select = sql`select * from (${inner}) valued where ${values[0]} is not null`
-  return sql`${shape.outer({ select, cells, values } satisfies OrderedSource)} limit ${raw(String(maxOrderedRows + 1))}`
+  return shape.outer({ select, cells, values } satisfies OrderedSource)
 }
 
 /** Rows of the answer to one statement of an ordered state: series of all cells, or readings. */

@@ -19,7 +19,7 @@ export function storedCount(spec: StateSpec): StoredState {
     read,
     merge: ([n]) => [sql`sum(${n})::int8`],
     finish: (fn, [n]) => (fn === 'count' ? (n as Sql) : null),
-    rows: { shape, store: (computed) => computed },
+    rows: { shape: 'columns', columns: shape.columns, store: (computed) => computed },
   }
 }
 
@@ -48,7 +48,11 @@ function storedExactSum(spec: StateSpec): StoredState {
         ? sql`case when ${n} > 0 then ${total} / ${n} end`
         : sql`case when ${n} > 0 then tidemark.nearest_ratio(${total}, ${n}) end`
     },
-    rows: { shape, store: ([n, total]) => [n as Sql, sql`coalesce(${total}, 0)`] },
+    rows: {
+      shape: 'columns',
+      columns: shape.columns,
+      store: ([n, total]) => [n as Sql, sql`coalesce(${total}, 0)`],
+    },
   }
 }
 
@@ -78,7 +82,11 @@ function storedFloatSum(spec: StateSpec): StoredState {
       const divisor = fn === 'sum' ? sql`1` : n
       return sql`case when ${n} = 0 then null when ${large} = 0 then ${small} / ${divisor} else tidemark.float_total(${small}, ${large}, ${divisor}) end`
     },
-    rows: { shape, store: ([n, small, large]) => [n as Sql, plain(small as Sql), plain(large as Sql)] },
+    rows: {
+      shape: 'columns',
+      columns: shape.columns,
+      store: ([n, small, large]) => [n as Sql, plain(small as Sql), plain(large as Sql)],
+    },
   }
 }
 
@@ -128,7 +136,8 @@ export function storedMoments(spec: StateSpec): StoredState {
         when ${n} > 1 then ${fn === 'stddev' ? sql`sqrt(${variance})` : variance} end`
     },
     rows: {
-      shape: momentsState.postgres(spec) as ColumnsShape,
+      shape: 'columns',
+      columns: (momentsState.postgres(spec) as ColumnsShape).columns,
       store([n, mean, deviation, largeN, largeMean, largeDeviation]) {
         const small = [n as Sql, plain(mean as Sql), plain(sql`${deviation} * ${n}`)]
         if (isWhole) return [...small, sql`null::int8`, sql`null::float8`, sql`null::float8`]

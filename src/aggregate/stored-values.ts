@@ -48,7 +48,11 @@ export function storedExtreme(spec: StateSpec): StoredState {
       return [canonicalSql(input, merged[0] as Sql), sql`bool_or(${known})`]
     },
     finish: (fn, [value]) => finishes(kind, value)(fn),
-    rows: { shape, store: ([value]) => [canonicalSql(input, value as Sql), sql`true`] },
+    rows: {
+      shape: 'columns',
+      columns: shape.columns,
+      store: ([value]) => [canonicalSql(input, value as Sql), sql`true`],
+    },
   }
 }
 
@@ -76,6 +80,6 @@ export function storedEdge(spec: StateSpec): StoredState {
       return store(shape.columns({ value: value as Sql, time: at as Sql, filter: null }))
     },
     finish: (fn, [, value]) => finishes(kind, value)(fn),
-    rows: { shape, store },
+    rows: { shape: 'columns', columns: shape.columns, store },
   }
 }

@@ -1,4 +1,4 @@
-import { keyedSelect, type StateInput, type StoredState } from '../aggregate/index.ts'
+import type { StateInput, StoredState } from '../aggregate/index.ts'
 import { aggregateInput, filterToSql, groupKey } from '../hot/index.ts'
 import type { Materialization } from '../query/index.ts'
 import { identifier, join, raw, type Sql, sql } from '../util/sql.ts'
@@ -8,7 +8,6 @@ import { bucketSql, liveRanges } from './view-ranges.ts'
 interface LiveState {
   readonly rows: StoredState['rows']
   readonly input: StateInput
-  readonly types: readonly string[]
 }
 
 /**
@@ -22,16 +21,15 @@ export function liveCells(
 ): Sql {
   const { base, where } = materialization
   const time = identifier(base.time)
-  const live = materialization.states.map(({ spec, ref, where: filter }, i): LiveState => {
-    const { stored, columns } = states[i]!
+  const live = materialization.states.map(({ spec, ref, where: filter, series }, i): LiveState => {
     return {
-      rows: stored.rows,
+      rows: states[i]!.stored.rows,
       input: {
         value: ref ? aggregateInput(ref, spec.input, base) : null,
         time,
         filter: filter ? filterToSql(filter, base) : null,
+        series: series?.map((column) => identifier(column)),
       },
-      types: columns.map(({ type }) => type),
     }
   })
   const bucket = bucketSql(materialization.bucket, time)
@@ -44,8 +42,8 @@ export function liveCells(
   ]
 
   const computed = live.flatMap(({ rows, input }, i) =>
-    rows?.shape.shape === 'columns'
-      ? rows.shape.columns(input).map((column, j) => sql`${column} as ${identifier(`s${i}_${j}`)}`)
+    rows.shape === 'columns'
+      ? rows.columns(input).map((column, j) => sql`${column} as ${identifier(`s${i}_${j}`)}`)
       : [],
   )
   const cell = [
@@ -61,32 +59,27 @@ export function liveCells(
   const output: Sql[] = [bucketColumn, ...keys.map(({ column }) => column)].map(
     (column) => sql`g.${identifier(column)}`,
   )
-  for (const [i, { rows, input, types }] of live.entries()) {
-    if (rows === null) {
-      output.push(...types.map((type) => sql`null::${raw(type)}`))
-      continue
-    }
-    const { shape, store } = rows
-    if (shape.shape === 'columns') {
-      const places = shape.columns(input).map((_, j) => sql`g.${identifier(`s${i}_${j}`)}`)
-      output.push(...store(places))
+  for (const [i, { rows, input }] of live.entries()) {
+    if (rows.shape === 'columns') {
+      const places = rows.columns(input).map((_, j) => sql`g.${identifier(`s${i}_${j}`)}`)
+      output.push(...rows.store(places))
     } else {
       const alias = `k${i}`
-      const statement = keyedSelect(shape, input, {
+      const statement = rows.statement(input, {
         cells: [bucket, ...keyExpressions],
         from,
         where: join(conditions, ' and '),
       })
       const names = [
         ...[bucket, ...keyExpressions].map((_, j) => `c${j}`),
-        ...Array.from({ length: shape.width }, (_, j) => `v${j}`),
+        ...Array.from({ length: rows.width }, (_, j) => `v${j}`),
       ]
       joins.push(sql`
     left join (${statement}) as ${identifier(alias)} (${join(
       names.map((name) => identifier(name)),
       ', ',
     )}) on ${join(isSameCell(materialization, keys, alias), ' and ')}`)
-      output.push(...store(Array.from({ length: shape.width }, (_, j) => identifier(alias, `v${j}`))))
+      output.push(...rows.store(Array.from({ length: rows.width }, (_, j) => identifier(alias, `v${j}`))))
     }
   }
   return sql`select l.*

@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto'
-import { type AggregateFunction, aggregates, type ResultType } from '../aggregate/index.ts'
 import { text } from '../migrate/index.ts'
 import type { Materialization } from '../query/index.ts'
-import { identifier, join, raw, type Sql, sql } from '../util/sql.ts'
+import { identifier, join, type Sql, sql } from '../util/sql.ts'
+import { unreachable } from '../util/unreachable.ts'
 import { bucketColumn, type CellTable, cellTableOf } from './cell-table.ts'
 import { cells } from './migrate-statements.ts'
 import type { ViewDimensions } from './version.ts'
@@ -80,12 +80,12 @@ function outputColumns(
       const { stored, columns } = states[state]!
       const { fn, quantile, quantiles, k } = aggregate
       const options = { quantile, ...(quantiles ? { quantiles } : {}), ...(k === undefined ? {} : { k }) }
-      const finished = stored.finish?.(
+      const finished = stored.finish(
         fn,
         columns.map((each) => column(each.column)),
         options,
       )
-      return sql`${finished ?? nothing(fn, materialization, state)} as ${identifier(name)}`
+      return sql`${finished ?? unreachable(`${fn} of a state of another kind`)} as ${identifier(name)}`
     }),
     ...outputs.flatMap(({ name, state }) => {
       const { columns } = states[state]!
@@ -95,19 +95,6 @@ function outputColumns(
       return [sql`${column(columns[0]!.column)} as ${identifier(stateName)}`]
     }),
   ]
-}
-
-const resultTypes: Partial<Record<ResultType, string>> = {
-  count: 'int8',
-  histogram: 'int8[]',
-  percentiles: 'float8[]',
-  topK: 'jsonb',
-}
-
-/** Of what SQL cannot finish: the API does. */
-function nothing(fn: AggregateFunction, { states }: Materialization, state: number): Sql {
-  const type = aggregates[fn].result(states[state]!.spec.input)
-  return sql`null::${raw(resultTypes[type] ?? type)}`
 }
 
 /** Named by its columns in the order of the table. */

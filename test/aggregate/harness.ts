@@ -56,6 +56,12 @@ function seriesOf(spec: StateSpec, time: bigint): readonly (number | null)[] | u
   return spec.series?.map(() => Number(time % seriesCount) || null)
 }
 
+export function seriesSql(spec: StateSpec): Sql[] | undefined {
+  return spec.series?.map(
+    () => sql`nullif((extract(epoch from time) * 1000000)::int8 % ${raw(String(seriesCount))}, 0)::int4`,
+  )
+}
+
 export function bytesOf(spec: StateSpec, state: AggregateState): string {
   return Buffer.from(states[spec.kind].encode(state)).toString('hex')
 }
@@ -108,9 +114,7 @@ export async function postgresStates(
     value: spec.input === null ? null : identifier('value'),
     time: identifier('time'),
     filter: options.filter ?? null,
-    series: spec.series?.map(
-      () => sql`nullif((extract(epoch from time) * 1000000)::int8 % ${raw(String(seriesCount))}, 0)::int4`,
-    ),
+    series: seriesSql(spec),
   }
   const statement =
     shape.shape !== 'columns'

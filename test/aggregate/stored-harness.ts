@@ -4,13 +4,15 @@ import {
   aggregates,
   type FinishedValue,
   type FinishOptions,
+  type InputType,
   type ResultType,
   type StateSpec,
-  stateSelect,
   storedState,
+  type TopValue,
 } from '../../src/aggregate/index.ts'
 import { type Connection, type CopyType, createCopyEncoder } from '../../src/postgres/index.ts'
 import { identifier, join, raw, type Sql, sql } from '../../src/util/sql.ts'
+import { seriesSql } from './harness.ts'
 
 const columnNames = (spec: StateSpec): readonly Sql[] =>
   storedState(spec).columns.map((_, i) => identifier(`column_${i}`))
@@ -61,22 +63,36 @@ export async function finishKept(
   calls: readonly FinishCall[],
 ): Promise<Map<string, FinishedValue>[]> {
   const { finish } = storedState(spec)
-  const known = calls.flatMap((call) => {
-    const finished = finish?.(call.fn, columnNames(spec), call.options) ?? null
-    return finished ? [{ ...call, finished }] : []
+  const known = calls.map((call) => {
+    const finished = finish(call.fn, columnNames(spec), call.options)
+    if (finished === null) throw new Error(`SQL does not finish ${call.fn}`)
+    return { ...call, finished }
   })
   const list = join([raw('id'), ...known.map(({ finished }) => finished)], ', ')
   const { rows } = await connection.query(sql`select ${list} from kept order by id`)
   return rows.map(
     ([, ...values]) =>
-      new Map(known.map(({ name, fn }, i) => [name, plain(aggregates[fn].result(spec.input), values[i])])),
+      new Map(
+        known.map(({ name, fn }, i) => [
+          name,
+          plain(aggregates[fn].result(spec.input), values[i], spec.input),
+        ]),
+      ),
   )
 }
 
-function plain(result: ResultType, value: unknown): FinishedValue {
+function plain(result: ResultType, value: unknown, input: InputType | null): FinishedValue {
+  if (result === 'topK' && value !== null)
+    return (value as TopValue[]).map((top) => ({ ...top, value: topValue(top.value, input) }))
   if (result === 'count' && value !== null) return Number(value)
   if (result === 'histogram' && value !== null) return (value as bigint[]).map(Number)
   return value as FinishedValue
+}
+
+/** JSON has no int8 beyond 2^53, no NaN and no infinities. */
+function topValue(value: TopValue['value'], input: InputType | null): TopValue['value'] {
+  if (input === 'int8') return BigInt(value)
+  return input !== null && ['float4', 'float8', 'json-number'].includes(input) ? Number(value) : value
 }
 
 /** The state of rows as the SQL of a view makes it. */
@@ -84,24 +100,23 @@ export async function computeStored(
   connection: Connection,
   spec: StateSpec,
   from: Sql,
-): Promise<AggregateState | null> {
+): Promise<AggregateState> {
   const { rows: fromRows, read } = storedState(spec)
-  if (fromRows === null) return null
-  const { shape, store } = fromRows
   const input = {
     value: spec.input === null ? null : identifier('value'),
     time: identifier('time'),
     filter: null,
+    series: seriesSql(spec),
   }
-  const width = shape.shape === 'columns' ? shape.columns(input).length : shape.width
+  const width = fromRows.shape === 'columns' ? fromRows.columns(input).length : fromRows.width
   const statement =
-    shape.shape === 'columns'
-      ? sql`select ${join(shape.columns(input), ', ')} from ${from}`
-      : stateSelect(shape, input, { cells: [raw('1')], from, where: null })
+    fromRows.shape === 'columns'
+      ? sql`select ${join(fromRows.columns(input), ', ')} from ${from}`
+      : fromRows.statement(input, { cells: [raw('1')], from, where: null })
   const names = Array.from({ length: width }, (_, i) => identifier(`v${i}`))
-  const listed = shape.shape === 'columns' ? names : [identifier('c0'), ...names]
+  const listed = fromRows.shape === 'columns' ? names : [identifier('c0'), ...names]
   const { rows } = await connection.query(sql`
-    select ${join(store(names), ', ')}
+    select ${join(fromRows.store(names), ', ')}
     from (select 1) as one left join (${statement}) as computed (${join(listed, ', ')}) on true`)
   return read(rows[0]!)
 }
