@@ -27,9 +27,13 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   lifecycle: ['changelog', 'hot', 'lake', 'migrate', 'postgres', 'query', 'schema', 'time', 'util'],
   // cells of continuous aggregates: their table, refresh and tier
   continuous: ['aggregate', 'changelog', 'hot', 'migrate', 'postgres', 'query', 'schema', 'time', 'util'],
+  // rows of many callers at once, on their way into the hot writer
+  pipeline: ['hot', 'ingest', 'postgres', 'schema', 'time', 'util'],
   worker: ['changelog', 'continuous', 'hot', 'lifecycle', 'migrate', 'postgres', 'schema', 'time', 'util'],
   // text of SQL in, text of SQL out
   gapfill: ['util'],
+  // bytes of other systems' protocols in, rows of declared datasets out
+  protocols: ['schema', 'time', 'util'],
   // what the engine's calls take and give, and what they share
   engine: ['continuous', 'ingest', 'lifecycle', 'query', 'schema', 'time', 'util'],
   // the engine is the only file that knows every tier

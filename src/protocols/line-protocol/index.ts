@@ -1,0 +1,8 @@
+export {
+  createLineProtocolDecoder,
+  decodeLineProtocol,
+  type LineProtocolDecoder,
+  type LineProtocolOptions,
+  lineProtocolDefaults,
+} from './decode.ts'
+export { type LinePrecision, linePrecision } from './precision.ts'
