@@ -2,7 +2,7 @@ import type { MissedRange } from '../changelog/index.ts'
 import type { QueryAnswer } from '../postgres/index.ts'
 import { intersect } from '../query/index.ts'
 import type { Instant, TimeRange } from '../time/index.ts'
-import { type Sql, sql } from '../util/sql.ts'
+import { repeated, type Sql, sql } from '../util/sql.ts'
 import type { AggregateVersion } from './version.ts'
 
 /** Ranges of one version at most: a query reads a part for each gap between them. */
@@ -65,11 +65,11 @@ function gone(version: number): VersionValidity {
 
 /** The same of all current versions of a hypertable, by its id in the catalog. */
 export function currentVersionsSql(hypertableId: number): Sql {
-  return sql`
+  return repeated(sql`
     select
       version_id, epoch, start_over, entries, tenants, froms, tos, aggregate_name, unknown_before,
       coalesce(has_table_privilege(relation, 'select') and has_schema_privilege('tidemark_aggregates', 'usage'), false)
-    from tidemark.aggregate_validity(${hypertableId}::int4, null, ${maxRanges}::int4)`
+    from tidemark.aggregate_validity(${hypertableId}::int4, null, ${maxRanges}::int4)`)
 }
 
 export function toCurrentVersions({ rows }: QueryAnswer): CurrentVersion[] {

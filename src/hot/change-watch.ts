@@ -2,7 +2,7 @@ import type { Database } from '../postgres/index.ts'
 import { type ChangeView, type ChangeWatch, everything, joinRanges } from '../query/index.ts'
 import type { HypertableDefinition } from '../schema/index.ts'
 import type { Instant, TimeRange } from '../time/index.ts'
-import { sql } from '../util/sql.ts'
+import { repeated, sql } from '../util/sql.ts'
 import { type PostgresSnapshot, postgresSnapshot, seesAllRows } from './read-snapshot.ts'
 import { readSnapshotPlace, type SnapshotPlace, seesAllOf } from './snapshot-order.ts'
 
@@ -81,12 +81,12 @@ class Follower {
     const asked = { history: this.#history, moment: this.#moments.at(-1)?.last ?? null, epoch: this.#epoch }
     const [{ rows }, version] = await Promise.all([
       snapshot.query(
-        sql`
-          select *
+        repeated(sql`
+          select snapshot, history, epoch, gone_from, gone_to, is_known, changed_from, changed_to
           from tidemark.changes_since(
             ${this.#dataset.schema}::text, ${this.#dataset.table}::text,
             ${asked.moment?.text ?? null}::pg_snapshot, ${asked.epoch}::int8
-          )`,
+          )`),
         signal,
       ),
       snapshot.catalogVersion(this.#dataset),

@@ -2,7 +2,7 @@ import type { Database } from '../postgres/index.ts'
 import { type Coverage, everything, intersect } from '../query/index.ts'
 import type { DatasetDefinition, HypertableDefinition } from '../schema/index.ts'
 import type { Instant, TimeRange } from '../time/index.ts'
-import { raw, type Sql, sql } from '../util/sql.ts'
+import { raw, repeated, type Sql, sql } from '../util/sql.ts'
 import type { CatalogChunk, ChunkCatalog, ChunkCatalogs } from './chunk-catalog.ts'
 import type { PostgresSnapshot } from './read-snapshot.ts'
 
@@ -145,7 +145,7 @@ async function readEmptiness(
   signal: AbortSignal | null,
 ): Promise<Emptiness> {
   const { rows } = await snapshot.query(
-    sql`
+    repeated(sql`
       with parent as (
         select t.oid, nullif(p.partdefid, 0) as default_oid
         from pg_namespace n
@@ -179,7 +179,7 @@ async function readEmptiness(
                 )
             )
           from parent
-        )`,
+        )`),
     signal,
   )
   const [partitions, isOutsideEmpty] = rows[0] as [readonly string[], boolean | null]

@@ -2,7 +2,9 @@ import { TidemarkError } from '../util/errors.ts'
 import { printSql, type Sql } from '../util/sql.ts'
 import { type Decode, decoderFor } from './binary.ts'
 import type { RowPieces } from './contract.ts'
+import { FrontendMessages } from './frontend-messages.ts'
 import { encodeParameter, type WireValue } from './parameters.ts'
+import type { PreparedStatements } from './prepared-statements.ts'
 import { Statement, type WireConnection } from './statement.ts'
 
 /** The protocol counts parameters in 16 bits. */
@@ -11,6 +13,8 @@ const maxParameters = 65_535
 export interface BatchItemOptions {
   /** Of a prepared statement. */
   readonly name?: string
+  /** Whether the connection should keep it prepared, where it may. */
+  readonly isRepeated?: boolean
   /** A portal of this name stays open until the transaction ends; default: the unnamed one, until the next statement. */
   readonly portal?: string
   /** How many rows to give before the portal is left standing; default 0: all of them. */
@@ -28,6 +32,7 @@ export class BatchItem {
   isSuspended = false
   readonly text: string
   readonly name: string
+  readonly isRepeated: boolean
   readonly portal: string
   readonly maxRows: number
   /** Null: the portal is there already. */
@@ -38,6 +43,7 @@ export class BatchItem {
     this.text = text
     this.values = values
     this.name = options.name ?? ''
+    this.isRepeated = options.isRepeated === true
     this.portal = options.portal ?? ''
     this.maxRows = options.maxRows ?? 0
   }
@@ -48,6 +54,13 @@ export class BatchItem {
     item.#decoders = this.#decoders
     item.answer.columns = this.answer.columns
     return item
+  }
+
+  /** Before it is asked once more. */
+  reset(): void {
+    this.answer.rows = []
+    this.answer.columns = []
+    this.#decoders = []
   }
 
   describe(bytes: Buffer, start: number): void {
@@ -90,7 +103,8 @@ export function batchItem(statement: Sql, options: BatchItemOptions = {}): Batch
       limit: String(maxParameters),
       todo: 'pass arrays and unnest them, or use COPY',
     })
-  return new BatchItem(text, values.map(encodeParameter), options)
+  const isRepeated = statement.isRepeated === true
+  return new BatchItem(text, values.map(encodeParameter), { isRepeated, ...options })
 }
 
 let portals = 0
@@ -117,12 +131,17 @@ export function rowPieces(statement: Sql, ask: (item: BatchItem) => Promise<void
  */
 export class Batch extends Statement {
   readonly #items: readonly BatchItem[]
+  readonly #prepared: PreparedStatements | null
+  /** Texts that go by a name of `#prepared`. */
+  readonly #kept: string[] = []
   #at = 0
 
-  constructor(items: readonly BatchItem[]) {
+  /** @param prepared What the connection keeps; null: it may keep nothing. */
+  constructor(items: readonly BatchItem[], prepared: PreparedStatements | null = null) {
     // pg asks a statement for one name only; a batch of several has none.
     super(items.map(({ text }) => text).join('; '), items.length === 1 ? items[0]!.name : '')
     this.#items = items
+    this.#prepared = prepared
   }
 
   submit(connection: WireConnection): Error | null {
@@ -135,21 +154,42 @@ export class Batch extends Statement {
       queueMicrotask(() => this.settle(error))
       return error
     }
-    connection.stream.cork()
-    try {
-      for (const { name, text, values, portal, maxRows } of this.#items) {
-        if (values !== null) {
-          if (name === '' || connection.parsedStatements[name] === undefined) connection.parse({ text, name })
-          connection.bind({ portal, statement: name, values, binary: true })
-          connection.describe({ type: 'P', name: portal })
-        }
-        connection.execute({ portal, rows: maxRows })
+    // one write: each is a system call, or a piece of one, and pg would make five of every statement
+    const messages = new FrontendMessages()
+    for (const stale of this.#prepared?.takeStale() ?? []) messages.close(stale)
+    for (const item of this.#items) {
+      const { portal, values, maxRows } = item
+      if (values !== null) {
+        messages.bind(portal, this.#parse(item, connection, messages), values)
+        messages.describe(portal)
       }
-      connection.sync()
-    } finally {
-      connection.stream.uncork()
+      messages.execute(portal, maxRows)
     }
+    messages.sync()
+    if (connection.stream.writable) connection.stream.write(messages.take())
     return null
+  }
+
+  /** The name of the statement, which is there when what has been written is read. */
+  #parse(
+    { name, text, isRepeated }: BatchItem,
+    connection: WireConnection,
+    messages: FrontendMessages,
+  ): string {
+    if (this.#prepared && isRepeated) {
+      const kept = this.#prepared.nameOf(text)
+      if (kept.isNew) messages.parse(kept.name, text)
+      this.#kept.push(text)
+      return kept.name
+    }
+    if (name === '' || connection.parsedStatements[name] === undefined) messages.parse(name, text)
+    return name
+  }
+
+  override handleError(error: unknown): void {
+    super.handleError(error)
+    // which of them the server has parsed by now is not known, nor whether one of them is what failed
+    for (const text of this.#kept.splice(0)) this.#prepared?.forget(text)
   }
 
   override handleCommandComplete(message: { text: string }): void {

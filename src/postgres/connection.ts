@@ -12,8 +12,15 @@ import {
   type PgClient,
   sendCancel,
 } from './pg-client.ts'
+import { PreparedStatements } from './prepared-statements.ts'
 import { Script, type Statement } from './statement.ts'
-import { cancelledError, connectFailure, isServerError, translateError } from './translate-error.ts'
+import {
+  cancelledError,
+  connectFailure,
+  isServerError,
+  sqlstateOf,
+  translateError,
+} from './translate-error.ts'
 
 /** One connection to the server, with statements in the order of their calls. */
 export class ServerConnection implements Connection {
@@ -26,6 +33,12 @@ export class ServerConnection implements Connection {
   readonly #client: PgClient
   readonly #tap: MessageTap
   readonly #settings: ConnectionSettings
+  readonly #prepared = new PreparedStatements()
+  /**
+   * Whether the server process is this connection's own, so that what it has prepared is there the next time. A pooler in between
+   * gives clients numbers of its own. Null: nobody has asked yet.
+   */
+  #hasOwnProcess: boolean | null = null
   #running: Statement | null = null
   #tail: Promise<unknown> = Promise.resolve()
   #waiting = 0
@@ -84,8 +97,12 @@ export class ServerConnection implements Connection {
   }
 
   /** All of them in one round trip; the first that fails ends the batch. */
-  runBatch(items: readonly BatchItem[], options: QueryOptions = {}): Promise<void> {
-    return this.#run(new Batch(items), options)
+  async runBatch(items: readonly BatchItem[], options: QueryOptions = {}): Promise<void> {
+    if (this.#hasOwnProcess !== null || !items.some(({ isRepeated }) => isRepeated))
+      return this.#run(new Batch(items, this.#hasOwnProcess ? this.#prepared : null), options)
+    const process = new BatchItem('select pg_catalog.pg_backend_pid()')
+    await this.#run(new Batch([...items, process]), options)
+    this.#hasOwnProcess = process.answer.rows[0]?.[0] === this.processId
   }
 
   cursor(statement: Sql, options: QueryOptions = {}): RowPieces {
@@ -98,7 +115,16 @@ export class ServerConnection implements Connection {
     items: readonly BatchItem[],
     options: QueryOptions = {},
   ): Promise<void> {
-    await this.#repeatable(() => this.runBatch([new BatchItem(`begin ${clauses}`), ...items], options))
+    const begin = (): Promise<void> => this.runBatch([new BatchItem(`begin ${clauses}`), ...items], options)
+    try {
+      await this.#repeatable(begin)
+    } catch (error) {
+      // somebody has said DISCARD ALL here; the failed batch has forgotten what it used
+      if (sqlstateOf(error) !== '26000' || this.#lost) throw error
+      await this.execute('rollback')
+      for (const item of items) item.reset()
+      await this.#repeatable(begin)
+    }
   }
 
   async execute(script: string | Sql): Promise<void> {

@@ -139,6 +139,7 @@ class PooledDatabase implements Database {
     let result: T
     try {
       result = await use(reading)
+      reading.end()
       if (signal?.aborted) throw cancelledError(signal, 'the transaction')
       connection.ambientSignal = null
       // Where a statement has failed or still runs there is something to wait for, and perhaps an error.
@@ -222,25 +223,35 @@ function usedTooLate(): TidemarkError {
   })
 }
 
+/** Statements that travel together, because they were asked for before any of them could be sent. */
+interface Trip {
+  readonly items: BatchItem[]
+  readonly signal: AbortSignal | null
+  readonly done: Promise<void>
+}
+
 /** Begins with the first thing that is asked. */
 class LentReading implements Reading {
   readonly #connection: ServerConnection
   readonly #settings: Sql
   readonly #opening: BatchItem
   #isLent = true
-  /** The first round trip. */
+  /** The first round trip has been sent. */
+  #hasBegun = false
   #begun: Promise<void> | null = null
   /** What goes with it. */
   readonly #beside: { readonly item: BatchItem; readonly settle: (begun: Promise<void>) => void }[] = []
+  /** What will be sent next. */
+  #next: Trip | null = null
 
   constructor(connection: ServerConnection, settings: Sql, opening: Sql) {
     this.#connection = connection
     this.#settings = settings
-    this.#opening = batchItem(opening)
+    this.#opening = batchItem(opening, { isRepeated: true })
   }
 
   get hasBegun(): boolean {
-    return this.#begun !== null
+    return this.#hasBegun
   }
 
   async query(statement: Sql, options: QueryOptions = {}): Promise<QueryAnswer> {
@@ -252,7 +263,7 @@ class LentReading implements Reading {
   async beside(statement: Sql, options: QueryOptions = {}): Promise<QueryAnswer> {
     this.#check()
     const item = batchItem(statement)
-    if (this.#begun) await this.#ask(item, options)
+    if (this.#hasBegun) await this.#ask(item, options)
     else await new Promise<void>((settle) => this.#beside.push({ item, settle }))
     return item.answer
   }
@@ -263,33 +274,54 @@ class LentReading implements Reading {
 
   async open(): Promise<QueryAnswer> {
     this.#check()
-    await (this.#begun ?? this.#begin([], {}))
+    await (this.#begun ?? this.#schedule(null).done)
     return this.#opening.answer
   }
 
+  /** What has not been sent never will be. */
   end(): void {
     this.#isLent = false
   }
 
   async #ask(item: BatchItem, options: QueryOptions): Promise<void> {
     this.#check()
-    if (!this.#begun) return this.#begin([item], options)
-    // Had BEGIN failed, the statement would see a snapshot of its own.
-    await this.#begun
-    await this.#connection.runBatch([item], options)
+    // what holds for the whole reading is watched anyway
+    const own = options.signal ?? null
+    const signal = own === this.#connection.ambientSignal ? null : own
+    const trip = this.#next?.signal === signal ? this.#next : this.#schedule(signal)
+    trip.items.push(item)
+    await trip.done
   }
 
   #check(): void {
     if (!this.#isLent) throw usedTooLate()
   }
 
+  /** Everything that is asked before the process comes to rest goes at once; in a failed transaction nothing would be left to ask. */
+  #schedule(signal: AbortSignal | null): Trip {
+    const items: BatchItem[] = []
+    const before = this.#begun
+    const sent = new Promise<void>((resolve) => process.nextTick(resolve))
+    const done = sent.then(() => {
+      if (this.#next === trip) this.#next = null
+      this.#check()
+      if (!before) return this.#begin(items, { signal })
+      // Had BEGIN failed, the statements would see a snapshot of their own.
+      return before.then(() => this.#connection.runBatch(items, { signal }))
+    })
+    const trip: Trip = { items, signal, done }
+    // Whoever asks next gets the error, too; it need not be anyone.
+    done.catch(() => {})
+    this.#begun ??= done
+    this.#next = trip
+    return trip
+  }
+
   #begin(items: readonly BatchItem[], options: QueryOptions): Promise<void> {
+    this.#hasBegun = true
     const beside = this.#beside.splice(0)
     const first = [batchItem(this.#settings), this.#opening, ...beside.map(({ item }) => item), ...items]
     const begun = this.#connection.beginReading(modeClauses['repeatable read read only'], first, options)
-    // Whoever asks next gets the error, too; it need not be anyone.
-    begun.catch(() => {})
-    this.#begun = begun
     for (const { settle } of beside) settle(begun)
     return begun
   }

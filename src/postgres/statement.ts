@@ -1,17 +1,11 @@
 import type { EventEmitter } from 'node:events'
 import type { Socket } from 'node:net'
-import type { WireValue } from './parameters.ts'
 
 /** The part of pg's Connection that statements write to. */
 export interface WireConnection extends EventEmitter {
   readonly stream: Socket
   readonly parsedStatements: Record<string, string>
   query(text: string): void
-  parse(message: { text: string; name: string }): void
-  bind(message: { portal: string; statement: string; values: readonly WireValue[]; binary: boolean }): void
-  describe(message: { type: 'P'; name: string }): void
-  execute(message: { portal: string; rows: number }): void
-  sync(): void
   sendCopyFail(message: string): void
 }
 

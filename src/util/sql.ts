@@ -5,6 +5,8 @@
 export interface Sql {
   readonly kind: 'sql'
   readonly parts: readonly SqlPart[]
+  /** See `repeated`. */
+  readonly isRepeated?: true
 }
 
 export type SqlPart =
@@ -39,6 +41,14 @@ export function sql(strings: TemplateStringsArray, ...values: readonly unknown[]
 /** Not push(...more): an argument list of some 100,000 parts overflows the stack. */
 function append(parts: SqlPart[], more: readonly SqlPart[]): void {
   for (const part of more) parts.push(part)
+}
+
+/**
+ * A statement that is asked again and again with the same text, and whose best plan does not hang on its parameters: a connection
+ * that may do so keeps it parsed and planned. Said of the whole statement, it is lost where one becomes a part of another.
+ */
+export function repeated(statement: Sql): Sql {
+  return { ...statement, isRepeated: true }
 }
 
 /** A possibly qualified name, quoted by the engine that prints it. */

@@ -7,7 +7,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { accountForServer, asAccount } from '../../src/postgres/embedded/account.ts'
 import { anyFreePort } from '../../src/postgres/embedded/port.ts'
 import { createDatabase, type Database } from '../../src/postgres/index.ts'
-import { sql } from '../../src/util/sql.ts'
+import { repeated, sql } from '../../src/util/sql.ts'
 import { createTestDatabase, type TestDatabase } from '../helpers/database.ts'
 
 const program = ['/usr/sbin/pgbouncer', '/usr/bin/pgbouncer'].find(existsSync)
@@ -97,6 +97,20 @@ describe('behind PgBouncer in transaction mode', () => {
         } else expect((await db.query(show)).rows).toEqual([['0']])
       }),
     )
+  })
+
+  it('nothing is prepared on a server that belongs to many', async () => {
+    const options = { opening: sql`select pg_current_snapshot()`, statementTimeoutMs: 10_000 }
+    await Promise.all(
+      Array.from({ length: 60 }, async (_, n) => {
+        const one = repeated(sql`select ${n}::int4 as n`)
+        expect((await db.reading(options, (reading) => reading.query(one))).rows).toEqual([[n]])
+      }),
+    )
+    const left = await Promise.all(
+      Array.from({ length: 8 }, () => db.query(sql`select count(*) from pg_prepared_statements`)),
+    )
+    expect(left.map(({ rows }) => rows)).toEqual(Array(8).fill([[0n]]))
   })
 
   it('a transaction stays on its server and rolls back as a whole', async () => {

@@ -102,6 +102,28 @@ describe('a reading', () => {
     expect((await db.query(sql`show statement_timeout`)).rows).toEqual([['0']])
   })
 
+  it('takes one round trip for all that is asked at once, first or later', async () => {
+    await db.reading(options, async (reading) => {
+      const ask = (n: number) => reading.query(sql`select ${n}::int4`)
+      const read = await Promise.all([ask(1), reading.beside(sql`select 2`), ask(3), reading.open()])
+      expect(read.slice(0, 3).map(({ rows }) => rows)).toEqual([[[1]], [[2]], [[3]]])
+      expect(proxy.ready).toBe(1)
+      const more = await Promise.all([4, 5, 6].map(ask))
+      expect(more.map(({ rows }) => rows)).toEqual([[[4]], [[5]], [[6]]])
+      expect(proxy.ready).toBe(2)
+    })
+  })
+
+  it('sends nothing any more once it has ended', async () => {
+    const asked: Promise<unknown>[] = []
+    await db.reading(options, async (reading) => {
+      asked.push(reading.query(sql`select 1`))
+    })
+    await expect(asked[0]).rejects.toMatchObject({ params: { sqlstate: '08003' } })
+    expect(proxy.ready).toBe(0)
+    expect((await db.query(sql`select 1`)).rows).toEqual([[1]])
+  })
+
   it('begins nothing when nothing is asked', async () => {
     expect(await db.reading(options, async () => 7)).toBe(7)
     expect(proxy.ready).toBe(0)
