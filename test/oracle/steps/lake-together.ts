@@ -60,6 +60,7 @@ export async function move(
     // a file that another mover dropped, or that a sweep without mercy took before it was named
     if (isBusy(code) || code === 'TM_LAKE') return false
     if (kind === 'thaw' && code === 'TM_MIGRATION' && world.isPublished(name)) return false
+    if (kind === 'thaw' && code === 'TM_CHUNK_CAP') return false
     throw error
   } finally {
     world.moved(name)
@@ -362,7 +363,8 @@ const killedStep = defineStep({
       const code = codeOf(ended.reason)
       const isKilled = ['TM_CONNECT', 'TM_COMMIT_UNKNOWN', '57P01'].includes(code)
       const isPublished = kind === 'thaw' && code === 'TM_MIGRATION' && world.isPublished(name)
-      if (!isKilled && !isBusy(code) && !isPublished)
+      const isOverTheCap = kind === 'thaw' && code === 'TM_CHUNK_CAP'
+      if (!isKilled && !isBusy(code) && !isPublished && !isOverTheCap)
         throw new Error(`a ${kind} whose backend was ended gave ${code}`, { cause: ended.reason })
     }
     await checkStore(lake, db)
