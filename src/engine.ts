@@ -5,6 +5,7 @@ import { join, resolve } from 'node:path'
 import type { Kysely } from 'kysely'
 import {
   createAggregateTiers,
+  createLateMerger,
   mayDropChunk,
   migrateDeclared,
   type RefreshContext,
@@ -45,6 +46,7 @@ import {
   createHotWriter,
   type HotWriter,
   hasDroppedChunks,
+  type WrittenCounts,
   withReadSnapshot,
 } from './hot/index.ts'
 import { type ColdLake, type ImportReport, importFile, importFiles, parseCsvRows } from './ingest/index.ts'
@@ -239,6 +241,7 @@ export class Tidemark<Config extends TidemarkConfig = TidemarkConfig> {
       db: this.#db,
       chunks: this.#chunks,
       cold: this.#lifecycle.coldRows,
+      late: createLateMerger({ clock }),
       clock,
     })
     this.#lake = { dir, store, lifecycle: this.#lifecycle }
@@ -397,7 +400,8 @@ export class Tidemark<Config extends TidemarkConfig = TidemarkConfig> {
    * @example
    * await tm.insert(requests, [{ time: new Date(), model: 'small', latency_ms: 12.5 }]) // 1
    *
-   * @returns how many rows were written (with onConflict 'ignore' fewer than were given).
+   * @returns how many rows were written (with onConflict 'ignore' fewer than were given), or merged into continuous aggregates where
+   * `late: 'merge'` is declared; `insertCounted` tells them apart.
    * @throws TidemarkError TM_ROW, TM_DUPLICATE_KEY, TM_CONSTRAINT, TM_CHUNK_CAP
    */
   insert<D extends Config['datasets'][number]>(
@@ -409,9 +413,18 @@ export class Tidemark<Config extends TidemarkConfig = TidemarkConfig> {
   }
 
   async insertUnknown(name: string, rows: Rows<UnknownRow>, options: InsertOptions = {}): Promise<number> {
+    const { inserted, merged = 0 } = await this.insertCounted(name, rows, options)
+    return inserted + merged
+  }
+
+  /** As `insertUnknown`, and tells what became of the rows. */
+  async insertCounted(
+    name: string,
+    rows: Rows<UnknownRow>,
+    options: InsertOptions = {},
+  ): Promise<Omit<WrittenCounts, 'updated'>> {
     const definition = this.dataset(name)
-    const { inserted } = await explainUnmigrated(definition, this.#writer.insert(definition, rows, options))
-    return inserted
+    return explainUnmigrated(definition, this.#writer.insert(definition, rows, options))
   }
 
   /** Inserts rows, or overwrites those whose primary key exists; of rows with one key the last wins. */

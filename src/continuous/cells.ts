@@ -1,10 +1,11 @@
+import type { AggregateState } from '../aggregate/index.ts'
 import { timestamptzText } from '../changelog/index.ts'
 import { type Connection, type CopyType, createCopyEncoder } from '../postgres/index.ts'
-import { type Cell, compareValues } from '../query/index.ts'
+import { type Cell, compareValues, unknownState } from '../query/index.ts'
 import type { ColumnType } from '../schema/index.ts'
 import type { TimeRange } from '../time/index.ts'
 import { identifier, join, raw, type Sql, sql } from '../util/sql.ts'
-import { bucketColumn, cellSchema, cellTableOf } from './cell-table.ts'
+import { bucketColumn, type CellTable, cellSchema, cellTableOf } from './cell-table.ts'
 import type { AggregateVersion } from './version.ts'
 
 export function cellRelation({ relation }: Pick<AggregateVersion, 'relation'>): Sql {
@@ -60,7 +61,7 @@ export async function insertCells(
     return 0
   })
   for (const { bucket, keys: values, states: held } of ordered)
-    encoder.addRow([bucket, ...values, ...held.flatMap((state, i) => states[i]!.stored.write(state))])
+    encoder.addRow([bucket, ...values, ...held.flatMap((state, i) => valuesOf(states[i]!, state))])
   const names = join(
     columns.map(({ column }) => identifier(column)),
     ', ',
@@ -69,4 +70,12 @@ export async function insertCells(
     sql`copy ${cellRelation(version)} (${names}) from stdin (format binary)`,
     encoder.finish(),
   )
+}
+
+/** All columns are null where a state is not known. */
+function valuesOf(
+  { stored, columns }: CellTable['states'][number],
+  state: AggregateState,
+): readonly unknown[] {
+  return state === unknownState ? columns.map(() => null) : stored.write(state)
 }

@@ -29,6 +29,7 @@ import { attempt } from './attempt.ts'
 import { readDimensions } from './declare-dimensions.ts'
 import { readKeys, readSelect, readWhere } from './declare-query.ts'
 import { readSource, type Source } from './declare-source.ts'
+import { lateProblem } from './late-takes.ts'
 
 const optionNames = [
   'from',
@@ -121,6 +122,9 @@ function declare(name: unknown, options: unknown): ContinuousAggregateDefinition
     (path) => (path === '' ? '' : `.${path}`),
     () => materializationOf(definition),
   )
+  problems.assertEmpty('TM_DECLARATION')
+  const late = lateProblem(definition)
+  if (late !== null) problems.add(`.select.${late.output}`, late.problem)
   problems.assertEmpty('TM_DECLARATION')
   return definition
 }

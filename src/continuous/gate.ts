@@ -4,6 +4,7 @@ import type { HypertableDefinition } from '../schema/index.ts'
 import { formatInstant, type Instant, infinityInstant, type TimeRange } from '../time/index.ts'
 import { readVersions } from './catalog.ts'
 import { widen } from './invalid-ranges.ts'
+import { awaitWriters } from './late-lock.ts'
 import { keptFrom } from './refresh-work.ts'
 import { readValidity, type VersionValidity } from './validity.ts'
 import type { AggregateVersion } from './version.ts'
@@ -30,6 +31,7 @@ export async function mayDropChunk({
   now,
   db,
 }: DropRequest): Promise<true | { readonly reason: string }> {
+  await awaitWriters(db, subject.definition)
   const versions = await readVersions(db, subject.definition)
   if (versions.length === 0) return true
   const validity = await readValidity((statement) => db.query(statement), versions, null)

@@ -2,6 +2,7 @@ import { type MigrateOptions, type MigrationReport, migrate } from '../migrate/i
 import type { Database } from '../postgres/index.ts'
 import type { TidemarkConfig } from '../schema/index.ts'
 import { migrateAggregates } from './migrate.ts'
+import { assertLateCanMerge } from './migrate-late.ts'
 
 /** Tables, then aggregates over them, then views, which may read both. */
 export async function migrateDeclared(
@@ -9,6 +10,7 @@ export async function migrateDeclared(
   { datasets, aggregates, views }: Pick<TidemarkConfig, 'datasets' | 'aggregates' | 'views'>,
   options: MigrateOptions = {},
 ): Promise<MigrationReport> {
+  await assertLateCanMerge(db, { datasets, aggregates })
   const everything = [...datasets, ...views]
   // a view that reads an aggregate cannot be made before it
   const tables = await migrate(db, aggregates.length > 0 && !options.dryRun ? datasets : everything, options)

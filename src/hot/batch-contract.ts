@@ -13,8 +13,11 @@ export interface BatchInsert {
   /** Values in canonical form, in declared column order; undefined where PostgreSQL shall evaluate the default. */
   readonly rows: readonly (readonly CanonicalValue[])[]
   readonly onConflict: OnConflict
-  /** Runs after the rows were written, before COMMIT, on the same connection. When it throws nothing is written. */
-  readonly inTransaction: (connection: Connection) => Promise<void>
+  /**
+   * Runs after the rows were written, before COMMIT, on the same connection; it is told what was written. When it throws
+   * nothing is written.
+   */
+  readonly inTransaction: (connection: Connection, written: WrittenCounts) => Promise<void>
   readonly signal?: AbortSignal | null
 }
 
@@ -66,6 +69,8 @@ export interface WrittenCounts {
   readonly inserted: number
   readonly updated: number
   readonly ignored: number
+  /** Rows of dropped chunks that continuous aggregates count now; given where `late: 'merge'` is declared. */
+  readonly merged?: number
 }
 
 export interface BatchWriter {
@@ -78,6 +83,13 @@ export interface BatchWriter {
     onConflict: OnConflict,
     options?: BatchOptions,
   ): Promise<() => OpenBatch>
-  /** One transaction. May run `inTransaction` again when the whole transaction is tried again. Rows may be empty. */
-  insertBatch(batch: BatchInsert): Promise<WrittenCounts>
+  /**
+   * One transaction. May run `inTransaction` again when the whole transaction is tried again; null: there is nothing beside
+   * the rows, and few of them go in a single round trip. Rows may be empty.
+   */
+  insertBatch(
+    batch: Omit<BatchInsert, 'inTransaction'> & {
+      readonly inTransaction: BatchInsert['inTransaction'] | null
+    },
+  ): Promise<WrittenCounts>
 }

@@ -1,12 +1,12 @@
 import type { RowSlots } from '../postgres/index.ts'
 import type { CanonicalValue } from '../schema/index.ts'
-import type { Instant, TimeRange } from '../time/index.ts'
+import { type Instant, overlaps, type TimeRange } from '../time/index.ts'
 import type { OnConflict } from './batch-contract.ts'
 import { type ChunkMap, chunkAt, rangesOf } from './chunk-map.ts'
 import { newChunkRange } from './chunk-ranges.ts'
 import type { RowLane } from './row-lane.ts'
 import { absenceOf, encodeRow, keyOf, type WritableTable } from './writable-table.ts'
-import { type EncoderPool, type Routing, WriteBatch } from './write-batch.ts'
+import { type CopyGroup, type EncoderPool, type Routing, WriteBatch } from './write-batch.ts'
 
 export interface CollectorOptions {
   readonly routing: Routing | null
@@ -45,6 +45,8 @@ export class Collector {
   #bucket: TimeRange = { from: 0n, to: 0n }
   #batch: WriteBatch | null = null
   #count = 0
+  /** Rows of these ranges are written in another way. */
+  #leftOut: readonly TimeRange[] = []
 
   constructor(table: WritableTable, onConflict: OnConflict, options: CollectorOptions) {
     this.table = table
@@ -133,6 +135,7 @@ export class Collector {
     if (this.#batch !== null || this.#rows.length > this.#options.smallRows) return null
     const groups = new Map<string, (readonly CanonicalValue[])[]>()
     for (const row of this.#rows) {
+      if (this.#isLeftOut(row)) continue
       const absence = absenceOf(this.table, row)
       const group = groups.get(absence)
       if (group === undefined) groups.set(absence, [row])
@@ -144,11 +147,44 @@ export class Collector {
   /** Times whose chunks hold the rows; one of each chunk once the rows are encoded. */
   times(): Instant[] {
     const { timeIndex } = this.table
-    if (this.#batch === null) return this.#rows.map((row) => row[timeIndex] as Instant)
-    return [...this.#buckets.values()]
+    if (this.#batch !== null) return [...this.#buckets.values()]
+    return this.#rows.filter((row) => !this.#isLeftOut(row)).map((row) => row[timeIndex] as Instant)
   }
 
-  /** Whether rows may lie in one of the ranges; where keys are compared, by one time of each chunk. */
+  /** Encoded rows by chunk. */
+  groups(): CopyGroup[] {
+    return [...this.batch().groups()].filter(
+      ({ range }) => range === null || !this.#leftOut.some((one) => holds(one, range)),
+    )
+  }
+
+  /**
+   * From now on rows of the ranges, which are whole chunks, are given by `within` only; those of an earlier call are not any more left
+   * out. False: rows were put together that lie only partly in one of them, and cannot be told apart.
+   */
+  leaveOut(ranges: readonly TimeRange[]): boolean {
+    this.#leftOut = ranges
+    if (this.#batch === null) return true
+    return [...this.#batch.groups()].every(
+      ({ range }) => range !== null && ranges.every((one) => !overlaps(one, range) || holds(one, range)),
+    )
+  }
+
+  /** All rows that lie in the ranges, whether they are left out or not; of encoded ones the groups that have some. */
+  within(ranges: readonly TimeRange[]): {
+    readonly rows: readonly (readonly CanonicalValue[])[]
+    readonly groups: readonly CopyGroup[]
+  } {
+    const { timeIndex } = this.table
+    if (this.#batch === null)
+      return { rows: this.#rows.filter((row) => isAt(ranges, row[timeIndex] as Instant)), groups: [] }
+    const groups = [...this.#batch.groups()].filter(
+      ({ range }) => range !== null && ranges.some((one) => overlaps(one, range)),
+    )
+    return { rows: [], groups }
+  }
+
+  /** Whether rows, also those that are left out, may lie in one of the ranges; where keys are compared, by one time of each chunk. */
   mayTouch(ranges: readonly TimeRange[]): boolean {
     if (ranges.length === 0) return false
     if (this.#batch !== null && this.#options.routing !== null) {
@@ -156,7 +192,13 @@ export class Collector {
         if (ranges.some(({ from, to }) => range!.from < to && range!.to > from)) return true
       return false
     }
-    return this.times().some((time) => ranges.some(({ from, to }) => time >= from && time < to))
+    const { timeIndex } = this.table
+    if (this.#batch === null) return this.#rows.some((row) => isAt(ranges, row[timeIndex] as Instant))
+    return this.times().some((time) => isAt(ranges, time))
+  }
+
+  #isLeftOut(row: readonly CanonicalValue[]): boolean {
+    return this.#leftOut.length > 0 && isAt(this.#leftOut, row[this.table.timeIndex] as Instant)
   }
 
   #keep(row: readonly CanonicalValue[]): void {
@@ -195,6 +237,14 @@ export class Collector {
     this.#keptBytes = 0
     this.#byKey.clear()
   }
+}
+
+function isAt(ranges: readonly TimeRange[], time: Instant): boolean {
+  return ranges.some(({ from, to }) => time >= from && time < to)
+}
+
+function holds(outer: TimeRange, inner: TimeRange): boolean {
+  return outer.from <= inner.from && inner.to <= outer.to
 }
 
 /** Memory of a row that is kept: 16 bytes for a value, and two for each character of a text. */

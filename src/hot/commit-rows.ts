@@ -52,25 +52,48 @@ export class RowCommitter {
     if (signal?.aborted) throw new TidemarkError('TM_CANCELLED', { what })
     try {
       return await this.#retry.run(what, definition, signal, async (n, wasRefused) => {
-        await this.#late.refuseRows(collector)
-        if (await this.#mayTouchCold(collector, wasRefused))
-          return this.#writeCold(collector, signal, inTransaction)
-        const small = collector.small()
-        if (small !== null) return this.#writeSmall(collector, small, signal, inTransaction)
-        if (collector.onConflict === 'error' && definition.kind === 'hypertable')
-          return this.#copier.copy({
-            batch: collector.batch(),
-            definition,
-            hypertable: await this.#targets.hypertable(definition),
-            attempt: n,
-            signal,
-            inTransaction,
+        const late = await this.#late.admit(collector)
+        if (late !== null) {
+          const counts = await this.#write(collector, n, wasRefused, signal, async (connection, written) => {
+            await late.write(connection)
+            await inTransaction?.(connection, { ...written, merged: late.merged })
           })
-        return this.#copyWhole(collector, signal, inTransaction)
+          return { ...counts, merged: late.merged }
+        }
+        const counts = await this.#write(collector, n, wasRefused, signal, inTransaction)
+        return definition.kind === 'hypertable' && definition.late === 'merge'
+          ? { ...counts, merged: 0 }
+          : counts
       })
     } catch (error) {
       throw nameTable(error, definition)
     }
+  }
+
+  /** By the way that suits the rows. */
+  async #write(
+    collector: Collector,
+    attempt: number,
+    wasRefused: boolean,
+    signal: AbortSignal | null,
+    inTransaction: BatchInsert['inTransaction'] | null,
+  ): Promise<WrittenCounts> {
+    const { definition } = collector.table
+    if (await this.#mayTouchCold(collector, wasRefused))
+      return this.#writeCold(collector, signal, inTransaction)
+    const small = collector.small()
+    if (small !== null) return this.#writeSmall(collector, small, signal, inTransaction)
+    if (collector.onConflict === 'error' && definition.kind === 'hypertable')
+      return this.#copier.copy({
+        batch: collector.batch(),
+        groups: collector.groups(),
+        definition,
+        hypertable: await this.#targets.hypertable(definition),
+        attempt,
+        signal,
+        inTransaction,
+      })
+    return this.#copyWhole(collector, signal, inTransaction)
   }
 
   /**
@@ -94,18 +117,19 @@ export class RowCommitter {
     const { table, onConflict } = collector
     const definition = table.definition as HypertableDefinition
     const times = collector.small() === null && onConflict === 'error' ? null : collector.times()
-    const groups = [...collector.batch().groups()]
+    const groups = collector.groups()
     await this.#targets.ensure(definition, times ?? groups.map((group) => group.range!.from), signal)
-    const counts = await this.#cold!.write(table, definition, groups, {
-      onConflict,
-      signal,
-      inTransaction,
-    })
-    return {
+    const all = (counts: WrittenCounts): WrittenCounts => ({
       inserted: counts.inserted,
       updated: counts.updated + collector.replaced,
       ignored: counts.ignored + collector.passedOver,
-    }
+    })
+    const counts = await this.#cold!.write(table, definition, groups, {
+      onConflict,
+      signal,
+      inTransaction: inTransaction && ((connection, written) => inTransaction(connection, all(written))),
+    })
+    return all(counts)
   }
 
   async #writeSmall(
@@ -128,7 +152,7 @@ export class RowCommitter {
     if (groups.size === 1 && inTransaction === null) return all(this.#db)
     return this.#db.transaction({ signal }, async (connection) => {
       const counts = await all(connection)
-      await inTransaction?.(connection)
+      await inTransaction?.(connection, counts)
       return counts
     })
   }
@@ -154,7 +178,7 @@ export class RowCommitter {
         const counts = await insertStaged(connection, table, group, onConflict, number++)
         addCounts(total, counts)
       }
-      await inTransaction?.(connection)
+      await inTransaction?.(connection, total)
       return total
     })
   }

@@ -32,6 +32,8 @@ export interface ChunkCopierOptions {
 
 export interface ChunkCopy {
   readonly batch: WriteBatch
+  /** Those of the batch that are written; the log may tell of the others, too, which says too much, never too little. */
+  readonly groups: readonly CopyGroup[]
   readonly definition: HypertableDefinition
   readonly hypertable: HypertableRecord
   /** From 1. */
@@ -63,9 +65,8 @@ export class ChunkCopier {
   }
 
   async copy(request: ChunkCopy): Promise<WrittenCounts> {
-    const { batch, definition, signal } = request
+    const { groups, definition, signal } = request
     const { db, chunks, ensure } = this.#options
-    const groups = [...batch.groups()]
     const before = this.#routes(request, groups, await chunks.map(definition))
     const ranges = [...before.loads.values()].map(([group]) => group!.range!)
     const loader = ranges.length > 0 ? await chunks.loader(definition, ranges) : null
@@ -193,8 +194,9 @@ export class ChunkCopier {
     for (const group of groups)
       if (!direct.has(group)) inserted += await copyGroup(connection, table, relationOf(table), group)
     if (direct.size > 0 || isLoading) await logCells(connection, hypertable, batch.cells!)
-    await inTransaction?.(connection)
-    return { inserted, updated: 0, ignored: 0 }
+    const counts = { inserted, updated: 0, ignored: 0 }
+    await inTransaction?.(connection, counts)
+    return counts
   }
 }
 

@@ -8,11 +8,15 @@ import {
   overlaps,
   type TimeRange,
 } from '../time/index.ts'
-import { TidemarkError } from '../util/errors.ts'
 import type { Assignment } from './change-rows.ts'
 import { type ChunkMap, chunkAt } from './chunk-map.ts'
 import type { Collector } from './collector.ts'
+import type { LateMerger } from './late-contract.ts'
+import { expired, mergedByInsert } from './late-refusal.ts'
+import { LateWrite } from './late-write.ts'
+import type { EncoderPool } from './write-batch.ts'
 import type { DeleteInput } from './write-contract.ts'
+import { StaleRouting } from './write-errors.ts'
 import type { WriteTargets } from './write-targets.ts'
 
 const droppedOf = new WeakMap<ChunkMap, readonly TimeRange[]>()
@@ -28,35 +32,52 @@ export function droppedRanges(map: ChunkMap): readonly TimeRange[] {
 }
 
 /**
- * Refuses what reaches into dropped chunks: a row there would be acknowledged, and deleted by the next expiry. Rows of the chunk
- * that holds now, and of later ones, cost nothing. For others the version of the catalog is read (0.1 ms), because nobody tells a
- * process that remembers a chunk that it was dropped.
+ * Decides about what reaches into dropped chunks: a row there would be acknowledged, and deleted by the next expiry. It is refused, or
+ * merged into continuous aggregates, as declared. Rows of the chunk that holds now, and of later ones, cost nothing. For others
+ * the version of the catalog is read (0.1 ms), because nobody tells a process that remembers a chunk that it was dropped.
  */
 export class LateRows {
   readonly #targets: WriteTargets
   readonly #clock: Clock
+  readonly #merger: LateMerger | null
+  readonly #pool: EncoderPool
 
-  constructor(targets: WriteTargets, clock: Clock) {
+  /** @param merger Null: rows are refused, whatever is declared. */
+  constructor(targets: WriteTargets, clock: Clock, merger: LateMerger | null, pool: EncoderPool) {
     this.#targets = targets
     this.#clock = clock
+    this.#merger = merger
+    this.#pool = pool
   }
 
-  /** @throws TidemarkError TM_EXPIRED for the first row of a dropped chunk. */
-  async refuseRows(collector: Collector): Promise<void> {
+  /**
+   * Null: no row may be late. Otherwise rows of dropped chunks are left out by the collector, and what is given has to run in the
+   * transaction that writes the others.
+   *
+   * @throws TidemarkError TM_EXPIRED for the first row of a dropped chunk, where it is not merged.
+   */
+  async admit(collector: Collector): Promise<LateWrite | null> {
+    collector.leaveOut([])
     const { definition } = collector.table
-    if (definition.kind !== 'hypertable' || collector.rows === 0) return
+    if (definition.kind !== 'hypertable' || collector.rows === 0) return null
     const past = {
       from: minInstant,
       to: this.#runningFrom(definition, await this.#targets.chunks(definition)),
     }
-    if (!collector.mayTouch([past])) return
+    if (!collector.mayTouch([past])) return null
     const dropped = droppedRanges(await this.#targets.current(definition))
+    const isMerged = definition.late === 'merge' && this.#merger !== null
     for (const range of dropped) {
       if (!collector.mayTouch([range])) continue
+      if (isMerged && collector.onConflict === 'error') continue
       const time = collector.small() === null ? null : collector.times().find((at) => isWithin(range, at))
       const what = time === null || time === undefined ? 'a row' : `a row is of ${formatInstant(time)}`
-      throw expired(definition, what, range)
+      throw expired(definition, what, range, isMerged ? mergedByInsert : undefined)
     }
+    if (!isMerged) return null
+    const late = dropped.filter((range) => collector.mayTouch([range]))
+    if (!collector.leaveOut(late)) throw new StaleRouting()
+    return new LateWrite(collector, dropped, this.#merger as LateMerger, this.#pool)
   }
 
   /** @throws TidemarkError TM_EXPIRED when rows would come into a dropped chunk, or when all that is meant is dropped. */
@@ -103,17 +124,4 @@ function united(ranges: readonly TimeRange[]): TimeRange[] {
     else all.push({ from, to })
   }
   return all
-}
-
-function expired(
-  definition: HypertableDefinition,
-  what: string,
-  { from, to }: TimeRange,
-): TidemarkError<'TM_EXPIRED'> {
-  return new TidemarkError('TM_EXPIRED', {
-    table: definition.name,
-    what,
-    from: formatInstant(from),
-    to: formatInstant(to),
-  })
 }

@@ -2,8 +2,10 @@ import {
   type AggregateState,
   assertOrderedRows,
   type EngineState,
+  type InputType,
   type StateInput,
   type StateSpec,
+  sliceSql,
   stateSelect,
   states,
 } from '../aggregate/index.ts'
@@ -44,7 +46,7 @@ interface PlannedState {
  */
 export async function scanRows(
   request: ScanRequest,
-  snapshot: PostgresSnapshot,
+  snapshot: Pick<PostgresSnapshot, 'query'>,
   signal: AbortSignal | null,
 ): Promise<ScanResult> {
   const { dataset } = request
@@ -121,6 +123,13 @@ export function scanConditions(request: ScanRequest): Sql[] {
     }
   }
   if (where) conditions.push(filterToSql(where, dataset))
+  if (request.slice) {
+    const keys = request.by.map(({ ref }) => ({
+      type: groupType(ref, dataset) as InputType,
+      value: groupKey(ref, dataset),
+    }))
+    conditions.push(sliceSql('postgres', keys, request.slice))
+  }
   return conditions
 }
 

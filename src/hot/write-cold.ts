@@ -113,7 +113,7 @@ export class ColdWriter {
         // ignored: also those that were left out before
         addCounts(total, counts)
       }
-      await inTransaction?.(connection)
+      await inTransaction?.(connection, total)
       await open.end()
       return total
     })

@@ -2,15 +2,18 @@ import type { Database } from '../postgres/index.ts'
 import type { FilterNode } from '../query/index.ts'
 import type { StoredDefinition } from '../schema/index.ts'
 import { type Clock, systemClock, type TimeRange } from '../time/index.ts'
-import type { BatchWriter } from './batch-contract.ts'
+import type { BatchWriter, WrittenCounts } from './batch-contract.ts'
 import type { ChunkManager } from './chunks.ts'
 import type { ColdRows } from './cold-contract.ts'
+import type { LateMerger } from './late-contract.ts'
 
 export interface HotWriterOptions {
   readonly db: Database
   readonly chunks: ChunkManager
   /** Rows in the lake. Without it a write that may touch some is refused with TM_COLD. */
   readonly cold?: ColdRows
+  /** Merges rows of dropped chunks into continuous aggregates. Without it they are refused with TM_EXPIRED, whatever is declared. */
+  readonly late?: LateMerger
   /** Tells which chunks rows are still written to as they happen; default the system's. */
   readonly clock?: Clock
   /** In [0, 1), for jitter; default Math.random. */
@@ -75,6 +78,8 @@ export interface HotWriter extends BatchWriter {
    * @example
    * await writer.insert(cpu, [{ time: new Date(), host: 'a', usage: 0.5 }]) // { inserted: 1, ignored: 0 }
    *
+   * `merged` is given where `late: 'merge'` is declared: rows of dropped chunks, which only continuous aggregates count.
+   *
    * @throws TidemarkError TM_ROW with the place of the row, TM_DUPLICATE_KEY, TM_CONSTRAINT, TM_CHUNK_CAP, TM_LIMIT (an
    * array over `maxBatchBytes`), TM_CANCELLED, TM_COMMIT_UNKNOWN: nothing of the call was written (the last: unknown).
    * TM_PARTIAL_WRITE when batches had been committed before: it says how many rows are in, the error is its cause.
@@ -83,7 +88,7 @@ export interface HotWriter extends BatchWriter {
     definition: StoredDefinition,
     rows: Rows,
     options?: InsertOptions,
-  ): Promise<{ readonly inserted: number; readonly ignored: number }>
+  ): Promise<Omit<WrittenCounts, 'updated'>>
   /**
    * Inserts rows or overwrites those with the same primary key. Of rows of the call with one key the last wins, as if the
    * others had not been given: a column that it leaves to its SQL default has that default where the key is new, and

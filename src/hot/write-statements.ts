@@ -14,12 +14,13 @@ import type { CopyGroup } from './write-batch.ts'
 
 /** Adds what another statement has done. */
 export function addCounts(
-  total: { -readonly [Count in keyof WrittenCounts]: number },
+  total: { -readonly [Count in keyof WrittenCounts]: WrittenCounts[Count] },
   counts: WrittenCounts,
 ): void {
   total.inserted += counts.inserted
   total.updated += counts.updated
   total.ignored += counts.ignored
+  if (counts.merged !== undefined) total.merged = (total.merged ?? 0) + counts.merged
 }
 
 /** Key columns and what they are compared with, for `update`. */

@@ -15,6 +15,8 @@ export interface StreamTarget {
   commit(collector: Collector, signal: AbortSignal): Promise<WrittenCounts>
 }
 
+type Totals = { -readonly [Count in keyof WrittenCounts]: WrittenCounts[Count] }
+
 /** Batches, up to `connections` of them being written while the next one is filled. */
 export async function writeStream(
   target: StreamTarget,
@@ -27,7 +29,7 @@ export async function writeStream(
     options.batchRows ?? (target.onConflict === 'error' ? 50_000 : 10_000),
     'batchRows',
   )
-  const total = { inserted: 0, updated: 0, ignored: 0 }
+  const total: Totals = { inserted: 0, updated: 0, ignored: 0 }
   // An error in one batch stops those that are under way.
   const stop = new AbortController()
   const signal = options.signal ? AbortSignal.any([options.signal, stop.signal]) : stop.signal
@@ -96,7 +98,7 @@ export async function writeStream(
   await Promise.all(running)
   const failed = failure as { readonly error: unknown } | null
   if (failed === null) return total
-  const rowsIn = total.inserted + total.updated + total.ignored
+  const rowsIn = total.inserted + total.updated + total.ignored + (total.merged ?? 0)
   if (rowsIn === 0) throw failed.error
   const problem = failed.error instanceof Error ? failed.error.message : String(failed.error)
   throw new TidemarkError(

@@ -3,7 +3,7 @@ import type { StoredDefinition } from '../schema/index.ts'
 import type { Instant } from '../time/index.ts'
 import { TidemarkError } from '../util/errors.ts'
 import type { Sql } from '../util/sql.ts'
-import type { BatchInsert, BatchOptions, OnConflict, OpenBatch, WrittenCounts } from './batch-contract.ts'
+import type { BatchOptions, OnConflict, OpenBatch, WrittenCounts } from './batch-contract.ts'
 import { type Assignment, deleteSql, toAssignments, updateSql } from './change-rows.ts'
 import { Collector, type CollectorOptions } from './collector.ts'
 import { RowCommitter } from './commit-rows.ts'
@@ -59,7 +59,7 @@ class PostgresWriter implements HotWriter {
     this.#retry = new WriteRetry({ tries, random, targets, cold })
     this.#cold = cold && new ColdWriter(db, cold, () => targets.forget())
     const copier = new ChunkCopier({ db, chunks, loadRows, ensure: targets.ensure.bind(targets) })
-    this.#late = new LateRows(targets, this.#options.clock)
+    this.#late = new LateRows(targets, this.#options.clock, options.late ?? null, this.#pool)
     this.#rows = new RowCommitter({
       db,
       targets,
@@ -74,9 +74,14 @@ class PostgresWriter implements HotWriter {
     definition: StoredDefinition,
     rows: Rows,
     options: InsertOptions = {},
-  ): Promise<{ readonly inserted: number; readonly ignored: number }> {
-    const { inserted, ignored } = await this.#write(definition, rows, options.onConflict ?? 'error', options)
-    return { inserted, ignored }
+  ): Promise<Omit<WrittenCounts, 'updated'>> {
+    const { updated: _, ...counts } = await this.#write(
+      definition,
+      rows,
+      options.onConflict ?? 'error',
+      options,
+    )
+    return counts
   }
 
   async upsert(
@@ -92,7 +97,7 @@ class PostgresWriter implements HotWriter {
     return { inserted, updated }
   }
 
-  async insertBatch(batch: BatchInsert): Promise<WrittenCounts> {
+  async insertBatch(batch: Parameters<HotWriter['insertBatch']>[0]): Promise<WrittenCounts> {
     const table = this.#writable(batch.definition, batch.onConflict)
     const collector = await this.#collector(table, batch.onConflict)
     try {

@@ -46,6 +46,8 @@ export class BatchCommits {
   #inserted = 0
   #updated = 0
   #ignored = 0
+  /** Null: nothing of the kind was declared. */
+  #merged: number | null = null
 
   constructor(options: BatchCommitsOptions) {
     this.#options = options
@@ -60,7 +62,12 @@ export class BatchCommits {
 
   /** Of this run alone: what became of its rows in the table. */
   get written(): WrittenCounts {
-    return { inserted: this.#inserted, updated: this.#updated, ignored: this.#ignored }
+    return {
+      inserted: this.#inserted,
+      updated: this.#updated,
+      ignored: this.#ignored,
+      ...(this.#merged === null ? {} : { merged: this.#merged }),
+    }
   }
 
   add(batch: Batch): void {
@@ -163,6 +170,7 @@ export class BatchCommits {
     this.#inserted += written.inserted
     this.#updated += written.updated
     this.#ignored += written.ignored
+    if (written.merged !== undefined) this.#merged = (this.#merged ?? 0) + written.merged
     this.#rows += rows
     this.#dead += dead.length
   }

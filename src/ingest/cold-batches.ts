@@ -203,15 +203,15 @@ class ColdBatch implements OpenBatch {
     const { db, lake, definition, claim } = this.#options
     this.#order.add(this.#run, this.#isStray)
     this.#run = 0
-    const inserted = this.rows
+    const written = { inserted: this.rows, updated: 0, ignored: 0 }
     const files = await this.#segment.write()
     await lake.note(definition, files)
     await db.transaction({ mode: 'read committed' }, async (connection) => {
       await lake.takeNotes(connection, files)
       await stageFiles(connection, claim.id, this.#first, files)
-      await inTransaction(connection)
+      await inTransaction(connection, written)
     })
-    return { inserted, updated: 0, ignored: 0 }
+    return written
   }
 
   release(): void {

@@ -28,6 +28,8 @@ export interface ImportReport {
   readonly inserted: number
   readonly updated: number
   readonly ignored: number
+  /** Rows of dropped chunks that only continuous aggregates count; given where `late: 'merge'` is declared. */
+  readonly merged?: number
   /** Of this run alone: what was done to the values, by column. */
   readonly notes: Readonly<Record<string, ColumnNotes>>
   readonly bytes: number

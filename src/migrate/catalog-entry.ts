@@ -45,7 +45,7 @@ export function catalogSentence(definition: StoredDefinition, before: StoredDefi
   if (!before) return `takes ${definition.name} into the catalog`
   const old = encodeDefinition(before) as unknown as Record<string, unknown>
   const now = encodeDefinition(definition) as unknown as Record<string, unknown>
-  const policies = ['chunk', 'maxChunks', 'orderBy', 'freeze', 'retain', 'changeCell', 'appendOnly']
+  const policies = ['chunk', 'maxChunks', 'orderBy', 'freeze', 'retain', 'late', 'changeCell', 'appendOnly']
   const changed = policies.filter((key) => !sameJson(old[key], now[key]))
   if (changed.length === 0) return `takes the new declaration of ${definition.name} into the catalog`
   const list = changed.map(

@@ -43,7 +43,7 @@ export type {
   PartialOutput,
   PlanPart,
 } from './answer.ts'
-export { windowAtEnd } from './bucket-plan.ts'
+export { planBuckets, windowAtEnd } from './bucket-plan.ts'
 export { canonicalFilter, canonicalJson } from './canonical.ts'
 export {
   type AnswerComparison,

@@ -27,6 +27,8 @@ export interface EncodedDefinition {
   readonly orderBy?: readonly string[]
   readonly freeze?: { readonly after: string } | null
   readonly retain?: string | null
+  /** Not there: 'refuse', as before there was a choice. */
+  readonly late?: 'merge'
   readonly maxChunks?: number
   readonly changeCell?: string
 }
@@ -60,6 +62,7 @@ export function encodeDefinition(definition: StoredDefinition): EncodedDefinitio
     orderBy: definition.orderBy,
     freeze: definition.freeze === null ? null : { after: definition.freeze.after.text },
     retain: definition.retain?.text ?? null,
+    ...(definition.late === 'merge' ? { late: definition.late } : {}),
     maxChunks: definition.maxChunks,
     changeCell: definition.changeCell.text,
   }
@@ -154,6 +157,7 @@ export function decodeDefinition(json: unknown): StoredDefinition {
     orderBy: Object.freeze([...(encoded.orderBy ?? [])]),
     freeze: after === null ? null : Object.freeze({ after }),
     retain: interval(encoded.retain),
+    late: encoded.late ?? 'refuse',
     maxChunks: encoded.maxChunks as number,
     changeCell: interval(encoded.changeCell) as Interval,
   })

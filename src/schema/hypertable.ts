@@ -36,6 +36,12 @@ export interface HypertableOptions<
   readonly freeze?: { readonly after: string }
   /** Drop chunks that are wholly older. Default: never. */
   readonly retain?: string
+  /**
+   * What becomes of a row that is older than `retain`, when its chunk has been dropped. `'refuse'`: TM_EXPIRED, and a dead letter of
+   * an import. `'merge'`: the row is not stored, but counts in every continuous aggregate (docs/guide/late-data.md). Default
+   * `'refuse'`.
+   */
+  readonly late?: 'refuse' | 'merge'
   /** Attached partitions at most, 1..2000. Default 200; thousands exhaust PostgreSQL's lock table. */
   readonly maxChunks?: number
   /**
@@ -59,6 +65,7 @@ const hypertableOptions = [
   'orderBy',
   'freeze',
   'retain',
+  'late',
   'maxChunks',
   'changeCell',
   'comment',
@@ -67,6 +74,7 @@ const hypertableOptions = [
 /** Defaults of a hypertable's options, as they are written. */
 export const hypertableDefaults = Object.freeze({
   chunk: '7 days',
+  late: 'refuse',
   maxChunks: 200,
   timeIndex: true,
   appendOnly: false,
@@ -155,6 +163,9 @@ export function hypertable<
   ) {
     problems.add('.maxChunks', `${String(maxChunks)} is not a whole number from 1 to ${mostMaxChunks}`)
   }
+  const late = input['late'] ?? hypertableDefaults.late
+  if (late !== 'refuse' && late !== 'merge')
+    problems.add('.late', `${JSON.stringify(late)} is neither 'refuse' nor 'merge'`)
   const orderBy = readOrderBy(problems, input['orderBy'], time, columns)
   const wantsTimeIndex = readBoolean(problems, '.timeIndex', input['timeIndex'], hypertableDefaults.timeIndex)
   const indexes = [...relation.indexes]
@@ -186,6 +197,7 @@ export function hypertable<
     orderBy,
     freeze,
     retain,
+    late,
     maxChunks,
     changeCell: changeCell ?? defaultChangeCell(chunk as Interval),
   }) as Hypertable<QualifiedNameOf<Name>, C, Time, Key, Tenant>

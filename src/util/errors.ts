@@ -129,14 +129,14 @@ export const errorRegistry = {
       `${p.table}: the rows need ${p.needed} attached chunks, over the cap of ${p.cap}; ` +
       'declare a longer chunk interval, or raise maxChunks',
   ),
-  TM_EXPIRED: define<{ table: string; what: string; from: string; to: string }>(
+  TM_EXPIRED: define<{ table: string; what: string; from: string; to: string; todo?: string }>(
     409,
     false,
     'A write reaches into time of which retention has dropped the rows. Nothing of the call was written.',
-    'Leave out what is older than the retention, or declare a longer one before its rows are dropped.',
+    "Leave out what is older than the retention, or declare late: 'merge', so that continuous aggregates count it.",
     (p) =>
       `${p.table}: ${p.what}, but retention has dropped the rows from ${p.from} to ${p.to}; ` +
-      'leave it out, or import --cold a file of all rows of that time',
+      `${p.todo ?? "leave it out, declare late: 'merge', or import --cold a file of all rows of that time"}`,
   ),
   TM_PARTIAL_WRITE: define<{ table: string; rows: number; problem: string }>(
     422,

@@ -127,6 +127,12 @@ export const WriteAnswer = Type.Union(
       {
         inserted: Type.Integer({ description: 'Rows written.' }),
         ignored: Type.Integer({ description: 'Rows left out because their key exists.' }),
+        merged: Type.Optional(
+          Type.Integer({
+            description:
+              "Rows older than the retention, which only continuous aggregates count; given where late: 'merge' is declared.",
+          }),
+        ),
       },
       { description: 'onConflict=error and onConflict=ignore' },
     ),

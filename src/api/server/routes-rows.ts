@@ -44,11 +44,11 @@ export function installRowRoutes(app: FastifyInstance, tm: Tidemark): void {
         const upserted = await tm.upsertUnknown(definition.name, rows, { signal })
         return reply.code(201).send({ upserted })
       }
-      const inserted = await tm.insertUnknown(definition.name, rows, {
+      const counts = await tm.insertCounted(definition.name, rows, {
         signal,
         onConflict: rule as 'error' | 'ignore',
       })
-      return reply.code(201).send({ inserted, ignored: rows.length - inserted })
+      return reply.code(201).send(counts)
     },
   )
 }

@@ -169,6 +169,10 @@ export function drawImportReport(report: ImportReport): string[] {
   ]
   if (report.ignored > 0) lines.push(`  ${formatNumber(report.ignored)} rows were there already`)
   if (report.updated > 0) lines.push(`  ${formatNumber(report.updated)} rows were overwritten`)
+  if ((report.merged ?? 0) > 0)
+    lines.push(
+      `  ${formatNumber(report.merged as number)} rows are older than the retention: they are in continuous aggregates only`,
+    )
   if (report.cold !== null) {
     const { files, chunks, bytes, warnings } = report.cold
     lines.push(
