@@ -4,6 +4,7 @@ import { decodeDefinition, type HypertableDefinition } from '../schema/index.ts'
 import { type Instant, parseInstant } from '../time/index.ts'
 import { raw, sql } from '../util/sql.ts'
 import { decodeAggregate } from './encode.ts'
+import { expiredKey } from './expired.ts'
 import type { AggregateVersion, ViewDimensions } from './version.ts'
 
 export interface ReadVersionsOptions {
@@ -31,7 +32,7 @@ export async function readVersions(
   base: HypertableDefinition | null,
   options: ReadVersionsOptions = {},
 ): Promise<AggregateVersion[]> {
-  const states = options.states ?? ['building', 'current']
+  const inStates = options.states ?? ['building', 'current']
   const ofBase =
     base === null
       ? raw('')
@@ -43,7 +44,7 @@ export async function readVersions(
     from tidemark.aggregate_version as v
     join tidemark.aggregate as a on a.id = v.aggregate_id
     join tidemark.hypertable as h on h.id = a.hypertable_id
-    where v.state = any(${states}::text[])${ofBase}
+    where v.state = any(${inStates}::text[])${ofBase}
     order by v.id`)
   return rows.map((row): AggregateVersion => {
     const [id, name, hypertableId, relation, state, epoch, unknownBefore, dimensions, text, baseText] =
@@ -59,6 +60,7 @@ export async function readVersions(
         string,
         string,
       ]
+    const { [expiredKey]: expired, ...states } = unknownBefore
     return {
       id,
       name,
@@ -67,11 +69,9 @@ export async function readVersions(
       state,
       epoch,
       unknownBefore: new Map(
-        Object.entries(unknownBefore).map(([place, at]): [number, Instant] => [
-          Number(place),
-          parseInstant(at),
-        ]),
+        Object.entries(states).map(([place, at]): [number, Instant] => [Number(place), parseInstant(at)]),
       ),
+      expiredBefore: expired === undefined ? null : parseInstant(expired),
       dimensions,
       materialization: decode(base ?? hypertableOf(baseText), text),
     }

@@ -7,6 +7,7 @@ import { identifier, raw, sql } from '../util/sql.ts'
 import { readVersions } from './catalog.ts'
 import { bucketColumn } from './cell-table.ts'
 import { cellRelation, deleteCells } from './cells.ts'
+import { noteExpired } from './expired.ts'
 import { countEpoch, lockVersion, readInvalid, writeInvalid } from './invalid.ts'
 import { setOf, unite, workOf } from './invalid-ranges.ts'
 import { keptFrom } from './refresh-work.ts'
@@ -36,6 +37,7 @@ export async function expireCells(
   let cells = 0
   for (const version of await readVersions(db, definition.base)) {
     if (version.name !== definition.name) continue
+    await noteExpired(db, version, cutoff)
     // the index still has what was dropped before until it is vacuumed: that is not looked at again
     let from: Instant = minusInfinityInstant
     for (;;) {

@@ -104,7 +104,7 @@ async function noteUnknown(
   const unknown = Object.fromEntries(states.map((_, place) => [place, formatInstant(last.to)]))
   await connection.query(sql`
     update tidemark.aggregate_version
-    set unknown_before = ${JSON.stringify(unknown)}::jsonb
+    set unknown_before = unknown_before || ${JSON.stringify(unknown)}::jsonb
     where id = ${id}::int4`)
 }
 

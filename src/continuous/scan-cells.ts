@@ -5,6 +5,7 @@ import {
   type Cell,
   type ColumnRef,
   canonicalFilter,
+  everything,
   type FilterNode,
   keyText,
   type ScanRequest,
@@ -19,6 +20,7 @@ import { TidemarkError } from '../util/errors.ts'
 import { identifier, join, raw, type Sql, sql } from '../util/sql.ts'
 import { unreachable } from '../util/unreachable.ts'
 import { bucketColumn, cellSchema } from './cell-table.ts'
+import { lostBefore } from './expired.ts'
 import type { HeldVersion } from './tier-catalog.ts'
 import { conjuncts, keyIndex } from './tier-fit.ts'
 
@@ -65,7 +67,7 @@ export async function scanCells(
 
 function planScan(
   request: ScanRequest,
-  { version, table }: HeldVersion,
+  { version, table, frozen }: HeldVersion,
   snapshot: PostgresSnapshot,
   signal: AbortSignal | null,
 ): PlannedScan {
@@ -95,10 +97,12 @@ function planScan(
   const rest = conjuncts(request.where).filter((filter) => !held.has(canonicalFilter(filter)))
   const places = new Map(states.map((state, i) => [stateRequestKey(state), i]))
   const unknown: UnknownBefore[] = []
+  const lost = lostBefore(version, frozen, request.range ?? everything)
   const planned = request.states.map((state, i) => {
     const place = places.get(stateRequestKey(state)) ?? unreachable(`${version.name} does not keep a state`)
     const kept = table.states[place] as KeptState
-    const before = version.unknownBefore.get(place)
+    const unkept = version.unknownBefore.get(place)
+    const before = lost !== null && (unkept === undefined || unkept < lost) ? lost : unkept
     const isPartial = before !== undefined && (request.range === null || request.range.from < before)
     if (isPartial) unknown.push({ state: i, before })
     const definition = algebra[state.spec.kind]

@@ -21,6 +21,7 @@ import {
   nextBucket,
   type TimeRange,
 } from '../time/index.ts'
+import { lostBefore } from './expired.ts'
 import type { HeldAggregates, HeldVersion } from './tier-catalog.ts'
 import { unionOf } from './validity.ts'
 
@@ -56,7 +57,10 @@ export function fitCells(
     cannotAnswer(request, materialization) ??
     bordersMisfit(request.bucket, range, materialization.bucket) ??
     (isNamed ? raggedInDropped(usable, range, held, materialization.bucket) : null)
-  if (cannot === null) return { coverage, within, cannot, note: noteOf(mine, range, valid, whole) }
+  if (cannot === null) {
+    const notes = [noteOf(mine, range, valid, whole), isNamed ? lostNote(mine, range) : null]
+    return { coverage, within, cannot, note: notes.filter((note) => note !== null).join('; ') || null }
+  }
   // What cells cannot answer rows do; only where those are gone there is nobody else.
   const gone = isNamed ? mine.frozen.flatMap(within) : []
   return { coverage: gone, within: () => gone, cannot, note: null }
@@ -280,6 +284,15 @@ function raggedInDropped(
         return `${widthText(spec)} do not begin where the query does, and the rows of that time are gone`
     }
   return null
+}
+
+/** What nobody answers. */
+function lostNote({ version, frozen }: HeldVersion, range: TimeRange): string | null {
+  const before = lostBefore(version, frozen, range)
+  const { retain } = version.materialization.definition
+  return before === null
+    ? null
+    : `before ${formatInstant(before)} its cells have expired${retain ? ` (retain '${retain.text}')` : ''}, and the rows are gone`
 }
 
 /** What the cells do not answer of the range, in words. */

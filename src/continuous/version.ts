@@ -17,6 +17,8 @@ export interface AggregateVersion {
   readonly epoch: bigint
   /** By the place of a state: it is not known in buckets before. */
   readonly unknownBefore: ReadonlyMap<number, Instant>
+  /** Its own retention has dropped cells of buckets before; null: it has dropped none. */
+  readonly expiredBefore: Instant | null
   /** Columns of plain tables that its view looks up. */
   readonly dimensions: ViewDimensions
   /** Of the definition in the catalog, which may be older than the declared one. */

@@ -37,7 +37,7 @@ export interface ConsideredAggregate {
   readonly why: string
 }
 
-/** An output that is null in older buckets, because the rows are gone and the aggregate did not keep it then. */
+/** An output that is null or missing in older buckets, because the rows are gone and the aggregate did not keep it, or does no more. */
 export interface PartialOutput {
   readonly output: string
   /** ISO. */

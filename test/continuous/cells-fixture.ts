@@ -84,6 +84,7 @@ export async function createCells(
     state: 'current',
     epoch: 0n,
     unknownBefore: new Map(),
+    expiredBefore: null,
     dimensions: {},
     materialization,
   }

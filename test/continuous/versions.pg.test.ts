@@ -325,5 +325,20 @@ describe('retention', () => {
     expect(runs.find(({ name }) => name === 'refresh public.hourly')!.result).toMatchObject({ cells: 0 })
     const { rows } = await engine.test.db.query(sql`select count(*) from tidemark_aggregates.hourly_1`)
     expect(rows).toEqual([[1n]])
+    // of the day that was dropped with its rows nothing is known any more; of the other one there are rows
+    const { plan, ...answer } = await tm.queryUnknown('hourly', {
+      bucket: '1 day',
+      select: { total: 'total' },
+    })
+    expect(answer.rows.map(({ total }) => Number(total))).toEqual([4])
+    expect(plan.partial).toEqual([{ output: 'total', before: '2026-01-03T00:00:00Z' }])
+    expect(plan.aggregates).toMatchObject([
+      {
+        why: expect.stringContaining("before 2026-01-03T00:00:00Z its cells have expired (retain '9 days')"),
+      },
+    ])
+    const later = await tm.queryUnknown('hourly', { from: '2026-01-03', select: { total: 'total' } })
+    expect(later.plan.partial).toBeUndefined()
+    expect(JSON.stringify(later.plan.aggregates)).not.toContain('expired')
   })
 })
