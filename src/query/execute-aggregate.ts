@@ -13,6 +13,7 @@ import { fillGaps, type InnerRow } from './fill.ts'
 import { assertWithin } from './limits.ts'
 import { emptyCell } from './merge.ts'
 import type { AggregateQueryNode } from './nodes.ts'
+import { orderRows, rowOrder } from './order-rows.ts'
 import { intersect } from './plan-parts.ts'
 import { planStates, type StatePlan } from './plan-states.ts'
 import { fail } from './problem.ts'
@@ -20,7 +21,7 @@ import { planCells, readStretchCells } from './read-cells.ts'
 import { boundsOf, type CellRequest, type Reading } from './read-parts.ts'
 import { columnOf, type OutputColumn, outputColumns } from './references.ts'
 import { type BucketPlan, type Cell, everything, unknownState } from './tier.ts'
-import { canonicalKey, compareNullable } from './values.ts'
+import { canonicalKey } from './values.ts'
 
 /** What stays the same for every stretch that one query reads. */
 interface Run {
@@ -57,7 +58,6 @@ export async function executeAggregate(
     keep: createHaving(node, columns),
   }
   const { limits } = reading.context
-  const order = createOrder(node, columns)
   const walk = walkDirection(node)
   let rows: InnerRow[]
   if (walk) rows = await readFromEnd(run, walk.newest, walk.limit)
@@ -70,7 +70,7 @@ export async function executeAggregate(
     }
   }
   const started = performance.now()
-  rows.sort(order)
+  orderRows(rows, rowOrder(node, columns))
   if (node.limit !== null && rows.length > node.limit) rows.length = node.limit
   assertWithin(
     'the number of rows',
@@ -262,40 +262,4 @@ function createHaving(
       const { type, i } = places.get(column) as { type: ResultType; i: number }
       return { type, value: row[i] ?? null }
     }) === true
-}
-
-/** As asked, then by bucket and groups, so that an answer has one order only. */
-function createOrder(
-  node: AggregateQueryNode,
-  columns: readonly OutputColumn[],
-): (a: InnerRow, b: InnerRow) => number {
-  const asked = node.order.map(({ by, direction }) => ({ by, descending: direction === 'desc' }))
-  const rest = columns
-    .slice(0, columns.length - node.select.length)
-    .filter(({ name }) => !asked.some(({ by }) => by === name))
-    .map(({ name }) => ({ by: name, descending: false }))
-  const comparators = [...asked, ...rest].map(({ by, descending }) => {
-    const i = columns.findIndex(({ name }) => name === by)
-    const { type } = columns[i] as OutputColumn
-    if (type === 'timestamptz') return compareInstantsAt(i, descending)
-    return (a: InnerRow, b: InnerRow): number => compareNullable(type, a[i] ?? null, b[i] ?? null, descending)
-  })
-  return (a, b) => {
-    for (const compare of comparators) {
-      const order = compare(a, b)
-      if (order !== 0) return order
-    }
-    return 0
-  }
-}
-
-/** The bucket is compared most often by far. */
-function compareInstantsAt(i: number, descending: boolean): (a: InnerRow, b: InnerRow) => number {
-  return (a, b) => {
-    const x = a[i] as Instant | null
-    const y = b[i] as Instant | null
-    if (x === y) return 0
-    if (x === null || y === null) return x === null ? 1 : -1
-    return x < y === descending ? 1 : -1
-  }
 }

@@ -6,6 +6,7 @@ import { canonicalFilter } from '../canonical.ts'
 import type { InnerRow } from '../fill.ts'
 import { assertWithin } from '../limits.ts'
 import type { AggregateQueryNode } from '../nodes.ts'
+import { keyOrder } from '../order-rows.ts'
 import { planStates, stateRequestKey } from '../plan-states.ts'
 import { readStretchCells } from '../read-cells.ts'
 import {
@@ -273,11 +274,13 @@ class KeptReading implements KeptCells {
         if (others) others.push(cell)
         else byBucket.set(cell.bucket as Instant, [cell])
       }
+    const order = keyOrder(this.#node)
     for (let i = 0; i + 1 < borders.length; i++) {
       const from = borders[i] as Instant
       const to = borders[i + 1] as Instant
       if (!isInside(read, from, to) || touches(unwatched, from, to) || touches(restless, from, to)) continue
-      const cells = byBucket.get(from) ?? []
+      // as answers have them, so that those of kept buckets need no sorting
+      const cells = (byBucket.get(from) ?? []).sort((a, b) => order(a.keys, b.keys))
       this.#computed.push({ question, bucket: { from, to, cells, history, moment, computedMs } })
     }
   }
