@@ -6,6 +6,7 @@ import type { Kysely } from 'kysely'
 import {
   createAggregateTiers,
   createLateMerger,
+  dropAggregate,
   mayDropChunk,
   migrateDeclared,
   type RefreshContext,
@@ -556,6 +557,16 @@ export class Tidemark<Config extends TidemarkConfig = TidemarkConfig> {
   /** Makes and alters the declared tables, continuous aggregates and views; never loses a row. docs/guide/migrating.md */
   migrate(options: MigrateOptions = {}): Promise<MigrationReport> {
     return migrateDeclared(this.#db, this.config, options)
+  }
+
+  /**
+   * Takes a continuous aggregate away that is declared no more, with its cells: until then the change log and the retention of its
+   * hypertable wait for it.
+   *
+   * @throws TidemarkError TM_MIGRATION when it is declared, is not there, or has views on it; TM_BUSY.
+   */
+  dropAggregate(name: string): Promise<void> {
+    return dropAggregate(this.#db, name, this.config.aggregates)
   }
 
   /**

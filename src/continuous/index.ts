@@ -3,6 +3,7 @@ export { bucketColumn, type CellTable, cellSchema, cellTableOf } from './cell-ta
 export { aggregateDefaults, continuousAggregate } from './declare.ts'
 export { decodeAggregate, definitionHash, type EncodedAggregate, encodeAggregate } from './encode.ts'
 export { expireCells } from './expire-cells.ts'
+export { dropAggregate } from './drop-aggregate.ts'
 export { type DropRequest, mayDropChunk } from './gate.ts'
 export { createLateMerger } from './late-merge.ts'
 export { type AggregateReport, migrateAggregates } from './migrate.ts'

@@ -27,5 +27,6 @@ export async function migrateDeclared(
     conversions: tables.conversions,
     steps: [...tables.steps, ...steps, ...(all === tables ? [] : all.steps)],
     undeclared: [...all.undeclared, ...undeclared].sort(),
+    undeclaredAggregates: undeclared,
   }
 }

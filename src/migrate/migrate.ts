@@ -41,7 +41,10 @@ export interface MigrationReport {
   /** Of the tables that were converted into hypertables. */
   readonly conversions: readonly ConversionReport[]
   readonly drift: readonly Drift[]
+  /** Declared before, and no longer. They stay as they are. */
   readonly undeclared: readonly string[]
+  /** Those of them that are continuous aggregates: the change log and the retention of their hypertables wait for them. */
+  readonly undeclaredAggregates: readonly string[]
 }
 
 /** Of `withMigrationLock`: 'tide', and one for declared tables. */
@@ -69,7 +72,7 @@ export async function migrate(
 ): Promise<MigrationReport> {
   if (options.dryRun) {
     const plan = await planMigration(db, definitions)
-    return { dryRun: true, catalog: [], conversions: [], ...plan }
+    return { dryRun: true, catalog: [], conversions: [], ...plan, undeclaredAggregates: [] }
   }
   const { applied: catalog } = await migrateCatalog(db, { waitMs: options.waitMs })
   const steps: MigrationStep[] = []
@@ -96,7 +99,8 @@ export async function migrate(
     if (report.unfinished !== null) break
     plan = await planMigration(db, definitions)
   }
-  return { dryRun: false, catalog, steps, conversions, drift: plan.drift, undeclared: plan.undeclared }
+  const { drift, undeclared } = plan
+  return { dryRun: false, catalog, steps, conversions, drift, undeclared, undeclaredAggregates: [] }
 }
 
 /** Everything that loses nothing; what is left of the plan then are conversions. */

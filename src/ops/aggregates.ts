@@ -91,7 +91,7 @@ export const checkAggregates: Check = async ({ connection, aggregates, clock }) 
         {
           level: 'warn',
           message: `${name} is no longer declared and nobody refreshes it: the change log is kept for it, and retention waits for it`,
-          todo: `declare it again, or drop it: select tidemark.drop_aggregate(${quoteLiteral(name)})`,
+          todo: `declare it again, or drop it: tidemark migrate --drop-aggregate ${name} (in SQL: select tidemark.drop_aggregate(${quoteLiteral(name)}))`,
         },
       ]
     if (error !== null)

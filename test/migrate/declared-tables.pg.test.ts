@@ -92,6 +92,7 @@ describe('migrating declared tables', () => {
       conversions: [],
       drift: [],
       undeclared: [],
+      undeclaredAggregates: [],
     })
   })
 

@@ -12,6 +12,7 @@ interface Options {
   readonly convert?: boolean
   readonly dropOld?: boolean
   readonly cancelConversion?: string
+  readonly dropAggregate?: string
 }
 
 export function migrateCommand(): Command {
@@ -24,6 +25,7 @@ export function migrateCommand(): Command {
     )
     .option('--drop-old', 'with --convert: drop the old table at the end; otherwise it is kept beside')
     .option('--cancel-conversion <dataset>', 'take back what a conversion that was stopped has begun')
+    .option('--drop-aggregate <name>', 'drop a continuous aggregate that is declared no more, with its cells')
     .action(async (options: Options, command: Command) => {
       assertTogether(options)
       await withContext(command.optsWithGlobals(), async ({ tm, output, signal }) => {
@@ -35,6 +37,12 @@ export function migrateCommand(): Command {
               ? `${pc.green('✓')} the conversion of ${name} is taken back; the table is as it was`
               : `there is no conversion of ${name}`,
           ])
+          return
+        }
+        if (options.dropAggregate !== undefined) {
+          const name = options.dropAggregate
+          await tm.dropAggregate(name)
+          output.answer({ dropped: name }, () => [`${pc.green('✓')} ${name} is dropped`])
           return
         }
         const progress = createProgressBar(process.stderr, 'converting')
@@ -60,7 +68,12 @@ function assertTogether(options: Options): void {
   if (options.dropOld && !options.convert) refuse('--drop-old', 'needs --convert')
   if (options.cancelConversion !== undefined && (options.convert || options.dryRun))
     refuse('--cancel-conversion', `does not go together with ${options.convert ? '--convert' : '--dry-run'}`)
+  if (options.dropAggregate !== undefined)
+    for (const other of ['convert', 'dryRun', 'cancelConversion'] as const)
+      if (options[other]) refuse('--drop-aggregate', `does not go together with ${spelled[other]}`)
 }
+
+const spelled = { convert: '--convert', dryRun: '--dry-run', cancelConversion: '--cancel-conversion' }
 
 function describeProgress(state: ConversionProgress): ProgressState {
   const rows = Number(state.rowsCopied)
@@ -82,8 +95,14 @@ function drawMigration(report: MigrationReport): string[] {
   for (const conversion of report.conversions) lines.push(...drawConversion(conversion))
   for (const drift of report.drift) lines.push(pc.yellow(`! ${drift.relation}: ${drift.sentence}`))
   for (const relation of report.undeclared)
-    lines.push(pc.yellow(`! ${relation} is no longer declared; it stays as it is`))
+    lines.push(pc.yellow(`! ${relation} is no longer declared; ${whatOfUndeclared(relation, report)}`))
   return lines.length > 0 ? lines : ['the database has everything that is declared']
+}
+
+function whatOfUndeclared(relation: string, { undeclaredAggregates }: MigrationReport): string {
+  return undeclaredAggregates.includes(relation)
+    ? `nobody refreshes it, and the change log and the retention of its hypertable wait for it; declare it again, or: tidemark migrate --drop-aggregate ${relation}`
+    : 'it stays as it is'
 }
 
 function drawConversion(report: ConversionReport): string[] {
