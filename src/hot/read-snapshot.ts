@@ -304,13 +304,16 @@ const rights = Object.freeze({ all: 'all', some: 'some', none: 'none' })
 
 /**
  * Index: hypertable (schema_name, table_name). The id tells a table from another of its name that came after it; the start of the
- * server a history that a crash or failover took back; the rights whether what was cached may be seen by this role: `some`
- * where a policy or a grant of single columns limits it.
+ * server a history that a failover took back; the reset of its statistics one that a crash took back, which the postmaster
+ * outlives; the rights whether what was cached may be seen by this role: `some` where a policy or a grant of single columns
+ * limits it.
  */
 function versionOf(dataset: HypertableDefinition): Sql {
   return sql`
     select concat_ws(
-      ':', h.id, h.epoch, extract(epoch from pg_postmaster_start_time()),
+      ':', h.id, h.epoch,
+      extract(epoch from pg_postmaster_start_time()),
+      extract(epoch from pg_stat_get_bgwriter_stat_reset_time()),
       case
         when not has_any_column_privilege(t.name, 'select') then ${rights.none}::text
         when row_security_active(t.name) then ${rights.some}::text
