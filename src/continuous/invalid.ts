@@ -57,7 +57,7 @@ export async function writeInvalid(
 /**
  * Takes the version for this transaction, which is REPEATABLE READ and whose first statement this is; false while somebody else
  * has it. Whoever changes cells or what is valid does so first, and counts `epoch` up: a snapshot taken before such a commit then
- * ends with 40001 instead of undoing it. NO KEY UPDATE, so that a late row, which takes KEY SHARE, need not wait.
+ * ends with 40001 instead of undoing it. Late rows that are merged into cells (late-merge.ts) wait for it.
  */
 export async function lockVersion(connection: Queryable, versionId: number): Promise<boolean> {
   const { rows } = await connection.query(sql`

@@ -22,7 +22,7 @@ export function takesOf(
   const { bucket, definition } = version.materialization
   const kept = keptFrom(definition, now)
   const known = knownFrom(version)
-  const since = kept > known ? kept : known
+  const since = [kept, known, version.expiredBefore ?? minusInfinityInstant].reduce((a, b) => (a > b ? a : b))
   const frozen = unionOf(dropped.map((range) => ({ range: widen(bucket, range) })))
   return since === minusInfinityInstant
     ? frozen

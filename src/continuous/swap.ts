@@ -43,7 +43,7 @@ const sampleBuckets = 50
  * Puts a version that has caught up in the place of the current one, in one transaction: states that both keep are compared over a
  * sample of buckets; cells of buckets whose rows are gone are taken from the current one. The view becomes that of the new version.
  *
- * Both versions are locked against late rows that are merged into cells (KEY SHARE) and refreshes; readers do not notice.
+ * Both versions are locked against refreshes and late rows that are merged into cells; readers do not notice.
  */
 export async function swapVersion(
   context: RefreshContext,

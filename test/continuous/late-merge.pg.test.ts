@@ -3,7 +3,6 @@ import {
   continuousAggregate,
   count,
   countDistinct,
-  createTidemark,
   defineConfig,
   first,
   histogram,
@@ -16,7 +15,6 @@ import {
   sum,
   t,
   topK,
-  uniques,
 } from '../../src/index.ts'
 import { fixedClock, parseInstant } from '../../src/time/index.ts'
 import { raw } from '../../src/util/sql.ts'
