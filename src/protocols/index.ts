@@ -16,3 +16,11 @@ export {
   linePrecision,
   lineProtocolDefaults,
 } from './line-protocol/index.ts'
+export {
+  decodeRemoteWrite,
+  decodeWriteRequest,
+  type RemoteWrite,
+  type RemoteWriteOptions,
+  remoteWriteDefaults,
+  type Sample,
+} from './prometheus/index.ts'

@@ -73,7 +73,7 @@ describe('line protocol', () => {
     })
   })
 
-  it.each([
+  it.each<[string, unknown]>([
     ['1', 1],
     ['1.0', 1],
     ['-1.234456e+78', -1.234456e78],
@@ -91,8 +91,8 @@ describe('line protocol', () => {
     ['-9223372036854775808i', -9223372036854775808n],
     ['18446744073709551615u', 18446744073709551615n],
     ['7u', 7],
-    ...['t', 'T', 'true', 'True', 'TRUE'].map((word) => [word, true] as const),
-    ...['f', 'F', 'false', 'False', 'FALSE'].map((word) => [word, false] as const),
+    ...['t', 'T', 'true', 'True', 'TRUE'].map((word): [string, unknown] => [word, true]),
+    ...['f', 'F', 'false', 'False', 'FALSE'].map((word): [string, unknown] => [word, false]),
     ['""', ''],
     ['"a,b=c d#e"', 'a,b=c d#e'],
     ['"back\\\\slash"', 'back\\slash'],

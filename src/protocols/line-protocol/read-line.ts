@@ -1,6 +1,6 @@
 import type { Instant } from '../../time/index.ts'
 import { type FieldValue, type Point, type ProtocolReason, shownValue } from '../contract.ts'
-import { TextCache } from './intern.ts'
+import { EncodingFault, hashFactor, hashStart, TextCache } from '../wire/text-cache.ts'
 import { readFloat, readInteger } from './numbers.ts'
 import { instantOfCount, type LinePrecision, microsOfNanoDigits } from './precision.ts'
 
@@ -46,7 +46,6 @@ const mostUnsigned64 = 2n ** 64n - 1n
 /** Reads one line at a time. Made once for many lines: it keeps names that come again. */
 export class LineReader {
   readonly #texts = new TextCache()
-  readonly #utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
   readonly #precision: LinePrecision
   readonly #limits: LineLimits
   #bytes: Buffer = Buffer.alloc(0)
@@ -150,7 +149,7 @@ export class LineReader {
     const end = this.#end
     const start = this.#at
     let at = start
-    let hash = 0x811c9dc5
+    let hash = hashStart
     let all = 0
     let isEscaped = false
     for (; at < end; at++) {
@@ -161,7 +160,7 @@ export class LineReader {
         at++
       }
       all |= byte
-      hash = Math.imul(hash ^ byte, 0x01000193)
+      hash = Math.imul(hash ^ byte, hashFactor)
     }
     this.#at = at
     if (at === start) throw new LineFault(at, null, null, 'syntax', `${what} has no name here`)
@@ -271,8 +270,9 @@ export class LineReader {
 
   #text(from: number, to: number): string {
     try {
-      return this.#utf8.decode(this.#bytes.subarray(from, to))
-    } catch {
+      return this.#texts.decode(this.#bytes, from, to)
+    } catch (fault) {
+      if (!(fault instanceof EncodingFault)) throw fault
       throw new LineFault(
         from,
         null,

@@ -1,0 +1,8 @@
+export {
+  decodeRemoteWrite,
+  decodeWriteRequest,
+  type RemoteWrite,
+  type RemoteWriteOptions,
+  remoteWriteDefaults,
+  type Sample,
+} from './decode.ts'
