@@ -16,6 +16,7 @@ export type {
   RefreshSettings,
   VersionRefresh,
 } from './refresh-version.ts'
+export { refreshEveryMs } from './refresh-work.ts'
 export { type AggregateTierOptions, createAggregateTier, createAggregateTiers } from './tier.ts'
 export { createAggregateCatalogs } from './tier-catalog.ts'
 export { readValidity, type StartOver, type VersionValidity } from './validity.ts'

@@ -1,7 +1,14 @@
 import { timestamptzText } from '../changelog/index.ts'
 import type { Queryable } from '../postgres/index.ts'
 import type { ContinuousAggregateDefinition } from '../schema/index.ts'
-import { bucketStart, type Instant, minusInfinityInstant, subtractInterval } from '../time/index.ts'
+import {
+  approximateMicros,
+  bucketStart,
+  type Instant,
+  minusInfinityInstant,
+  subtractInterval,
+} from '../time/index.ts'
+import { backOffMs } from '../util/back-off.ts'
 import { sql } from '../util/sql.ts'
 
 /** A version of which something may be done. */
@@ -9,6 +16,12 @@ export interface VersionWork {
   readonly id: number
   readonly state: 'building' | 'current' | 'retired'
   readonly hasWork: boolean
+  /** It has failed, and its next try is not due yet. */
+  readonly isBackingOff: boolean
+}
+
+export function refreshEveryMs({ refresh }: ContinuousAggregateDefinition): number {
+  return Number(approximateMicros(refresh.every) / 1000n)
 }
 
 /** Before this, cells are not kept. */
@@ -55,7 +68,9 @@ export async function findWork(
             and l.xid >= pg_snapshot_xmin(c.position)
             and not pg_visible_in_snapshot(l.xid, c.position)
             and pg_visible_in_snapshot(l.xid, pg_current_snapshot())
-        )
+        ),
+      v.refresh_failures,
+      extract(epoch from clock_timestamp() - v.refresh_failed_at)::float8 * 1000
     from tidemark.aggregate as a
     join tidemark.aggregate_version as v on v.aggregate_id = a.id
     cross join tidemark.change_identity() as i
@@ -63,9 +78,16 @@ export async function findWork(
       on c.hypertable_id = a.hypertable_id and c.name = 'aggregate:' || v.id
     where a.schema_name = ${definition.schema}::text and a.table_name = ${definition.table}::text
     order by v.id`)
-  return rows.map(([id, state, hasWork]) => ({
-    id: id as number,
-    state: state as VersionWork['state'],
-    hasWork: hasWork as boolean,
-  }))
+  const everyMs = refreshEveryMs(definition)
+  return rows.map((row) => {
+    const [id, state, hasWork, failures, failedMsAgo] = row as [
+      number,
+      VersionWork['state'],
+      boolean,
+      number,
+      number | null,
+    ]
+    const isBackingOff = failedMsAgo !== null && failedMsAgo < backOffMs(everyMs, failures)
+    return { id, state, hasWork, isBackingOff }
+  })
 }

@@ -11,7 +11,7 @@ import {
   refreshVersion,
   type VersionRefresh,
 } from './refresh-version.ts'
-import { findWork } from './refresh-work.ts'
+import { findWork, type VersionWork } from './refresh-work.ts'
 import { type SwapOutcome, swapVersion } from './swap.ts'
 import type { AggregateVersion } from './version.ts'
 
@@ -24,6 +24,8 @@ export interface RefreshReport {
   readonly cells: number
   /** What became of a version that is being built; null: there is none. */
   readonly swap: SwapOutcome | null
+  /** Why nothing became of it, where that does not fail the refresh (`backsOff`); null: nothing is wrong. */
+  readonly buildError: string | null
   /** Somebody else is refreshing it. */
   readonly isBusy: boolean
   readonly elapsedMs: number
@@ -56,25 +58,34 @@ export async function refreshAggregate(
     })
   const versions: VersionRefresh[] = []
   let swap: SwapOutcome | null = null
+  let buildError: string | null = null
   if (isForced || work.some(({ hasWork }) => hasWork)) {
     const known = await readVersions(db, definition.base)
     const mine = (state: AggregateVersion['state']): AggregateVersion | undefined =>
       known.find((version) => version.name === definition.name && version.state === state)
     const current = mine('current')
     const building = mine('building')
+    const workOf = (version: AggregateVersion): VersionWork | undefined =>
+      work.find(({ id }) => id === version.id)
     try {
-      for (const version of [current, building]) {
-        const needs = work.find(({ id }) => id === version?.id)?.hasWork ?? true
-        if (version && (isForced || needs))
-          versions.push(await noting(db, version, () => refreshVersion(context, version, options)))
+      if (current && (isForced || (workOf(current)?.hasWork ?? true)))
+        versions.push(await noting(db, current, () => refreshVersion(context, current, options)))
+      if (building && !(options.backsOff && workOf(building)?.isBackingOff)) {
+        // one success: what cannot be swapped in has failed, however well it was computed
+        const build = async (): Promise<SwapOutcome | null> => {
+          versions.push(await refreshVersion(context, building, options))
+          if (isForced || versions.some(({ isBusy }) => isBusy)) return null
+          return swapVersion(context, { building, current: current ?? null }, options.signal ?? null)
+        }
+        const problemOf = (done: SwapOutcome | null): string | null =>
+          done?.kind === 'different' ? done.problem : null
+        try {
+          swap = await noting(db, building, build, problemOf)
+        } catch (error) {
+          if (!options.backsOff || options.signal?.aborted) throw error
+          buildError = error instanceof Error ? error.message : String(error)
+        }
       }
-      if (building && !isForced && versions.every(({ isBusy }) => !isBusy))
-        swap = await noting(
-          db,
-          building,
-          () => swapVersion(context, { building, current: current ?? null }, options.signal ?? null),
-          ({ kind, problem }) => (kind === 'different' ? problem : null),
-        )
     } finally {
       for (const tier of context.tiers) tier.forget?.(definition.base)
     }
@@ -87,6 +98,7 @@ export async function refreshAggregate(
     rows: main?.rows ?? 0,
     cells: main?.cells ?? 0,
     swap,
+    buildError,
     isBusy: versions.some(({ isBusy }) => isBusy),
     elapsedMs: Math.round(performance.now() - startedMs),
   }

@@ -1,4 +1,4 @@
-import { readValidity, readVersions } from '../continuous/index.ts'
+import { type AggregateVersion, readValidity, readVersions, refreshEveryMs } from '../continuous/index.ts'
 import type { Queryable } from '../postgres/index.ts'
 import {
   type Clock,
@@ -7,6 +7,7 @@ import {
   infinityInstant,
   minusInfinityInstant,
 } from '../time/index.ts'
+import { backOffMs } from '../util/back-off.ts'
 import { quoteLiteral, sql } from '../util/sql.ts'
 import type { Check, Found } from './check.ts'
 
@@ -28,7 +29,10 @@ export interface AggregateStatus {
   readonly bytes: number
   readonly refreshedAt: string | null
   readonly error: string | null
+  /** In a row. */
   readonly failures: number
+  /** When the worker tries again what has failed; null: it has not. */
+  readonly triedAgainAt: string | null
 }
 
 /** Versions of every aggregate in the database, also of those that are no longer declared. */
@@ -39,8 +43,11 @@ export async function readAggregateStatus(connection: Queryable, clock: Clock): 
       v.id, v.refreshed_at, v.refresh_error, v.refresh_failures,
       coalesce(pg_total_relation_size(to_regclass(format('tidemark_aggregates.%I', v.relation_name))), 0),
       -- what has no end is not computed before rows come
-      exists (select from tidemark.aggregate_invalid as i where i.version_id = v.id and i.range_to <> 'infinity')
+      exists (select from tidemark.aggregate_invalid as i where i.version_id = v.id and i.range_to <> 'infinity'),
+      v.refresh_failed_at, j.next_run_at
     from tidemark.aggregate_version as v
+    join tidemark.aggregate as a on a.id = v.aggregate_id
+    left join tidemark.job as j on j.name = 'refresh ' || a.schema_name || '.' || a.table_name
     where v.state <> 'retired'`)
   const kept = new Map(rows.map(([id, ...rest]) => [id as number, rest]))
   const now = clock.now()
@@ -50,12 +57,14 @@ export async function readAggregateStatus(connection: Queryable, clock: Clock): 
     // replaced since the first statement
     if (!known) continue
     const [validity] = await readValidity((statement) => connection.query(statement), [version], null)
-    const [refreshedAt, error, failures, bytes, isWaiting] = known as [
+    const [refreshedAt, error, failures, bytes, isWaiting, failedAt, nextRunAt] = known as [
       Instant | null,
       string | null,
       number,
       bigint,
       boolean,
+      Instant | null,
+      Instant | null,
     ]
     const { invalid, missed, startOver } = validity!
     const open = invalid.find(({ range }) => range.to === infinityInstant)
@@ -74,9 +83,23 @@ export async function readAggregateStatus(connection: Queryable, clock: Clock): 
       refreshedAt: refreshedAt === null ? null : formatInstant(refreshedAt),
       error,
       failures,
+      triedAgainAt: failedAt === null ? null : triedAgainAt(version, failures, failedAt, nextRunAt),
     })
   }
   return found
+}
+
+/** A version that is being built waits by itself; with the current one the whole job does. */
+function triedAgainAt(
+  { state, materialization }: AggregateVersion,
+  failures: number,
+  failedAt: Instant,
+  nextRunAt: Instant | null,
+): string | null {
+  const due = nextRunAt === null || nextRunAt === minusInfinityInstant ? null : nextRunAt
+  if (state === 'current') return due === null ? null : formatInstant(due)
+  const waited = failedAt + BigInt(backOffMs(refreshEveryMs(materialization.definition), failures)) * 1000n
+  return formatInstant(due !== null && due > waited ? due : waited)
 }
 
 /** What is wrong with continuous aggregates. */
@@ -84,7 +107,7 @@ export const checkAggregates: Check = async ({ connection, aggregates, clock }) 
   const all = await readAggregateStatus(connection, clock)
   const declared = new Set(aggregates.map(({ name }) => name))
   const problems = all.flatMap((one): Found[] => {
-    const { name, state, error, failures, refreshedAt } = one
+    const { name, state, error, failures, refreshedAt, triedAgainAt } = one
     const who = state === 'building' ? `the new version of ${name}` : name
     if (!declared.has(name))
       return [
@@ -98,8 +121,8 @@ export const checkAggregates: Check = async ({ connection, aggregates, clock }) 
       return [
         {
           level: failures >= 3 ? 'fail' : 'warn',
-          message: `${who} could not be refreshed (${failures} times): ${error}`,
-          todo: 'answers stay right, and are slower; do what the message says',
+          message: `${who} could not be refreshed (${failures} times in a row): ${error}`,
+          todo: `answers stay right, and are slower; do what the message says${triedAgainAt === null ? '' : `. The worker tries again at ${triedAgainAt}`}`,
         },
       ]
     if (refreshedAt === null)

@@ -206,7 +206,7 @@ const checks: Readonly<Record<string, Check>> = {
 
   jobs: async ({ connection }) => {
     const { rows } = await connection.query(sql`
-      select name, last_error, failures_in_a_row, last_finished_at
+      select name, last_error, failures_in_a_row, last_finished_at, case when isfinite(next_run_at) then next_run_at end
       from tidemark.job
       order by name`)
     if (rows.length === 0) {
@@ -218,10 +218,10 @@ const checks: Readonly<Record<string, Check>> = {
     }
     const failing = rows.filter((row) => (row[2] as number) > 0)
     if (failing.length === 0) return ok(`${rows.length} background jobs, none failing`)
-    return failing.map(([name, error, failures, at]) => ({
+    return failing.map(([name, error, failures, at, next]) => ({
       level: 'fail' as const,
       message: `job "${name}" failed ${failures} times in a row, last ${at === null ? '' : `at ${formatInstant(at as bigint)}`}: ${error}`,
-      todo: 'look at the error; the job tries again by itself',
+      todo: `look at the error; the job tries again by itself${next === null ? '' : ` at ${formatInstant(next as bigint)}`}`,
     }))
   },
 

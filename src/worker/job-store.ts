@@ -11,10 +11,15 @@ export async function registerJobs(db: Queryable, jobs: readonly Job[]): Promise
 }
 
 /**
- * Takes the lease of a job that is due, if nobody holds it. `now()` is the server's: the clocks of workers do not
+ * Takes the lease of a job that is due; null when somebody holds it. `now()` is the server's: the clocks of workers do not
  * matter. A row that another worker is claiming at this moment is skipped, not waited for.
  */
-export async function claimJob(db: Queryable, job: Job, owner: string, force: boolean): Promise<boolean> {
+export async function claimJob(
+  db: Queryable,
+  job: Job,
+  owner: string,
+  force: boolean,
+): Promise<{ readonly failuresInARow: number } | null> {
   const answer = await db.query(sql`
     update tidemark.job
     set lease_owner = ${owner}::text,
@@ -28,8 +33,9 @@ export async function claimJob(db: Queryable, job: Job, owner: string, force: bo
         and (lease_until is null or lease_until < now())
       for update skip locked
     )
-    returning name`)
-  return answer.rowCount === 1
+    returning failures_in_a_row`)
+  const [row] = answer.rows
+  return row === undefined ? null : { failuresInARow: row[0] as number }
 }
 
 export async function finishJob(

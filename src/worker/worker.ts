@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Database } from '../postgres/index.ts'
+import { backOffMs } from '../util/back-off.ts'
 import type { Job, JobRun } from './job.ts'
 import { claimJob, finishJob, registerJobs } from './job-store.ts'
 
@@ -23,9 +24,6 @@ export const workerDefaults = Object.freeze({
   onRun: () => {},
   onError: (error: Error) => process.emitWarning(error),
 } satisfies WorkerOptions)
-
-/** After failures a job waits longer: its interval doubled each time, at most this long. */
-const maxBackoffMs = 5 * 60_000
 
 /**
  * Runs background jobs, one at a time. Any number of workers may run against one database: leases in tidemark.job
@@ -60,8 +58,8 @@ export class Worker {
     const runs: JobRun[] = []
     for (const job of this.#jobs) {
       if (this.#stopping.signal.aborted) break
-      if (!(await claimJob(this.#db, job, this.#owner, options.force ?? false))) continue
-      runs.push(await this.#runJob(job))
+      const claim = await claimJob(this.#db, job, this.#owner, options.force ?? false)
+      if (claim !== null) runs.push(await this.#runJob(job, claim.failuresInARow))
     }
     return runs
   }
@@ -95,7 +93,7 @@ export class Worker {
     }
   }
 
-  async #runJob(job: Job): Promise<JobRun> {
+  async #runJob(job: Job, failuresInARow: number): Promise<JobRun> {
     const startedAt = performance.now()
     const signal = AbortSignal.any([this.#stopping.signal, AbortSignal.timeout(job.leaseMs)])
     let run: JobRun
@@ -105,8 +103,7 @@ export class Worker {
     } catch (error) {
       run = { name: job.name, ms: performance.now() - startedAt, result: null, error: error as Error }
     }
-    const failed = run.error !== null
-    const nextInMs = failed ? Math.min(job.everyMs * 2, maxBackoffMs) : job.everyMs
+    const nextInMs = run.error === null ? job.everyMs : backOffMs(job.everyMs, failuresInARow + 1)
     await finishJob(this.#db, job, this.#owner, {
       ms: run.ms,
       result: run.result,

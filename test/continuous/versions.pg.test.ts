@@ -138,6 +138,68 @@ describe('a changed definition', () => {
     expect((await after.refresh('sketches')).swap).toMatchObject({ kind: 'different' })
   })
 
+  it('that fails again and again is tried after longer and longer, and does not hold the current one up', async () => {
+    await using tm = await next()
+    await engine.test.db.execute(
+      `update tidemark_aggregates.hourly_1 set state_0_n = state_0_n + 1 where bucket = '2026-01-04 11:00Z'`,
+    )
+    const worker = tm.createWorker()
+    const refreshed = async () => {
+      await engine.tm.insertUnknown('requests', [{ time: '2026-01-05T03:00:00Z', model: 'm0', ms: 1 }])
+      const runs = await worker.runOnce({ force: true })
+      return runs.find(({ name }) => name === 'refresh public.hourly')!
+    }
+    const building = async () => {
+      const { rows } = await engine.test.db.query(
+        sql`select refresh_failures, refresh_error is null from tidemark.aggregate_version where state = 'building'`,
+      )
+      return rows[0]
+    }
+    const first = await refreshed()
+    expect(first.error).toBeNull()
+    expect(first.result).toMatchObject({
+      cells: 3,
+      newVersion: expect.stringContaining('not what the current one is'),
+    })
+    expect(await building()).toEqual([1, false])
+    // its next try is not due; the current one goes on
+    expect((await refreshed()).result).toMatchObject({ cells: 3 })
+    expect(await building()).toEqual([1, false])
+    const elapsed = (interval: string) =>
+      engine.test.db.execute(
+        `update tidemark.aggregate_version set refresh_failed_at = now() - interval '${interval}' where state = 'building'`,
+      )
+    await elapsed('121 seconds')
+    await refreshed()
+    expect(await building()).toEqual([2, false])
+    await elapsed('121 seconds')
+    await refreshed()
+    expect(await building()).toEqual([2, false])
+    const { aggregates } = await tm.status()
+    expect(aggregates.find(({ state }) => state === 'building')).toMatchObject({
+      failures: 2,
+      error: expect.stringContaining('not what the current one is'),
+      triedAgainAt: expect.stringMatching(/Z$/),
+    })
+    // a table of its own that cannot be written fails it as much
+    await elapsed('10 minutes')
+    await engine.test.db.execute('alter table tidemark_aggregates.hourly_2 rename to hourly_away')
+    const broken = await refreshed()
+    expect(broken.error).toBeNull()
+    expect(broken.result).toMatchObject({ cells: 3, newVersion: expect.stringContaining('hourly_2') })
+    expect(await building()).toEqual([3, false])
+    await engine.test.db.execute('alter table tidemark_aggregates.hourly_away rename to hourly_2')
+    // who asks for it does not wait, and what went wrong is forgotten when it is over
+    await engine.test.db.execute(
+      `update tidemark_aggregates.hourly_1 set state_0_n = state_0_n - 1 where bucket = '2026-01-04 11:00Z'`,
+    )
+    expect((await tm.refresh('hourly')).swap).toMatchObject({ kind: 'swapped' })
+    const { rows } = await engine.test.db.query(
+      sql`select refresh_failures, refresh_error from tidemark.aggregate_version where state = 'current'`,
+    )
+    expect(rows).toEqual([[0, null]])
+  })
+
   it('takes over what only the current one knows, and says what is not known there', async () => {
     clock.set(parseInstant('2026-01-13T00:30:00Z'))
     expect(await engine.tm.expire('requests')).toMatchObject({ chunks: 2, held: [] })

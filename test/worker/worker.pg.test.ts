@@ -82,6 +82,31 @@ describe('the worker', () => {
     expect((await state()).rows).toEqual([[null, 0, 1n]])
   })
 
+  it('waits twice as long after each failure in a row, five minutes at most, and no longer after a success', async () => {
+    let fails = true
+    const job: Job = {
+      name: 'stubborn',
+      everyMs: 10_000,
+      leaseMs: 60_000,
+      async run() {
+        if (fails) throw new Error('still no room')
+        return {}
+      },
+    }
+    // without chance: 0.9 + 0.5 / 5
+    const worker = new Worker(test.db, [job], { random: () => 0.5 })
+    const waits: number[] = []
+    for (let i = 0; i < 8; i += 1) {
+      fails = i < 7
+      await worker.runOnce({ force: true })
+      const { rows } = await test.db.query(
+        sql`select extract(epoch from next_run_at - last_finished_at)::float8 from tidemark.job where name = 'stubborn'`,
+      )
+      waits.push(Math.round(rows[0]![0] as number))
+    }
+    expect(waits).toEqual([20, 40, 80, 160, 300, 300, 300, 10])
+  })
+
   it('stops: the running job is aborted and awaited', async () => {
     const runs: JobRun[] = []
     let started = () => {}

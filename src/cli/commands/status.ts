@@ -143,6 +143,15 @@ function drawLake({ name, lake }: DatasetStatus): string[] {
   ]
 }
 
+function failureText({
+  error,
+  failures,
+  triedAgainAt,
+}: Pick<AggregateStatus, 'error' | 'failures' | 'triedAgainAt'>): string {
+  const again = triedAgainAt === null ? '' : `, again at ${triedAgainAt}`
+  return `failed ${failures} times in a row${again}: ${error}`
+}
+
 function drawAggregates(aggregates: readonly AggregateStatus[]): string[] {
   if (aggregates.length === 0) return []
   const [header = '', ...rows] = textTable(
@@ -155,14 +164,14 @@ function drawAggregates(aggregates: readonly AggregateStatus[]): string[] {
       { title: 'unseen changes', align: 'right' },
       { title: '', align: 'left' },
     ],
-    aggregates.map(({ name, state, bytes, watermark, lagMs, invalidRanges, missedEntries, error }) => [
+    aggregates.map(({ name, state, bytes, watermark, lagMs, invalidRanges, missedEntries, ...failed }) => [
       state === 'building' ? `${name} (new version)` : name,
       formatBytes(bytes),
       watermark ?? '-',
       lagMs === null ? '-' : lagMs === 0 ? 'none' : formatDuration(lagMs),
       formatNumber(invalidRanges),
       formatNumber(missedEntries),
-      error === null ? '' : pc.red(error),
+      failed.error === null ? '' : pc.red(failureText(failed)),
     ]),
   )
   return [pc.bold(header), ...rows, '']

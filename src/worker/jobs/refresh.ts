@@ -1,19 +1,23 @@
-import { type RefreshContext, refreshAggregate } from '../../continuous/index.ts'
+import { type RefreshContext, refreshAggregate, refreshEveryMs } from '../../continuous/index.ts'
 import type { ContinuousAggregateDefinition } from '../../schema/index.ts'
-import { approximateMicros } from '../../time/index.ts'
 import type { Job } from '../job.ts'
 
 /** Brings a continuous aggregate up to the bucket that is running, as often as `refresh.every` says. */
 export function refreshJob(definition: ContinuousAggregateDefinition, context: RefreshContext): Job {
   return {
     name: `refresh ${definition.name}`,
-    everyMs: Number(approximateMicros(definition.refresh.every) / 1000n),
+    everyMs: refreshEveryMs(definition),
     leaseMs: 3_600_000,
     async run({ signal }) {
-      const { versions, rows, cells, swap, isBusy } = await refreshAggregate(context, definition, {
-        signal,
-        withRunning: false,
-      })
+      const { versions, rows, cells, swap, buildError, isBusy } = await refreshAggregate(
+        context,
+        definition,
+        {
+          signal,
+          withRunning: false,
+          backsOff: true,
+        },
+      )
       const building = versions.find(({ state }) => state === 'building')
       return {
         rows,
@@ -22,6 +26,7 @@ export function refreshJob(definition: ContinuousAggregateDefinition, context: R
         ...(isBusy ? { taken: true } : {}),
         ...(building ? { builtRows: building.rows, builtCells: building.cells } : {}),
         ...(swap ? { newVersion: swap.problem ?? swap.kind } : {}),
+        ...(buildError === null ? {} : { newVersion: buildError }),
       }
     },
   }
