@@ -3,8 +3,8 @@ import type { Store } from './store.ts'
 
 /** How long a claim holds when its tab has died. Work under it must be done by then. */
 const claimMs = 60_000
-/** Longer than localStorage takes from one tab to another. */
-const settleMs = 100
+/** Longer than localStorage takes from one tab to another, as a rule: a tab that is later sends what was sent, once more. */
+const settleMs = 50
 
 /**
  * Does the work in one tab at a time: by the browser's own locks, and where a page has none (no https) by a claim in
@@ -26,13 +26,20 @@ export function createLock(
         await sleep(settleMs)
         if (store.get(name) === claim) break
       }
-      await sleep(settleMs * (1 + Math.random()))
+      await sleep(settleMs * (2 + Math.random()))
     }
     await work()
     store.remove(name)
   }
   const { locks } = browser.navigator
-  return (work) => (locks ? locks.request(name, work) : claimed(work))
+  return (work) => {
+    if (!locks) return claimed(work)
+    return locks.request(name, async () => {
+      // the lock comes from another tab faster than what that tab has removed from localStorage
+      await sleep(settleMs)
+      await work()
+    })
+  }
 }
 
 function sleep(ms: number): Promise<void> {
