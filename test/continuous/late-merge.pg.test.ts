@@ -3,6 +3,7 @@ import {
   continuousAggregate,
   count,
   countDistinct,
+  createTidemark,
   defineConfig,
   first,
   histogram,
@@ -11,6 +12,7 @@ import {
   max,
   min,
   percentile,
+  rate,
   stddev,
   sum,
   t,
@@ -19,6 +21,7 @@ import {
 import { fixedClock, parseInstant } from '../../src/time/index.ts'
 import { raw } from '../../src/util/sql.ts'
 import { createTestEngine, type TestEngine } from '../helpers/test-engine.ts'
+import { writeFile } from '../ingest/files.ts'
 
 const requests = hypertable('public.requests', {
   columns: {
@@ -46,7 +49,6 @@ const all = {
   closed: last('ms'),
   spread: stddev('cost'),
   p95: percentile('ms', 0.95),
-  // models: uniques('ms'),
   exactly: countDistinct('ms'),
   sizes: histogram('ms', [10, 100]),
   top: topK('ms', 3),
@@ -113,6 +115,10 @@ describe('a row of time that retention has dropped, where late rows are merged',
     for (const { tm } of [engine, whole])
       for (const name of ['hourly', 'daily', 'odd']) await tm.refresh(name)
   }
+  const expire2 = async (names: readonly string[]) => {
+    for (const name of names) await engine.tm.refresh(name)
+    return engine.tm.expire('requests')
+  }
   const expire = async () => {
     await refresh()
     return engine.tm.expire('requests')
@@ -152,4 +158,182 @@ describe('a row of time that retention has dropped, where late rows are merged',
     const { rows } = await engine.test.db.query(raw(`select count(*)::int4 from requests`))
     expect(rows[0]![0]).toBe(30)
   })
+
+  it('is counted by the next query, though its answer was kept', async () => {
+    await expire()
+    const ask = async () =>
+      (await engine.tm.queryUnknown('daily', { by: [], select: { n: 'n' } })).rows.map((one) => one['n'])
+    const before = await ask()
+    expect(await ask()).toEqual(before)
+    await engine.tm.insertUnknown('requests', [row('2026-01-01T05:00:00Z')])
+    const after = await ask()
+    expect(after[0]).toBe(Number(before[0]) + 1)
+    expect(after.slice(1)).toEqual(before.slice(1))
+  })
+
+  it('goes its own way among many of one call, and what is stored in a bucket without its other part is counted, too', async () => {
+    await expire()
+    // the 3rd is there, and the day of Berlin that it is most of began in what is dropped
+    const rows = [...at('01', 150, 1), ...at('03', 150, 2), ...at('08', 150, 3), ...at('14', 10, 4)]
+    expect(await engine.tm.insertCounted('requests', rows)).toEqual({
+      inserted: 310,
+      ignored: 0,
+      merged: 150,
+    })
+    await whole.tm.insertUnknown('requests', rows)
+    await refresh()
+    expect(await answers(engine)).toEqual(await answers(whole))
+    await engine.tm.expire('requests')
+    expect(await answers(engine)).toEqual(await answers(whole))
+  })
+
+  it('is merged from a file, once, wherever the import was interrupted', async () => {
+    await expire()
+    const days = Array.from({ length: 240 }, (_, i) => ['01', '02', '08'][i % 3] as string)
+    const lines = days.map((day, i) => {
+      const time = `2026-01-${day}T05:00:${String(i % 60).padStart(2, '0')}Z`
+      return `${time},t1,b,${i},0.5,1.5`
+    })
+    const file = writeFile('late.csv', `time,team,model,ms,cost,price\n${lines.join('\n')}\n`)
+    const stop = new AbortController()
+    const importing = (signal: AbortSignal | null) =>
+      engine.tm.import('requests', file, {
+        batchRows: 20,
+        signal,
+        onProgress: ({ rows }: { readonly rows: number }) => {
+          if (rows >= 60) stop.abort()
+        },
+      } as never)
+    await expect(importing(stop.signal)).rejects.toMatchObject({ code: 'TM_CANCELLED' })
+    const report = await importing(null)
+    expect(report).toMatchObject({ rows: 240, dead: 0, isResumed: true })
+    expect((report.merged as number) + report.inserted).toBe(report.recordsThisRun)
+    await whole.tm.import('requests', file, {} as never)
+    await refresh()
+    expect(await answers(engine)).toEqual(await answers(whole))
+  })
+
+  it('is refused where no aggregate knows its time; one that knows nothing goes on saying so', async () => {
+    await engine.test.db.query(raw(`select tidemark.drop_aggregate('public.daily')`))
+    await expire2(['hourly', 'odd'])
+    await engine.tm.migrate()
+    // made anew, it begins where rows are
+    await engine.tm.refresh('daily')
+    const late = row('2026-01-01T05:00:00Z')
+    expect(await engine.tm.insertCounted('requests', [late])).toMatchObject({ merged: 1 })
+    const { rows, plan } = await engine.tm.queryUnknown('daily', {})
+    expect(rows.every(({ bucket }) => (bucket as string) >= '2026-01-03')).toBe(true)
+    expect(plan.partial).not.toBeNull()
+    for (const name of ['hourly', 'odd'])
+      await engine.test.db.query(raw(`select tidemark.drop_aggregate('public.${name}')`))
+    await expect(engine.tm.insertCounted('requests', [late])).rejects.toThrow(
+      'a row is of 2026-01-01T05:00:00Z, and no continuous aggregate keeps that time, but retention has dropped',
+    )
+  })
 })
+
+describe('what cannot be merged', () => {
+  const keyed = hypertable('public.keyed', {
+    columns: { time: t.timestamptz(), device: t.text(), value: t.float8() },
+    time: 'time',
+    primaryKey: ['device', 'time'],
+    chunk: '1 day',
+    retain: '10 days',
+    late: 'merge',
+  })
+  const inBerlin = continuousAggregate('public.in_berlin', {
+    from: keyed,
+    bucket: { every: '1 day', zone: 'Europe/Berlin' },
+    select: { n: count() },
+    retain: '20 days',
+  })
+  const reading = (time: string, device = 'a') => ({ time, device, value: 1 })
+
+  it('is a row whose key would have to be looked for', async () => {
+    clock.set(parseInstant('2026-01-05T12:00:00Z'))
+    const engine = await createTestEngine(defineConfig({ datasets: [keyed, inBerlin] }), { clock })
+    const { tm } = engine
+    await tm.insertUnknown(
+      'keyed',
+      ['01', '02', '08'].map((day) => reading(`2026-01-${day}T05:00:00Z`)),
+    )
+    clock.set(parseInstant('2026-01-14T12:00:00Z'))
+    await tm.refresh('in_berlin')
+    expect(await tm.expire('keyed')).toMatchObject({ chunks: 2 })
+    const way = /insert it without onConflict: then it is merged/
+    for (const time of ['2026-01-01T05:00:00Z', '2026-01-03T05:00:00Z']) {
+      const late = [reading(time, 'b')]
+      await expect(tm.upsertUnknown('keyed', late)).rejects.toThrow(way)
+      await expect(tm.insertUnknown('keyed', late, { onConflict: 'ignore' })).rejects.toThrow(way)
+      expect(await tm.insertUnknown('keyed', late)).toBe(1)
+    }
+    // a row that is there is not written again
+    const again = await tm.insertCounted('keyed', [reading('2026-01-03T05:00:00Z', 'b')], {
+      onConflict: 'ignore',
+    })
+    expect(again).toEqual({ inserted: 0, ignored: 1, merged: 0 })
+    // and beyond the bucket nothing is different
+    expect(await tm.upsertUnknown('keyed', [reading('2026-01-03T23:00:00Z', 'b')])).toBe(1)
+    const { rows } = await tm.queryUnknown('in_berlin', {})
+    expect(rows.map(({ n }) => n)).toEqual([2, 1, 1, 1, 1])
+
+    // cells that the aggregate does not keep any more are not begun again
+    clock.set(parseInstant('2026-01-22T12:00:00Z'))
+    await tm.refresh('in_berlin')
+    await expect(tm.insertUnknown('keyed', [reading('2026-01-01T06:00:00Z', 'c')])).rejects.toThrow(
+      'no continuous aggregate keeps that time',
+    )
+    await engine.close()
+  })
+
+  it('is a state that depends on the order of rows: it is refused when it is declared', () => {
+    const ordered = (base: typeof keyed) =>
+      continuousAggregate('public.rates', {
+        from: base,
+        bucket: '1 hour',
+        by: ['device'],
+        select: { n: count(), up: rate('value') },
+      })
+    expect(() => ordered(keyed)).toThrow(
+      /\.select\.up: depends on the order of rows, and public\.keyed merges late ones/,
+    )
+  })
+
+  it('is a state that depends on the order of rows: migrate names the aggregate that is left', async () => {
+    const plain = hypertable('public.plain', {
+      columns: keyedColumns,
+      time: 'time',
+      chunk: '1 day',
+      retain: '10 days',
+    })
+    const rates = continuousAggregate('public.rates', {
+      from: plain,
+      bucket: '1 hour',
+      by: ['device'],
+      select: { up: rate('value') },
+    })
+    const engine = await createTestEngine(defineConfig({ datasets: [plain, rates] }), { clock })
+    const merging = hypertable('public.plain', {
+      columns: keyedColumns,
+      time: 'time',
+      chunk: '1 day',
+      retain: '10 days',
+      late: 'merge',
+    })
+    const next = await createTidemark(defineConfig({ datasets: [merging] }), {
+      connectionString: engine.test.connectionString,
+      root: engine.root,
+      clock,
+    })
+    await expect(next.migrate()).rejects.toThrow(
+      /"up" of public\.rates, which is declared no more, depends on the order/,
+    )
+    await engine.test.db.query(raw(`select tidemark.drop_aggregate('public.rates')`))
+    const { steps } = await next.migrate()
+    expect(steps.map(({ sentence }) => sentence)).toEqual(['changes late null → "merge" of public.plain'])
+    await next.close()
+    await engine.close()
+  })
+})
+
+const keyedColumns = { time: t.timestamptz(), device: t.text(), value: t.float8() }

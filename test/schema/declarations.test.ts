@@ -187,6 +187,7 @@ describe('what is wrong is named with its path', () => {
       { chunk: '1 month', retain: '1 week' },
       ".retain: '1 week' is shorter than a chunk ('1 month')",
     ],
+    ['a word for late rows', { late: 'keep' }, `.late: "keep" is neither 'refuse' nor 'merge'`],
     [
       'freeze beyond retain',
       { freeze: { after: '1 year' }, retain: '12 months' },

@@ -49,6 +49,7 @@ test('a definition survives the catalog, with every option and the order of its 
     orderBy: ['a'],
     freeze: { after: '90 days' },
     retain: '5 years',
+    late: 'merge',
     maxChunks: 50,
     changeCell: '1h',
     comment: 'everything',
