@@ -17,6 +17,25 @@ export {
   lineProtocolDefaults,
 } from './line-protocol/index.ts'
 export {
+  type Attributes,
+  decodeOtlpLogs,
+  decodeOtlpMetrics,
+  decodeOtlpTraces,
+  encodeOtlpResponse,
+  type GenAiCall,
+  genAiCallOf,
+  type LogRecord,
+  type MetricKind,
+  type MetricPoint,
+  type OtlpEncoding,
+  type OtlpOptions,
+  type OtlpSignal,
+  otlpDefaults,
+  type Span,
+  type SpanKind,
+  type SpanStatus,
+} from './otlp/index.ts'
+export {
   decodeRemoteWrite,
   decodeWriteRequest,
   type RemoteWrite,

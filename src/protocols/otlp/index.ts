@@ -1,0 +1,7 @@
+export type { Attributes } from './attributes.ts'
+export { type OtlpEncoding, type OtlpOptions, otlpDefaults } from './decode.ts'
+export { type GenAiCall, genAiCallOf } from './gen-ai.ts'
+export { decodeOtlpLogs, type LogRecord } from './logs.ts'
+export { decodeOtlpMetrics, type MetricKind, type MetricPoint } from './metrics.ts'
+export { encodeOtlpResponse, type OtlpSignal } from './response.ts'
+export { decodeOtlpTraces, type Span, type SpanKind, type SpanStatus } from './traces.ts'
