@@ -18,6 +18,9 @@ export const deadReasons = {
   nul: 'the value holds the character NUL, which PostgreSQL cannot store',
   expired: 'retention has dropped the rows of that time',
   constraint: 'a constraint of the table refused the row',
+  column: 'the row has a field that is no column of the table',
+  duplicate_key: 'a row with the same key exists',
+  refused: 'PostgreSQL refused the row for what its message says',
 } as const
 
 export type DeadReason = keyof typeof deadReasons

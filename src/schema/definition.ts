@@ -80,6 +80,8 @@ export interface HypertableDefinition extends RelationDefinition {
   readonly retain: Interval | null
   /** What becomes of a row of time that `retain` has dropped: refused, or merged into the cells of continuous aggregates. */
   readonly late: 'refuse' | 'merge'
+  /** Rows with the same value of `by` within the window are one event that was sent twice; null: every row is new. */
+  readonly dedupe: { readonly by: string; readonly within: Interval } | null
   /** Attached partitions at most; thousands exhaust PostgreSQL's lock table. Default 200. */
   readonly maxChunks: number
   /** Width of a cell of the change log; default: the chunk's length / 24, at least a minute, at most a day. */

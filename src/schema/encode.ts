@@ -29,6 +29,8 @@ export interface EncodedDefinition {
   readonly retain?: string | null
   /** Not there: 'refuse', as before there was a choice. */
   readonly late?: 'merge'
+  /** Not there: none. */
+  readonly dedupe?: { readonly by: string; readonly within: string }
   readonly maxChunks?: number
   readonly changeCell?: string
 }
@@ -63,6 +65,9 @@ export function encodeDefinition(definition: StoredDefinition): EncodedDefinitio
     freeze: definition.freeze === null ? null : { after: definition.freeze.after.text },
     retain: definition.retain?.text ?? null,
     ...(definition.late === 'merge' ? { late: definition.late } : {}),
+    ...(definition.dedupe === null
+      ? {}
+      : { dedupe: { by: definition.dedupe.by, within: definition.dedupe.within.text } }),
     maxChunks: definition.maxChunks,
     changeCell: definition.changeCell.text,
   }
@@ -158,6 +163,9 @@ export function decodeDefinition(json: unknown): StoredDefinition {
     freeze: after === null ? null : Object.freeze({ after }),
     retain: interval(encoded.retain),
     late: encoded.late ?? 'refuse',
+    dedupe: encoded.dedupe
+      ? Object.freeze({ by: encoded.dedupe.by, within: parseInterval(encoded.dedupe.within) })
+      : null,
     maxChunks: encoded.maxChunks as number,
     changeCell: interval(encoded.changeCell) as Interval,
   })

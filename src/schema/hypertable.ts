@@ -42,6 +42,12 @@ export interface HypertableOptions<
    * `'refuse'`.
    */
   readonly late?: 'refuse' | 'merge'
+  /**
+   * Events that are sent twice are written once: a row is passed over when one with the same id (text, uuid or int8) was written
+   * through the pipeline (HTTP, `tm.ingest`) within the window, which ends between once and twice `within` later. Each id
+   * costs some 100 bytes meanwhile. Default: no ids are kept.
+   */
+  readonly dedupe?: { readonly by: NamesOf<NoInfer<C>>; readonly within: string }
   /** Attached partitions at most, 1..2000. Default 200; thousands exhaust PostgreSQL's lock table. */
   readonly maxChunks?: number
   /**
@@ -66,6 +72,7 @@ const hypertableOptions = [
   'freeze',
   'retain',
   'late',
+  'dedupe',
   'maxChunks',
   'changeCell',
   'comment',
@@ -166,6 +173,7 @@ export function hypertable<
   const late = input['late'] ?? hypertableDefaults.late
   if (late !== 'refuse' && late !== 'merge')
     problems.add('.late', `${JSON.stringify(late)} is neither 'refuse' nor 'merge'`)
+  const dedupe = readDedupe(problems, input['dedupe'], columns)
   const orderBy = readOrderBy(problems, input['orderBy'], time, columns)
   const wantsTimeIndex = readBoolean(problems, '.timeIndex', input['timeIndex'], hypertableDefaults.timeIndex)
   const indexes = [...relation.indexes]
@@ -198,6 +206,7 @@ export function hypertable<
     freeze,
     retain,
     late,
+    dedupe,
     maxChunks,
     changeCell: changeCell ?? defaultChangeCell(chunk as Interval),
   }) as Hypertable<QualifiedNameOf<Name>, C, Time, Key, Tenant>
@@ -240,6 +249,26 @@ function readFreeze(problems: ProblemList, input: unknown): { readonly after: In
   if (!checkKeys(problems, '.freeze', input, ['after'])) return null
   const after = readInterval(problems, '.freeze.after', input['after'])
   return after === null ? null : Object.freeze({ after })
+}
+
+const idTypes = ['text', 'uuid', 'int8']
+
+function readDedupe(
+  problems: ProblemList,
+  input: unknown,
+  columns: Readonly<Record<string, ColumnDefinition>>,
+): { readonly by: string; readonly within: Interval } | null {
+  if (input === undefined || input === null) return null
+  if (!checkKeys(problems, '.dedupe', input, ['by', 'within'])) return null
+  const { by } = input
+  const isColumn = isKnownColumn(problems, '.dedupe.by', by, columns)
+  if (isColumn && !idTypes.includes(columns[by]!.type))
+    problems.add('.dedupe.by', `column "${by}" is ${columns[by]!.type}; an event id is text, uuid or int8`)
+  const within = readInterval(problems, '.dedupe.within', input['within'])
+  if (within === null || !isColumn) return null
+  if (boundMicros(within).least < minuteMicros)
+    problems.add('.dedupe.within', `'${within.text}' is shorter than a minute`)
+  return Object.freeze({ by, within })
 }
 
 function readOrderBy(

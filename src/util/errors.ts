@@ -65,12 +65,12 @@ export const errorRegistry = {
     'Ask for less, or raise the limit that the message names.',
     (p) => `${p.what} is ${p.value}, over the limit of ${p.limit}; ${p.todo}`,
   ),
-  TM_TIMEOUT: define<{ what: string; limitMs: number }>(
+  TM_TIMEOUT: define<{ what: string; limitMs: number; todo?: string }>(
     504,
     true,
     'A call took longer than its time limit and was cancelled in the database too.',
     'Ask for less, or raise the time limit.',
-    (p) => `${p.what} took longer than ${p.limitMs} ms and was cancelled`,
+    (p) => `${p.what} took longer than ${p.limitMs} ms and was cancelled${p.todo ? `; ${p.todo}` : ''}`,
   ),
   TM_CANCELLED: define<{
     what: string /** How to go on, where something was done already. */
@@ -137,6 +137,21 @@ export const errorRegistry = {
     (p) =>
       `${p.table}: ${p.what}, but retention has dropped the rows from ${p.from} to ${p.to}; ` +
       `${p.todo ?? "leave it out, declare late: 'merge', or import --cold a file of all rows of that time"}`,
+  ),
+  TM_OVERLOADED: define<{ problem: string; limit: string; retryAfterSeconds: number }>(
+    503,
+    true,
+    'Rows come faster than they can be written, and what may wait is waiting. Nothing of the call was written.',
+    'Send the same again after the stated seconds; with an idempotency key or event ids nothing is doubled.',
+    (p) => `${p.problem} (limit: ${p.limit}); try again in ${p.retryAfterSeconds} s`,
+  ),
+  TM_IDEMPOTENCY: define<{ table: string; key: string }>(
+    409,
+    false,
+    'An idempotency key came a second time, with other rows.',
+    'Use a new key for other rows; repeat the same rows, in the same order, with the same key.',
+    (p) =>
+      `idempotency key "${p.key}" of ${p.table} belongs to a batch with other rows; nothing was written, use a new key`,
   ),
   TM_PARTIAL_WRITE: define<{ table: string; rows: number; problem: string }>(
     422,

@@ -1,0 +1,85 @@
+import type { OnConflict } from '../hot/index.ts'
+import type { StoredDefinition } from '../schema/index.ts'
+
+/** When a caller is answered: after COMMIT, or after its rows are on disk in the spool, from where they are written in order. */
+export type Acknowledge = 'durable' | 'queued'
+
+/** Rows that came together and are answered together. */
+export interface IngestBatch {
+  readonly definition: StoredDefinition
+  /** Row objects as they came; a row's place in the list is its index in the report. */
+  readonly rows: readonly unknown[]
+  readonly onConflict: OnConflict
+  readonly acknowledge: Acknowledge
+  /** All rows or none, and no dead letters. Otherwise good rows are written, and bad ones are told and kept. */
+  readonly isAtomic: boolean
+  /**
+   * 1 to 200 printable characters of the caller's choice: a second batch with the same key and rows is answered as the
+   * first one was, and writes nothing. Null: a batch that is sent twice is written twice.
+   */
+  readonly idempotencyKey: string | null
+  /** The way in, for dead letters: 'http', 'websocket', 'line protocol', … */
+  readonly source: string
+  /** The caller holds room of `reserve` for these rows; otherwise `ingest` waits for room itself. */
+  readonly isReserved?: boolean
+  readonly signal: AbortSignal | null
+}
+
+/** A row that was not taken. */
+export interface RejectedRow {
+  /** Its place in the batch, from 0. */
+  readonly index: number
+  /** Null when no single column is to blame. */
+  readonly column: string | null
+  /** As text, at most 200 characters. */
+  readonly value: string | null
+  /** A code of docs/guide/import.md. */
+  readonly reason: string
+  /** What was wrong, what is allowed, what to do. */
+  readonly message: string
+}
+
+export interface IngestReport {
+  /** Rows of the batch that are stored, now or before: all but the rejected. With 'queued': those that will be. */
+  readonly accepted: number
+  readonly inserted: number
+  readonly updated: number
+  /** Their key was there (onConflict 'ignore'). */
+  readonly ignored: number
+  /** Of time that retention has dropped, and counted in continuous aggregates only (`late: 'merge'`). */
+  readonly merged: number
+  /** Their event id was seen within the dataset's window. */
+  readonly duplicates: number
+  /** How many rows were rejected; `rows` lists the first of them. */
+  readonly rejected: { readonly count: number; readonly rows: readonly RejectedRow[] }
+  /** The batch was written by an earlier call with its idempotency key, or an earlier try of this one; this is its report. */
+  readonly isReplayed: boolean
+  readonly isQueued: boolean
+}
+
+/** What is under way, for health and metrics. */
+export interface PipelineState {
+  readonly pendingRows: number
+  readonly pendingBytes: number
+  readonly spoolBytes: number
+}
+
+/** The way in for rows of many callers at once. */
+export interface Pipeline {
+  /**
+   * Waits for `bytes` of room before a body of about that size is read, so that memory stays flat and the sender's socket
+   * is not read meanwhile. The room is given back by the function that comes back.
+   *
+   * @throws TidemarkError TM_OVERLOADED when there is no room in time; it says after how many seconds to try again.
+   */
+  reserve(bytes: number, signal: AbortSignal | null): Promise<() => void>
+  /**
+   * Writes a batch together with what others have given meanwhile. Resolves after COMMIT ('durable').
+   *
+   * @throws TidemarkError TM_OVERLOADED, TM_IDEMPOTENCY, TM_CANCELLED, TM_COMMIT_UNKNOWN; with `isAtomic` those of insert.
+   */
+  ingest(batch: IngestBatch): Promise<IngestReport>
+  readonly state: PipelineState
+  /** Takes nothing more, writes what it has, and stops. */
+  close(): Promise<void>
+}

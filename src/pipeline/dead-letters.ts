@@ -1,0 +1,66 @@
+import type { OnConflict } from '../hot/index.ts'
+import type { DeadReason } from '../ingest/index.ts'
+import type { Connection } from '../postgres/index.ts'
+import { toJsonText } from '../util/json.ts'
+import { sql } from '../util/sql.ts'
+import { storedText } from './stored-text.ts'
+
+/** A row that was not taken, as it is kept. */
+export interface DeadRow {
+  /** Its place in the batch, from 0. */
+  readonly index: number
+  readonly column: string | null
+  readonly value: string | null
+  readonly reason: DeadReason
+  readonly message: string
+  /** As it came. */
+  readonly row: unknown
+}
+
+export interface DeadRows {
+  readonly dataset: string
+  readonly source: string
+  readonly onConflict: OnConflict
+  readonly rows: readonly DeadRow[]
+}
+
+export const maxDeadValue = 200
+export const maxDeadMessage = 1000
+/** Characters of a row; a longer one is cut, and said to be. */
+const maxDeadRaw = 100_000
+/** Dead letters of one statement: some megabytes. */
+const pieceRows = 1000
+
+/** Stores dead letters, in the transaction of the rows that were taken. */
+export async function insertDeadRows(connection: Connection, all: readonly DeadRows[]): Promise<void> {
+  for (const { dataset, source, onConflict, rows } of all)
+    for (let from = 0; from < rows.length; from += pieceRows) {
+      const letters = rows.slice(from, from + pieceRows).map(({ row, ...letter }) => {
+        const raw = rawOf(row)
+        return {
+          ...letter,
+          raw: raw === null ? null : storedText(raw, maxDeadRaw),
+          is_whole: raw !== null && raw.length <= maxDeadRaw && !raw.includes('\0'),
+        }
+      })
+      await connection.query(sql`
+        insert into tidemark.dead_letter (
+          dataset, file, line, column_name, value, reason, message, raw, on_conflict, is_whole
+        )
+        select
+          ${dataset}::text, ${source}::text, l.index, l."column", l.value, l.reason, l.message, l.raw,
+          ${onConflict}::text, l.is_whole
+        from json_to_recordset(${JSON.stringify(letters)}::json) as l (
+          index int8, "column" text, value text, reason text, message text, raw text, is_whole bool
+        )`)
+    }
+}
+
+/** JSON of what came; null where there is none (a row of TypeScript may hold itself). */
+function rawOf(row: unknown): string | null {
+  try {
+    return toJsonText(row) ?? null
+  } catch {
+    return null
+  }
+}

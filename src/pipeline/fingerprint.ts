@@ -1,0 +1,25 @@
+import { createHash } from 'node:crypto'
+import type { CanonicalRow } from '../schema/index.ts'
+import type { IngestBatch } from './contract.ts'
+import type { CheckedRows } from './row-checker.ts'
+
+/**
+ * What a batch is: the same rows in the same order, and what was asked for. In the form that is stored, so that a client that
+ * writes a number or a time in another way means the same.
+ */
+export function fingerprintOf(batch: IngestBatch, { rows, dead }: CheckedRows): Uint8Array {
+  const hash = createHash('sha256')
+  hash.update(JSON.stringify([batch.onConflict, batch.isAtomic, rows.length]))
+  for (const row of rows) hash.update(textOf(row))
+  for (const { index, column, value } of dead) hash.update(JSON.stringify([index, column, value]))
+  return hash.digest()
+}
+
+function textOf(row: CanonicalRow): string {
+  return JSON.stringify(row, (_, value: unknown) => {
+    if (typeof value === 'bigint') return `${value}n`
+    // JSON.stringify writes both as null
+    if (typeof value === 'number' && !Number.isFinite(value)) return `${value}f`
+    return value === undefined ? { default: true } : value
+  })
+}

@@ -1,0 +1,11 @@
+export type {
+  Acknowledge,
+  IngestBatch,
+  IngestReport,
+  Pipeline,
+  PipelineState,
+  RejectedRow,
+} from './contract.ts'
+export { rotateSeen } from './event-ids.ts'
+export { deleteOldBatches } from './idempotency.ts'
+export { createPipeline, type PipelineOptions, pipelineDefaults } from './pipeline.ts'

@@ -1,0 +1,231 @@
+import type { HotWriter } from '../hot/index.ts'
+import type { Database } from '../postgres/index.ts'
+import type { CanonicalRow } from '../schema/index.ts'
+import { TidemarkError } from '../util/errors.ts'
+import { Caller } from './caller.ts'
+import { cancelledError } from './cancelled.ts'
+import type { IngestBatch, IngestReport, Pipeline, PipelineState } from './contract.ts'
+import { fingerprintOf } from './fingerprint.ts'
+import { GroupWriter } from './group-writer.ts'
+import { Lane } from './lane.ts'
+import { Room } from './room.ts'
+import { checkRows } from './row-checker.ts'
+
+export interface PipelineOptions {
+  readonly db: Database
+  readonly writer: HotWriter
+  /** Transactions of one dataset at once; default 2. */
+  readonly connections?: number
+  /** Transactions of all datasets at once; default 4. Each holds a connection that queries then have not. */
+  readonly maxConnections?: number
+  /** Rows of a group; default 50,000. A batch that has more is a group of its own. */
+  readonly maxGroupRows?: number
+  /** Bytes of a group in memory; default 16 MiB. */
+  readonly maxGroupBytes?: number
+  /** Bytes that may wait to be written; default 64 MiB. */
+  readonly maxPendingBytes?: number
+  /** How long a caller waits for room; default 2 s. */
+  readonly maxWaitMs?: number
+}
+
+export const pipelineDefaults = Object.freeze({
+  connections: 2,
+  maxConnections: 4,
+  maxGroupRows: 50_000,
+  maxGroupBytes: 16 * 1024 * 1024,
+  maxPendingBytes: 64 * 1024 * 1024,
+  maxWaitMs: 2000,
+} satisfies Omit<Required<PipelineOptions>, 'db' | 'writer'>)
+
+/**
+ * @example
+ * const pipeline = createPipeline({ db, writer })
+ * const { accepted } = await pipeline.ingest({ definition: cpu, rows, onConflict: 'error', … })
+ */
+export function createPipeline(options: PipelineOptions): Pipeline {
+  return new GroupCommit(options)
+}
+
+/**
+ * Group commit: while a transaction of a dataset is under way the next callers gather, and go together when a connection is free.
+ * Alone, a caller goes at once; the more there are, the larger the groups.
+ */
+class GroupCommit implements Pipeline {
+  readonly #options: Required<PipelineOptions>
+  readonly #writer: GroupWriter
+  readonly #lanes = new Map<string, Lane>()
+  readonly #room: Room
+  /** Batches under way that have a key, by dataset and key. */
+  readonly #keyed = new Map<string, Promise<unknown>>()
+  readonly #underWay = new Set<Promise<unknown>>()
+  #active = 0
+  #pendingRows = 0
+  #isClosed = false
+
+  constructor(options: PipelineOptions) {
+    this.#options = { ...pipelineDefaults, ...options }
+    this.#writer = new GroupWriter(options.db, options.writer)
+    this.#room = new Room({
+      maxBytes: this.#options.maxPendingBytes,
+      maxWaitMs: this.#options.maxWaitMs,
+    })
+  }
+
+  get state(): PipelineState {
+    return { pendingRows: this.#pendingRows, pendingBytes: this.#room.usedBytes, spoolBytes: 0 }
+  }
+
+  async reserve(bytes: number, signal: AbortSignal | null): Promise<() => void> {
+    this.#assertOpen()
+    const release = await this.#room.take(bytes, signal)
+    if (!this.#isClosed) return release
+    release()
+    throw closedError()
+  }
+
+  async ingest(batch: IngestBatch): Promise<IngestReport> {
+    this.#assertOpen()
+    assertBatch(batch)
+    const work = this.#ingest(batch)
+    this.#underWay.add(work)
+    try {
+      return await work
+    } finally {
+      this.#underWay.delete(work)
+    }
+  }
+
+  async close(): Promise<void> {
+    this.#isClosed = true
+    while (this.#underWay.size > 0) await Promise.allSettled(this.#underWay)
+  }
+
+  async #ingest(batch: IngestBatch): Promise<IngestReport> {
+    const checked = await checkRows(batch.definition, batch.rows, batch.isAtomic)
+    const key = batch.idempotencyKey
+    const fingerprint = key === null ? null : fingerprintOf(batch, checked)
+    const bytes = bytesOf(checked.rows)
+    const release = batch.isReserved === true ? null : await this.#room.take(bytes, batch.signal)
+    try {
+      const caller = new Caller(batch, checked, fingerprint, bytes)
+      return await (key === null
+        ? this.#write(caller)
+        : this.#inTurn(`${batch.definition.name} ${key}`, () => this.#write(caller)))
+    } finally {
+      release?.()
+    }
+  }
+
+  /** One after the other for each key: the second finds what the first has stored. */
+  async #inTurn<T>(key: string, work: () => Promise<T>): Promise<T> {
+    for (let before = this.#keyed.get(key); before; before = this.#keyed.get(key)) await before
+    const own = work()
+    const ended = own.then(
+      () => {},
+      () => {},
+    )
+    this.#keyed.set(key, ended)
+    try {
+      return await own
+    } finally {
+      this.#keyed.delete(key)
+    }
+  }
+
+  async #write(caller: Caller): Promise<IngestReport> {
+    const { signal, batch } = caller
+    if (signal?.aborted) throw cancelledError(signal)
+    const lane = this.#laneOf(batch.definition.name)
+    const rows = caller.rows.length
+    const cancel = (): void => {
+      if (lane.remove(caller)) caller.reject(cancelledError(signal!))
+    }
+    signal?.addEventListener('abort', cancel)
+    this.#pendingRows += rows
+    lane.add(caller)
+    this.#start()
+    try {
+      return await caller.done
+    } finally {
+      this.#pendingRows -= rows
+      signal?.removeEventListener('abort', cancel)
+    }
+  }
+
+  #laneOf(dataset: string): Lane {
+    let lane = this.#lanes.get(dataset)
+    if (lane === undefined) {
+      lane = new Lane()
+      this.#lanes.set(dataset, lane)
+    }
+    return lane
+  }
+
+  /** Begins what connections are free for; the dataset that was served last comes last. */
+  #start(): void {
+    const { connections, maxConnections } = this.#options
+    for (const [name, lane] of [...this.#lanes]) {
+      if (lane.isEmpty || lane.active >= connections) continue
+      if (this.#active >= maxConnections) return
+      this.#lanes.delete(name)
+      this.#lanes.set(name, lane)
+      while (!lane.isEmpty && lane.active < connections && this.#active < maxConnections)
+        void this.#commit(lane)
+    }
+  }
+
+  async #commit(lane: Lane): Promise<void> {
+    lane.active += 1
+    this.#active += 1
+    // never throws: each caller has its answer
+    await this.#writer.write(lane.take(this.#options))
+    lane.active -= 1
+    this.#active -= 1
+    this.#start()
+  }
+
+  #assertOpen(): void {
+    if (this.#isClosed) throw closedError()
+  }
+}
+
+function closedError(): TidemarkError {
+  return new TidemarkError('TM_OVERLOADED', {
+    problem: 'the process is shutting down and takes no more rows',
+    limit: '0 bytes',
+    retryAfterSeconds: 1,
+  })
+}
+
+const keyForm = /^[\x21-\x7e](?:[\x20-\x7e]{0,198}[\x21-\x7e])?$/
+
+function assertBatch({ definition, idempotencyKey, onConflict, acknowledge }: IngestBatch): void {
+  if (idempotencyKey !== null && !keyForm.test(idempotencyKey))
+    throw new TidemarkError('TM_QUERY', {
+      path: 'idempotencyKey',
+      problem: 'must be 1 to 200 printable ASCII characters, without a space at its ends',
+    })
+  if (onConflict === 'update' && definition.primaryKey === null)
+    throw new TidemarkError('TM_QUERY', {
+      path: definition.name,
+      problem: 'has no primary key, so there is nothing to update by; declare one, or use onConflict error',
+    })
+  if (acknowledge === 'queued')
+    throw new TidemarkError('TM_CONFIG', {
+      path: 'ack',
+      problem: "'queued' needs a spool, and this pipeline has none; use 'durable'",
+    })
+}
+
+/** Memory of converted rows: 16 bytes for a value, and two for each character of a text. */
+function bytesOf(rows: readonly CanonicalRow[]): number {
+  let bytes = 0
+  for (const row of rows) {
+    bytes += row.length * 16
+    for (const value of row) {
+      if (typeof value === 'string') bytes += value.length * 2
+      else if (Array.isArray(value)) for (const item of value) bytes += 16 + (item?.length ?? 0) * 2
+    }
+  }
+  return bytes
+}

@@ -1,0 +1,114 @@
+import { setImmediate } from 'node:timers/promises'
+import type { DeadReason } from '../ingest/index.ts'
+import {
+  type CanonicalRow,
+  type ColumnType,
+  createRowCodec,
+  type RowCodec,
+  type RowProblem,
+  type StoredDefinition,
+} from '../schema/index.ts'
+import { TidemarkError } from '../util/errors.ts'
+import { unreachable } from '../util/unreachable.ts'
+import { type DeadRow, maxDeadMessage, maxDeadValue } from './dead-letters.ts'
+import { eventIdOf, eventIdPlace, maxEventIdChars } from './event-id.ts'
+import { storedText } from './stored-text.ts'
+
+/** Rows of a batch, checked and converted. */
+export interface CheckedRows {
+  readonly rows: readonly CanonicalRow[]
+  /** The place in the batch of each of `rows`. */
+  readonly places: readonly number[]
+  readonly dead: readonly DeadRow[]
+}
+
+/** Rows after which others have their turn: a large batch does not stop the process. */
+const sliceRows = 4096
+
+const codecs = new WeakMap<StoredDefinition, RowCodec>()
+
+function codecOf(definition: StoredDefinition): RowCodec {
+  let codec = codecs.get(definition)
+  if (codec === undefined) {
+    codec = createRowCodec(definition)
+    codecs.set(definition, codec)
+  }
+  return codec
+}
+
+/**
+ * Checks and converts rows when they come, so that what is wrong is known before anything is written.
+ *
+ * @throws TidemarkError with `isAtomic` TM_ROW for the first row that does not fit.
+ */
+export async function checkRows(
+  definition: StoredDefinition,
+  given: readonly unknown[],
+  isAtomic: boolean,
+): Promise<CheckedRows> {
+  const codec = codecOf(definition)
+  const idPlace = eventIdPlace(definition)
+  const rows: CanonicalRow[] = []
+  const places: number[] = []
+  const dead: DeadRow[] = []
+  for (let index = 0; index < given.length; index += 1) {
+    if (index % sliceRows === sliceRows - 1) await setImmediate()
+    const row = given[index]
+    // a list has no columns of its own, so it would pass where every column has a default
+    const values = Array.isArray(row) ? null : codec.encode(row as object)
+    if (values === null) {
+      const problem = codec.problems(row)[0] ?? unreachable('a row is refused and nothing is wrong with it')
+      if (isAtomic) throw new TidemarkError('TM_ROW', { row: index, ...problem })
+      dead.push(deadRow(definition, index, row, problem))
+      continue
+    }
+    const id = idPlace === null ? null : eventIdOf(values, idPlace)
+    if (id !== null && id.length > maxEventIdChars) {
+      const problem = `must have at most ${maxEventIdChars} characters as an event id, and has ${id.length}`
+      const found = { column: codec.columns[idPlace!]!, value: id.slice(0, 60), problem }
+      if (isAtomic) throw new TidemarkError('TM_ROW', { row: index, ...found })
+      dead.push({ ...deadRow(definition, index, row, found), reason: 'range' })
+      continue
+    }
+    rows.push(values)
+    places.push(index)
+  }
+  return { rows, places, dead }
+}
+
+function deadRow(
+  definition: StoredDefinition,
+  index: number,
+  row: unknown,
+  { column, value, problem }: RowProblem,
+): DeadRow {
+  return {
+    index,
+    column: column === null ? null : storedText(column, maxDeadValue),
+    value: storedText(value, maxDeadValue),
+    reason: reasonOf(definition, row, column),
+    message: storedText(column === null ? problem : `"${column}" ${problem}`, maxDeadMessage),
+    row,
+  }
+}
+
+const timeTypes: readonly ColumnType[] = ['timestamptz', 'date']
+const numberTypes: readonly ColumnType[] = ['int2', 'int4', 'int8', 'float4', 'float8', 'numeric']
+
+function reasonOf(definition: StoredDefinition, row: unknown, name: string | null): DeadReason {
+  if (name === null) return 'json'
+  const column = Object.hasOwn(definition.columns, name) ? definition.columns[name] : undefined
+  if (column === undefined) return 'column'
+  const value = (row as Record<string, unknown>)[name]
+  if (value === undefined || value === null) return 'null'
+  if (timeTypes.includes(column.type)) return 'time'
+  if (numberTypes.includes(column.type)) return isWholeNumber(value) ? 'range' : 'type'
+  if (typeof value === 'string' && value.includes('\0')) return 'nul'
+  return 'type'
+}
+
+/** A number that any of the types would take, if it were not too large. */
+function isWholeNumber(value: unknown): boolean {
+  if (typeof value === 'bigint') return true
+  return typeof value === 'number' ? Number.isInteger(value) : /^[+-]?\d+$/.test(String(value))
+}
