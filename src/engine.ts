@@ -27,18 +27,17 @@ import {
   type InsertOptions,
   type MoveReport,
   type Ping,
+  PlainSql,
   type QueryOptions,
   type RefreshCallOptions,
-  readAggregates,
-  runSql,
   type Selection,
   ShadowChecks,
   type ShadowCounts,
   type SqlAnswer,
+  type SqlOptions,
   type TidemarkOptions,
   type VerifyCallOptions,
 } from './engine/index.ts'
-import { fillGaps } from './gapfill/index.ts'
 import {
   type ChunkManager,
   createChangeWatch,
@@ -91,7 +90,7 @@ import {
   runDoctor,
   type Status,
 } from './ops/index.ts'
-import { createDatabase, createKysely, type Database, translateError } from './postgres/index.ts'
+import { createDatabase, type Database } from './postgres/index.ts'
 import {
   type Answer,
   type CheckedQuery,
@@ -117,7 +116,7 @@ import type {
   TidemarkConfig,
   UpdateRow,
 } from './schema/index.ts'
-import { type Clock, formatInstant, parseInstant, systemClock, type TimeRange } from './time/index.ts'
+import { type Clock, systemClock, type TimeRange } from './time/index.ts'
 import { isTidemarkError, TidemarkError } from './util/errors.ts'
 import { sql } from './util/sql.ts'
 import {
@@ -182,7 +181,7 @@ export class Tidemark<Config extends TidemarkConfig = TidemarkConfig> {
   readonly #shadow: ShadowChecks
   readonly #limits: QueryLimits
   readonly #datasets: ReadonlyMap<string, QueryableDefinition>
-  readonly #connectionString: string
+  readonly #sql: PlainSql<KyselyDatabase<Config>>
   /** Not started, and not loaded, before something is in the lake. */
   readonly #duckdb: DuckDB
   readonly #spillDir: string
@@ -191,13 +190,12 @@ export class Tidemark<Config extends TidemarkConfig = TidemarkConfig> {
   readonly #lake: LakeHandle
   readonly #coldLake: ColdLake
   readonly #refreshing: RefreshContext
-  #kysely: Kysely<KyselyDatabase<Config>> | null = null
 
   /** @internal */
   constructor(config: Config, connectionString: string, clock: Clock, root: string) {
     this.config = config
     this.target = describeTarget(connectionString)
-    this.#connectionString = connectionString
+    this.#sql = new PlainSql(connectionString, this.target, config.limits)
     this.#clock = clock
     this.#db = createDatabase({ connectionString, max: config.database.maxConnections })
     this.#chunks = createChunkManager({ db: this.#db, applyPolicies: applyPartitionPolicies })
@@ -800,12 +798,7 @@ export class Tidemark<Config extends TidemarkConfig = TidemarkConfig> {
    * await tm.kysely().selectFrom('metrics.requests').select(['time', 'model']).limit(10).execute()
    */
   kysely(): Kysely<KyselyDatabase<Config>> {
-    this.#kysely ??= createKysely<KyselyDatabase<Config>>({
-      connectionString: this.#connectionString,
-      max: 4,
-      formatTimestamp: (text) => (text.endsWith('infinity') ? text : formatInstant(parseInstant(text))),
-    })
-    return this.#kysely
+    return this.#sql.kysely
   }
 
   /**
@@ -817,28 +810,24 @@ export class Tidemark<Config extends TidemarkConfig = TidemarkConfig> {
    *   `select time_bucket_gapfill('1 hour', time) as hour, locf(avg(value)) as value from metrics.cpu
    *    where time >= $1 and time < $2 group by hour`, ['2026-01-01', '2026-01-02'])
    *
-   * @throws TidemarkError TM_GAPFILL, TM_TIMEOUT (limits.queryTimeout), TM_DATABASE.
+   * Of outputs with one name the later ones have a number behind it: `avg`, `avg_2`.
+   *
+   * @throws TidemarkError TM_GAPFILL, TM_TIMEOUT (limits.queryTimeout), TM_LIMIT (more rows than `maxRows`, default limits.maxRows, or
+   * more than limits.maxAnswerBytes: then nothing has been changed), TM_CANCELLED, TM_DATABASE.
    */
-  async sql(text: string, parameters: readonly unknown[] = []): Promise<SqlAnswer> {
-    const timeoutMs = this.config.limits.queryTimeoutMs
-    return runSql(this.kysely() as unknown as Kysely<never>, text, {
-      parameters,
-      timeoutMs,
-      fillGaps,
-      translateError: (error) =>
-        translateError(error, { target: this.target, statementTimeoutMs: timeoutMs }),
-    })
+  sql(text: string, parameters: readonly unknown[] = [], options: SqlOptions = {}): Promise<SqlAnswer> {
+    return this.#sql.run(text, parameters, options)
   }
 
   /** The SQL that `sql` would run: with time_bucket_gapfill written out, for psql, a view or Grafana. */
-  async plainSql(text: string): Promise<string> {
-    return fillGaps(text, await readAggregates(this.kysely() as unknown as Kysely<never>))
+  plainSql(text: string): Promise<string> {
+    return this.#sql.withoutGaps(text)
   }
 
   /** Waits for what runs (bounded) and closes every connection. */
   async close(): Promise<void> {
     await this.#shadow.close()
-    await this.#kysely?.destroy()
+    await this.#sql.close()
     // First whoever asks DuckDB ends, each of them holds a connection; then DuckDB, then what it spilled.
     await this.#db.close()
     await this.#duckdb.close()

@@ -11,6 +11,7 @@ export type {
   QueryOptions,
   Selection,
   SqlAnswer,
+  SqlOptions,
   TidemarkOptions,
   VerifyCallOptions,
 } from './engine/index.ts'

@@ -15,9 +15,10 @@ export type {
   QueryOptions,
   RefreshCallOptions,
   Selection,
+  SqlOptions,
   TidemarkOptions,
   VerifyCallOptions,
 } from './options.ts'
-export { readAggregates, runSql, type SqlAnswer } from './run-sql.ts'
+export { PlainSql, type SqlAnswer } from './plain-sql.ts'
 export { ShadowChecks, type ShadowCounts } from './shadow-checks.ts'
 export { explainUnmigrated } from './unmigrated.ts'

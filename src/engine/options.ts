@@ -23,6 +23,11 @@ export interface QueryOptions extends CallOptions {
   readonly timeoutMs?: number
 }
 
+export interface SqlOptions extends QueryOptions {
+  /** Rows of the answer at most; more are TM_LIMIT, and the statement has changed nothing. Default: `limits.maxRows`. */
+  readonly maxRows?: number
+}
+
 export interface InsertOptions extends CallOptions {
   /** What to do with a row whose key exists. Default 'error': nothing of the call is written. */
   readonly onConflict?: 'error' | 'ignore'

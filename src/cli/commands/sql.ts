@@ -3,20 +3,32 @@ import pc from 'picocolors'
 import type { Tidemark } from '../../engine.ts'
 import { withContext } from '../context.ts'
 import { textTable } from '../draw.ts'
+import { parsePositive } from '../options.ts'
+
+interface Options {
+  readonly print?: boolean
+  readonly maxRows?: number
+}
 
 export function sqlCommand(): Command {
   return new Command('sql')
     .description('run SQL written for TimescaleDB: its functions are found, gaps are filled')
     .argument('<statement>', 'one statement')
     .option('--print', 'show the plain SQL that would run, for psql, a view or Grafana')
-    .action(async (statement: string, options: { print?: boolean }, command: Command) => {
-      await withContext(command.optsWithGlobals(), async ({ tm, output }) => {
+    .option(
+      '--max-rows <n>',
+      'rows of the answer at most (default: limits.maxRows); more are an error',
+      parsePositive,
+    )
+    .action(async (statement: string, options: Options, command: Command) => {
+      await withContext(command.optsWithGlobals(), async ({ tm, output, signal }) => {
         if (options.print === true) {
           const plain = await tm.plainSql(statement)
           output.answer({ statement: plain }, () => [plain])
           return
         }
-        const answer = await tm.sql(statement)
+        const { maxRows } = options
+        const answer = await tm.sql(statement, [], { signal, ...(maxRows === undefined ? {} : { maxRows }) })
         const frozen = namedOf(statement, (await tm.status()).datasets.filter(isFrozen))
         for (const { name, lake } of frozen)
           output.note(
