@@ -62,7 +62,7 @@ function createProcess(memoryBytes: number): Process {
   const { duckdb, store } = engine
   return {
     tiers: [createHotTier(), createColdTier({ duckdb, store })],
-    results: createResultsCache({ memoryBytes, watch: createChangeWatch() }),
+    results: createResultsCache({ memoryBytes, watch: createChangeWatch(), cutFromRows: 0 }),
   }
 }
 
@@ -196,11 +196,12 @@ async function run(steps: readonly Step[]): Promise<number> {
       value: i,
     })),
   )
-  const queryOf = ({ place, size, choice }: Step): object => {
+  const queryOf = ({ place, size, choice }: Step, slid = 0): object => {
     const wide = choice % 2 === 0
     const align = (instant: bigint): bigint => (choice % 3 === 0 ? instant : instant - (instant % hour))
-    const from = wide ? first : align(at(place))
-    const to = wide ? first + BigInt(days) * 24n * hour : from + hour + BigInt(size) * 60_000_000n
+    const by = BigInt(slid) * 60_000_000n
+    const from = (wide ? first : align(at(place))) + by
+    const to = (wide ? first + BigInt(days) * 24n * hour : from + hour + BigInt(size) * 60_000_000n) + by
     return {
       ...shapes[choice % shapes.length],
       from: formatInstant(from),
@@ -224,7 +225,12 @@ async function run(steps: readonly Step[]): Promise<number> {
               dataset: samples,
               taken: choice % 4 === 0 ? 'at once' : 'with the first statement',
             },
-            (snapshot) => compare(process, snapshot, queryOf(one)),
+            async (snapshot) => {
+              await compare(process, snapshot, queryOf(one))
+              if (choice % 3 > 0) return
+              // a window that slides: its ends are put together from pieces
+              for (const slid of [3, 5, 40]) await compare(process, snapshot, queryOf(one, slid))
+            },
           )
           break
         case 'at once':

@@ -94,6 +94,46 @@ describe('results of whole buckets', () => {
     }
   })
 
+  it('are put together from pieces where a window that slides cuts them', async () => {
+    const begin = Date.UTC(2026, 1, 1)
+    const dense = Array.from({ length: 3 * 3600 }, (_, i) => ({
+      time: new Date(begin + i * 1000),
+      host: i % 2 ? 'a' : 'b',
+      value: i,
+    }))
+    await engine.tm.insert(requests, dense)
+    // it has not seen them come
+    const tm = await createTidemark(config, { connectionString: engine.test.connectionString, clock })
+    const slid = (seconds: number) => ({
+      from: new Date(begin + 600_000 + seconds * 1000),
+      to: new Date(begin + 9_000_000 + seconds * 1000),
+      bucket: '1 hour',
+      select: {
+        n: { fn: 'count' },
+        sum: { fn: 'sum', column: 'value' },
+        p: { fn: 'percentile', column: 'value', q: 0.9 },
+        first: { fn: 'first', column: 'value' },
+      },
+    })
+    const rowsRead: number[] = []
+    for (let round = 0; round < 16; round++)
+      for (const question of [slid(round * 7), { ...slid(round * 7), by: ['host'] }]) {
+        const { plan } = await tm.queryUnknown(requests.name, question)
+        rowsRead.push(plan.parts.reduce((sum, { rows }) => sum + (rows ?? 0), 0))
+        await expectRight(tm, question)
+      }
+    // all, once for each question; then of a cut bucket what lies beside whole pieces, of a minute each
+    expect(rowsRead.slice(0, 2)).toEqual([8400, 8400])
+    expect(Math.max(...rowsRead.slice(2))).toBeLessThanOrEqual(2 * 120)
+    // a late row is in the next answer, in a piece that was kept and in one that is read
+    for (const second of [1200, 715, 9_060])
+      await tm.insert(requests, [{ time: new Date(begin + second * 1000 + 1), host: 'a', value: 1e6 }])
+    for (let round = 0; round < 3; round++) await expectRight(tm, slid(110 + round))
+    await engine.test.db.query(sql`delete from metrics.requests where time < '2026-02-15Z'`)
+    await expectRight(tm, slid(112))
+    await tm.close()
+  })
+
   it('are finished as each question asks, and no answer changes another', async () => {
     const { tm } = engine
     const host = { column: 'host' }

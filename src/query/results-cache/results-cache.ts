@@ -1,5 +1,6 @@
 import type { HypertableDefinition } from '../../schema/index.ts'
 import type { Instant, TimeRange } from '../../time/index.ts'
+import { isTidemarkError } from '../../util/errors.ts'
 import { roundMs, showRange } from '../answer.ts'
 import { planBuckets } from '../bucket-plan.ts'
 import { canonicalFilter } from '../canonical.ts'
@@ -20,7 +21,27 @@ import {
 import { type Cell, everything, type ScanContext } from '../tier.ts'
 import { type BucketRow, bucketRow, maxStretches, unknownBuckets, unknownStretches } from './bucket-row.ts'
 import { type ChangeView, type ChangeWatch, touches } from './change-watch.ts'
+import {
+  canCut,
+  maxPieceCells,
+  mergePieces,
+  piecesOf,
+  type RaggedEnd,
+  raggedEnds,
+  type SeenEnd,
+  tooManyCells,
+} from './ragged-end.ts'
 import { type KeptBucket, KeptBuckets, type KeptCounts } from './store.ts'
+
+export interface ResultsCacheOptions {
+  readonly memoryBytes: number
+  readonly watch: ChangeWatch
+  /** A bucket that the range cuts is read in pieces, which are kept, when so many rows had to be read of it before. Default 1,000. */
+  readonly cutFromRows?: number
+}
+
+/** Fewer rows are read about as quickly as pieces are looked up. */
+const defaults = { cutFromRows: 1_000 } as const
 
 /** A cache that tells what it holds. */
 export interface CountingResultsCache extends ResultsCache {
@@ -33,11 +54,9 @@ export interface CountingResultsCache extends ResultsCache {
  *
  * @example createResultsCache({ memoryBytes: 64 * 1024 * 1024, watch: createChangeWatch() })
  */
-export function createResultsCache(options: {
-  readonly memoryBytes: number
-  readonly watch: ChangeWatch
-}): CountingResultsCache {
-  const kept = new KeptBuckets(options.memoryBytes)
+export function createResultsCache(options: ResultsCacheOptions): CountingResultsCache {
+  const settings = { ...defaults, ...options }
+  const kept = new KeptBuckets(settings.memoryBytes)
   return {
     get counts() {
       return kept.counts
@@ -48,7 +67,7 @@ export function createResultsCache(options: {
       // their cells are merged again by what plain tables say, which uses the states up
       if (dimensions.length > 0) return null
       if (range === null || range.from === everything.from) return null
-      return new KeptReading(kept, options.watch, { ...node, dataset, range }, context)
+      return new KeptReading(kept, settings, { ...node, dataset, range }, context)
     },
   }
 }
@@ -62,14 +81,27 @@ interface Lookup {
   readonly buckets: readonly (KeptBucket | null)[]
 }
 
+/** A cut bucket, its whole pieces looked up. */
+interface CutEnd {
+  readonly end: RaggedEnd
+  /** The question. */
+  readonly of: string
+  /** Of its pieces. */
+  readonly question: string
+  readonly lookup: Lookup
+  /** For its pieces. */
+  readonly request: CellRequest
+}
+
 class KeptReading implements KeptCells {
   readonly #kept: KeptBuckets
-  readonly #watch: ChangeWatch
+  readonly #settings: Required<ResultsCacheOptions>
   readonly #node: AggregateQueryNode & { readonly dataset: HypertableDefinition; readonly range: TimeRange }
   readonly #context: QueryContext
   readonly #scan: ScanContext
   readonly #use: number
   readonly #computed: { readonly question: string; readonly bucket: KeptBucket }[] = []
+  readonly #ends: { readonly question: string; readonly bucket: Instant; readonly seen: SeenEnd }[] = []
   #view: Promise<ChangeView | null> | null = null
   /** What `cells` gave last, with the kept buckets among it: where their cells begin. */
   #given: { readonly cells: readonly Cell[]; readonly kept: readonly KeptPlace[] } | null = null
@@ -78,12 +110,12 @@ class KeptReading implements KeptCells {
 
   constructor(
     kept: KeptBuckets,
-    watch: ChangeWatch,
+    settings: Required<ResultsCacheOptions>,
     node: AggregateQueryNode & { readonly dataset: HypertableDefinition; readonly range: TimeRange },
     context: QueryContext,
   ) {
     this.#kept = kept
-    this.#watch = watch
+    this.#settings = settings
     this.#node = node
     this.#context = context
     this.#scan = { snapshot: context.snapshot, signal: context.signal }
@@ -115,25 +147,31 @@ class KeptReading implements KeptCells {
     if (!row) return readStretchCells(reading, range, request)
     const question = this.#question(request)
     const found = this.#find(question, row)
+    const ends = this.#cutEnds(row, request, question)
     // what is kept is presumed to be right while the snapshot is asked
-    const presumed = unknownStretches(row, (i) => found.buckets[i] !== null)
+    const whole = withoutEnds(row, ends)
+    const presumed = unknownStretches(whole, (i) => found.buckets[i] !== null)
     const looking = this.#look()
-    const [, ...first] = await settleAll<ChangeView | null | Stretch>([
+    const [, first, ...pieces] = await settleAll<ChangeView | null | Stretch[]>([
       () => looking,
-      ...presumed.map((stretch) => () => readStretch(reading, stretch, request)),
+      () => readStretches(reading, presumed, request),
+      ...ends.map(({ lookup: { row, buckets }, request: asked }) => {
+        const unknown = unknownStretches(row, (i) => buckets[i] !== null)
+        return () => readPieces(reading, unknown, asked, request)
+      }),
     ])
     const view = await looking
     const checking = performance.now()
     const hits = found.buckets.map((known) => this.#checked(question, known, view))
     let read = first as Stretch[]
-    const isThere = (i: number): boolean =>
-      hits[i] !== null || isInside(read, row.borders[i] as Instant, row.borders[i + 1] as Instant)
-    const missing = unknownBuckets(row, isThere)
+    const missing = missingBuckets(row, hits, read)
     reading.stages.read += performance.now() - checking
     // so scattered that all of it is read again sooner
-    if (missing.length > maxStretches) read = [await readStretch(reading, row.range, request)]
-    else
-      read.push(...(await settleAll(missing.map((stretch) => () => readStretch(reading, stretch, request)))))
+    if (missing.length > maxStretches) read = [await readStretch(reading, whole.range, request)]
+    else read.push(...(await readStretches(reading, missing, request)))
+    for (const [i, end] of ends.entries())
+      read.push(await this.#joinEnd(reading, end, pieces[i] as Stretch[], request, view))
+    if (view?.isMoment) this.#noteEnds(reading, whole, request, question, read)
     const merging = performance.now()
     const cells = this.#join(reading, { row, buckets: hits }, read, question, view)
     assertWithin(
@@ -168,10 +206,88 @@ class KeptReading implements KeptCells {
     for (const { question, bucket } of this.#computed)
       if (!this.#kept.keep(question, bucket, this.#use)) break
     this.#computed.length = 0
+    for (const { question, bucket, seen } of this.#ends) this.#kept.rememberEnd(question, bucket, seen)
+    this.#ends.length = 0
+  }
+
+  /** Cut buckets of which pieces are kept, or will be: those that a question before this one has met. */
+  #cutEnds(row: BucketRow, request: CellRequest, question: string): readonly CutEnd[] {
+    const { bucket } = request
+    // what an aggregate keeps of dropped rows is whole cells
+    if (bucket?.kind !== 'fixed' || this.#node.of || !canCut(request.states)) return []
+    return raggedEnds(row, bucket).flatMap((end): CutEnd[] => {
+      const seen = this.#kept.endOf(question, end.bucket)
+      const pieces = piecesOf(end, bucket, seen, this.#settings.cutFromRows, this.#context.clock.now())
+      if (pieces === null) return []
+      const own = `${question}/${pieces.plan.width}`
+      return [
+        {
+          end,
+          of: question,
+          question: own,
+          lookup: this.#find(own, pieces.row),
+          request: { ...request, bucket: pieces.plan, maxCells: maxPieceCells },
+        },
+      ]
+    })
+  }
+
+  /** The cells of a cut bucket, from pieces that are kept and from what was read of it. */
+  async #joinEnd(
+    reading: Reading,
+    { end, of, question, lookup: { row, buckets }, request: asked }: CutEnd,
+    first: readonly Stretch[],
+    request: CellRequest,
+    view: ChangeView | null,
+  ): Promise<Stretch> {
+    const hits = buckets.map((known) => this.#checked(question, known, view))
+    const missing = missingBuckets(row, hits, first)
+    let read = [...first]
+    if (missing.length > maxStretches) read = await readPieces(reading, [end], asked, request)
+    else read.push(...(await readPieces(reading, missing, asked, request)))
+    if (view?.isMoment && reading.unknown.size === 0)
+      this.#note(
+        row,
+        read.filter(({ isUncut }) => !isUncut),
+        question,
+        view,
+      )
+    if (read.some(({ isUncut }) => isUncut))
+      this.#ends.push({ question: of, bucket: end.bucket, seen: tooManyCells })
+    const kept = hits.filter((hit) => hit !== null).filter(({ from, to }) => !isInside(read, from, to))
+    for (const run of runsOf(kept)) noteKept(reading, run)
+    const order = keyOrder(this.#node)
+    const cells = mergePieces(
+      end.bucket,
+      [...kept, ...read].map(({ cells }) => cells),
+      request.states,
+    )
+    return { from: end.from, to: end.to, cells: cells.sort((a, b) => order(a.keys, b.keys)) }
+  }
+
+  /** What the buckets that the range cuts took, where they were read as they are. */
+  #noteEnds(
+    reading: Reading,
+    row: BucketRow,
+    { bucket }: CellRequest,
+    question: string,
+    read: readonly Stretch[],
+  ): void {
+    if (bucket?.kind !== 'fixed') return
+    for (const end of raggedEnds(row, bucket)) {
+      const stretch = read.find(({ from, to }) => from <= end.from && end.to <= to)
+      if (!stretch) continue
+      const cells = stretch.cells.reduce((count, cell) => count + (cell.bucket === end.bucket ? 1 : 0), 0)
+      const share = Number(end.to - end.from) / Number(stretch.to - stretch.from)
+      let rows = 0
+      for (const { begin, shown } of reading.parts)
+        if (begin >= stretch.from && begin < stretch.to) rows += (shown.rows ?? 0) * share
+      this.#ends.push({ question, bucket: end.bucket, seen: { cells, rows } })
+    }
   }
 
   #look(): Promise<ChangeView | null> {
-    this.#view ??= this.#watch.look(this.#node.dataset, this.#scan)
+    this.#view ??= this.#settings.watch.look(this.#node.dataset, this.#scan)
     return this.#view
   }
 
@@ -288,6 +404,8 @@ class KeptReading implements KeptCells {
 
 interface Stretch extends TimeRange {
   readonly cells: readonly Cell[]
+  /** Of pieces: it was read as one. */
+  readonly isUncut?: true
 }
 
 /** Kept buckets that follow each other. */
@@ -319,6 +437,70 @@ function isPlain(row: InnerRow): boolean {
 
 async function readStretch(reading: Reading, stretch: TimeRange, request: CellRequest): Promise<Stretch> {
   return { ...stretch, cells: await readStretchCells(reading, stretch, request) }
+}
+
+function readStretches(
+  reading: Reading,
+  stretches: readonly TimeRange[],
+  request: CellRequest,
+): Promise<Stretch[]> {
+  return settleAll(stretches.map((stretch) => () => readStretch(reading, stretch, request)))
+}
+
+/** Too many cells of pieces are no reason to refuse a question that has few. */
+async function readPieces(
+  reading: Reading,
+  stretches: readonly TimeRange[],
+  asked: CellRequest,
+  request: CellRequest,
+): Promise<Stretch[]> {
+  try {
+    return await readStretches(reading, stretches, asked)
+  } catch (error) {
+    if (!isTidemarkError(error) || error.code !== 'TM_LIMIT') throw error
+    const read = await readStretches(reading, stretches, request)
+    return read.map((stretch) => ({ ...stretch, isUncut: true }))
+  }
+}
+
+/** Whole buckets that are neither known nor read. */
+function missingBuckets(
+  row: BucketRow,
+  hits: readonly (KeptBucket | null)[],
+  read: readonly Stretch[],
+): readonly TimeRange[] {
+  return unknownBuckets(
+    row,
+    (i) => hits[i] !== null || isInside(read, row.borders[i] as Instant, row.borders[i + 1] as Instant),
+  )
+}
+
+/** The same row, without the ends that are put together from pieces. */
+function withoutEnds({ range, borders }: BucketRow, ends: readonly CutEnd[]): BucketRow {
+  const isCut = (from: Instant): boolean => ends.some(({ end }) => end.from === from)
+  const [first, last] = [borders[0] as Instant, borders.at(-1) as Instant]
+  return {
+    range: { from: isCut(range.from) ? first : range.from, to: isCut(last) ? last : range.to },
+    borders,
+  }
+}
+
+/** Kept buckets that follow each other, together. */
+function runsOf(kept: readonly KeptBucket[]): readonly KeptRun[] {
+  const runs: KeptRun[] = []
+  for (const bucket of kept) {
+    const last = runs.at(-1)
+    const run =
+      last?.to === bucket.from
+        ? last
+        : { from: bucket.from, to: bucket.to, cells: [], kept: [], oldestMs: bucket.computedMs }
+    if (run !== last) runs.push(run)
+    run.to = bucket.to
+    run.oldestMs = Math.min(run.oldestMs, bucket.computedMs)
+    run.kept.push(bucket)
+    for (const cell of bucket.cells) run.cells.push(cell)
+  }
+  return runs
 }
 
 function isRight({ history, moment, from, to }: KeptBucket, view: ChangeView): boolean {

@@ -1,6 +1,7 @@
 import type { Instant } from '../../time/index.ts'
 import type { InnerRow } from '../fill.ts'
 import type { Cell } from '../tier.ts'
+import type { SeenEnd } from './ragged-end.ts'
 import { sizeOf, sizeOfCells } from './size.ts'
 
 /** The cells of one bucket of one question, as they were at a moment of a history. Nobody changes them. */
@@ -38,10 +39,15 @@ interface Held extends KeptBucket {
 /** What is held for a new bucket to come in: this share of the memory is made free at once. */
 const freeShare = 0.2
 
+/** Buckets of a question whose cut ends are remembered: those of the last windows. */
+const maxEnds = 8
+
 /** Buckets by question and time, bounded in bytes; the least recently used give way. */
 export class KeptBuckets {
   readonly #maxBytes: number
   readonly #questions = new Map<string, Map<Instant, Held>>()
+  /** Only of questions that hold buckets. */
+  readonly #ends = new Map<string, Map<Instant, SeenEnd>>()
   #bytes = 0
   #buckets = 0
   #uses = 0
@@ -75,6 +81,23 @@ export class KeptBuckets {
 
   of(question: string): ReadonlyMap<Instant, KeptBucket> | null {
     return this.#questions.get(question) ?? null
+  }
+
+  /** What reading a part of this bucket took, when it was cut by the range the last time. */
+  endOf(question: string, bucket: Instant): SeenEnd | null {
+    return this.#ends.get(question)?.get(bucket) ?? null
+  }
+
+  rememberEnd(question: string, bucket: Instant, end: SeenEnd): void {
+    if (!this.#questions.has(question)) return
+    const ends = this.#ends.get(question) ?? new Map<Instant, SeenEnd>()
+    this.#ends.set(question, ends)
+    ends.delete(bucket)
+    ends.set(bucket, end)
+    for (const oldest of ends.keys()) {
+      if (ends.size <= maxEnds) break
+      ends.delete(oldest)
+    }
   }
 
   use(bucket: KeptBucket, use: number): void {
@@ -113,7 +136,10 @@ export class KeptBuckets {
     const held = buckets?.get(bucket.from)
     if (!buckets || held !== bucket) return
     buckets.delete(bucket.from)
-    if (buckets.size === 0) this.#questions.delete(question)
+    if (buckets.size === 0) {
+      this.#questions.delete(question)
+      this.#ends.delete(question)
+    }
     this.#bytes -= held.bytes
     this.#buckets -= 1
   }
