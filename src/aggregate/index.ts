@@ -3,6 +3,7 @@ export { aggregateFunctions, maxDuckDBDigits, stateKey, stateKinds } from './con
 export { bucketCap, relativeError } from './ddsketch-buckets.ts'
 export { aggregates } from './functions.ts'
 export { exactUpTo, standardError } from './hll.ts'
+export { canSlice, isInSlice, type KeySlice, sliceEnd, sliceSql } from './key-slice.ts'
 export type { KeyedRows } from './keyed.ts'
 export { assertOrderedRows, keyedSelect, stateSelect } from './keyed.ts'
 export { states } from './states.ts'

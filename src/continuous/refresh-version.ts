@@ -1,15 +1,6 @@
 import { seesAllRows, snapshotOf } from '../hot/index.ts'
 import { type Connection, type Database, isRetryable, retry } from '../postgres/index.ts'
-import {
-  type FilterNode,
-  type FilterValue,
-  intersect,
-  type QueryContext,
-  type QueryLimits,
-  queryLimits,
-  readCells,
-  type Tier,
-} from '../query/index.ts'
+import { intersect, type QueryContext, type QueryLimits, type Tier } from '../query/index.ts'
 import {
   type BucketSpec,
   bucketStart,
@@ -23,10 +14,12 @@ import {
 } from '../time/index.ts'
 import { isTidemarkError, TidemarkError } from '../util/errors.ts'
 import { sql } from '../util/sql.ts'
-import { deleteCells, insertCells } from './cells.ts'
+import { deleteCells } from './cells.ts'
 import { countEpoch, lockVersion, readFrozen, readInvalid, takeOver, writeInvalid } from './invalid.ts'
 import { always, cutOut, keyOf, setOf, subtract, unite, type Work, widen, workOf } from './invalid-ranges.ts'
-import { boundsOfTimes, newerEnd, newestWork, type Window } from './refresh-windows.ts'
+import { computeCells } from './refresh-cells.ts'
+import { createRefreshSizes, type RefreshSizes } from './refresh-sizes.ts'
+import { boundsOfTimes, newerEnd, newestWork } from './refresh-windows.ts'
 import { keptFrom } from './refresh-work.ts'
 import type { AggregateVersion } from './version.ts'
 
@@ -52,13 +45,23 @@ export interface RefreshAlarm {
 export interface RefreshSettings {
   /** Rows that one statement reads at most, about; a bucket with more is read whole. */
   readonly maxRows: number
+  /** Bytes of cells in memory at once, about; a bucket with more is computed part of its keys by part. */
+  readonly maxBytes: number
+  /** ms that one statement may take. One that takes longer is tried again with less, three times, before TM_TIMEOUT. */
+  readonly statementMs: number
   /** ms after which a transaction begins no other stretch. Others that refresh the same aggregate wait so long, nobody else does. */
   readonly batchMs: number
   /** Tries of a transaction that others got in the way of, before TM_BUSY. */
   readonly tries: number
 }
 
-export const refreshDefaults: RefreshSettings = Object.freeze({ maxRows: 2_000_000, batchMs: 500, tries: 12 })
+export const refreshDefaults: RefreshSettings = Object.freeze({
+  maxRows: 2_000_000,
+  maxBytes: 128 * 1024 * 1024,
+  statementMs: 600_000,
+  batchMs: 500,
+  tries: 12,
+})
 
 export interface RefreshOptions {
   readonly signal?: AbortSignal | null
@@ -113,7 +116,8 @@ export interface LeftPart {
  * Computes the cells of a version that are not valid; docs/design/continuous-aggregates.md. Can be killed at any instruction and
  * called again; any number of callers may.
  *
- * @throws TidemarkError TM_AGGREGATE when its role does not see every row, TM_BUSY, TM_CANCELLED (what is done by then stays done).
+ * @throws TidemarkError TM_AGGREGATE when its role does not see every row, TM_BUSY, TM_TIMEOUT, TM_CANCELLED (what is done by then
+ * stays done).
  */
 export async function refreshVersion(
   context: RefreshContext,
@@ -155,13 +159,11 @@ export async function refreshVersion(
   const within = intersect({ from, to }, forced ?? always)
   if (!within) return report(false)
   const watch = createWatch(options, version)
-  let { maxRows } = settings
+  const sizes = createRefreshSizes(version, settings)
   for (;;) {
     if (signal?.aborted) throw new TidemarkError('TM_CANCELLED', { what }, { cause: signal.reason })
     try {
-      const batch = await again(() =>
-        runBatch(own, version, { within, maxRows, batchMs: settings.batchMs, signal }),
-      )
+      const batch = await again(() => runBatch(own, version, { within, sizes, settings, signal }))
       if (batch === null) return report(true)
       total.rows += batch.rows
       total.cells += batch.cells
@@ -169,11 +171,20 @@ export async function refreshVersion(
       watch(total, batch.left)
       if (batch.left.length === 0) return report(false)
     } catch (error) {
-      // more cells than a window may have: estimates were wrong
-      if (!isTidemarkError(error) || error.code !== 'TM_LIMIT' || maxRows <= 1) throw error
-      maxRows = Math.max(1, Math.floor(maxRows / 8))
+      if (!isTidemarkError(error) || error.code !== 'TM_TIMEOUT') throw error
+      if (!sizes.shrink()) throw tookTooLong(version, settings.statementMs, error)
     }
   }
+}
+
+function tookTooLong({ name }: AggregateVersion, limitMs: number, cause: unknown): TidemarkError {
+  const todo =
+    'look in pg_stat_activity for what it waits for or what else is running; where one bucket of it is too much, declare shorter buckets or fewer keys'
+  return new TidemarkError(
+    'TM_TIMEOUT',
+    { what: `refreshing ${name}: a statement, even for a few rows,`, limitMs, todo },
+    { cause },
+  )
 }
 
 /** What is asked for and not computed. */
@@ -203,8 +214,8 @@ function openEndCut({ from, to }: TimeRange, bucket: BucketSpec, now: Instant): 
 
 interface BatchOptions {
   readonly within: TimeRange
-  readonly maxRows: number
-  readonly batchMs: number
+  readonly sizes: RefreshSizes
+  readonly settings: RefreshSettings
   readonly signal: AbortSignal | null
 }
 
@@ -222,10 +233,12 @@ function runBatch(
   version: AggregateVersion,
   options: BatchOptions,
 ): Promise<Batch | null> {
-  const { within, maxRows, batchMs, signal } = options
+  const { within, sizes, settings, signal } = options
+  const { batchMs, statementMs } = settings
   const { materialization } = version
   const { base } = materialization
-  return context.db.transaction({ mode: 'repeatable read', signal }, async (connection) => {
+  const transaction = { mode: 'repeatable read', statementTimeoutMs: statementMs, signal } as const
+  return context.db.transaction(transaction, async (connection) => {
     const started = performance.now()
     if (!(await lockVersion(connection, version.id))) return null
     const frozen = await readFrozen(connection, version)
@@ -247,30 +260,27 @@ function runBatch(
     // PostgreSQL takes every row for a group of its own, since it cannot know how many buckets there are, and then one process for cheaper
     await connection.query(sql`select set_config('parallel_tuple_cost', '0', true)`)
     const { tiers, clock, limits } = context
-    // no more cells than rows of a window, whose number is limited
-    const query: QueryContext = {
-      tiers,
-      snapshot,
-      clock,
-      signal,
-      limits: queryLimits({ ...limits, maxCells: Math.max(limits.maxCells, 1_000_000) }),
-    }
+    const query: QueryContext = { tiers, snapshot, clock, signal, limits }
     if (openFrom === null) ({ closed, openFrom } = await openUp(connection, version, frozen, query))
 
     const total = { windows: 0, rows: 0, cells: 0 }
     do {
       const work = newestWork(closed, within)
       if (work === null) break
-      const { piece, beyond } = await newerEnd(materialization, work.range, maxRows, query)
-      for (const range of [piece, beyond]) {
-        if (range === null) continue
-        if (range === piece) {
-          const done = await computeWindow(connection, version, { ...work, range }, query)
-          total.rows += done.rows
-          total.cells += done.cells
-        } else await deleteCells(connection, version, range, work.tenants)
-        closed = cutOut(closed, [range], work.tenants === null ? null : new Set(work.tenants))
+      const { piece, beyond, rows } = await newerEnd(materialization, work.range, sizes.maxRows(), query)
+      const done: TimeRange[] = []
+      if (piece !== null) {
+        const window = { ...work, range: piece, estimatedRows: rows }
+        const computed = await computeCells(connection, version, window, query, sizes)
+        total.rows += computed.rows
+        total.cells += computed.cells
+        done.push(computed.range)
       }
+      if (beyond !== null) {
+        await deleteCells(connection, version, beyond, work.tenants)
+        done.push(beyond)
+      }
+      closed = cutOut(closed, done, work.tenants === null ? null : new Set(work.tenants))
       total.windows += 1
     } while (performance.now() - started < batchMs)
 
@@ -300,36 +310,6 @@ async function openUp(
   for (const range of subtract(outside, frozen)) await deleteCells(connection, version, range, null)
   const closed = bounds ? subtract([rows], frozen).map((range) => ({ tenant: null, range })) : []
   return { closed, openFrom: rows.to }
-}
-
-async function computeWindow(
-  connection: Connection,
-  version: AggregateVersion,
-  { range, tenants }: Window,
-  query: QueryContext,
-): Promise<{ readonly rows: number; readonly cells: number }> {
-  const { base, bucket, keys, where, states } = version.materialization
-  const { cells, rows } = await readCells(
-    { dataset: base, bucket, by: keys, where: ofTenants(version, tenants), states, range },
-    query,
-  )
-  await deleteCells(connection, version, range, tenants)
-  await insertCells(connection, version, cells)
-  return { rows, cells: cells.length }
-
-  function ofTenants(
-    { materialization }: AggregateVersion,
-    names: readonly string[] | null,
-  ): FilterNode | null {
-    const { tenant } = materialization.base
-    if (names === null || tenant === null) return where
-    const type = materialization.base.columns[tenant]?.type
-    const values = names.map(
-      (name): FilterValue => (type === 'int4' ? Number(name) : type === 'int8' ? BigInt(name) : name),
-    )
-    const own: FilterNode = { kind: 'in', ref: { column: tenant, path: [] }, values }
-    return where === null ? own : { kind: 'and', filters: [where, own] }
-  }
 }
 
 /** Tells `onProgress` of each batch. */

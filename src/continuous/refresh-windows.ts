@@ -62,25 +62,26 @@ const fewBuckets = 1_000n
 
 /**
  * The newer end of a stretch, as much of it as has about `maxRows` rows; `beyond` lies behind it and has none. A stretch without
- * rows costs nothing, however long it is: `piece` is null.
+ * rows costs nothing, however long it is: `piece` is null. `rows` is an estimate of those of the piece.
  */
 export async function newerEnd(
   { base, bucket }: Materialization,
   stretch: TimeRange,
   maxRows: number,
   context: QueryContext,
-): Promise<{ readonly piece: TimeRange | null; readonly beyond: TimeRange | null }> {
+): Promise<{ readonly piece: TimeRange | null; readonly beyond: TimeRange | null; readonly rows: number }> {
   const every = approximateMicros(bucket.every)
   let piece = stretch
   if (stretch.to - stretch.from > every * fewBuckets) {
     const bounds = await boundsOfTimes(base, stretch, context)
-    if (bounds === null) return { piece: null, beyond: stretch }
+    if (bounds === null) return { piece: null, beyond: stretch, rows: 0 }
     piece = intersect(widen(bucket, bounds), stretch) as TimeRange
   }
   const beyond = piece.to < stretch.to ? { from: piece.to, to: stretch.to } : null
   // an estimate is of whole chunks: asked again of what was chosen, it comes closer
+  let rows = 0
   for (let tries = 0; tries < 8; tries++) {
-    const rows = await estimateRows(base, piece, context)
+    rows = await estimateRows(base, piece, context)
     if (rows <= maxRows * 1.5) break
     const buckets = Math.floor(((Number(piece.to - piece.from) / Number(every)) * maxRows) / rows)
     const smaller = windowAtEnd(bucket, piece, Math.max(1, buckets), true)
@@ -88,7 +89,7 @@ export async function newerEnd(
     piece = smaller
   }
   const most = Math.max(1, Math.floor(context.limits.maxBuckets / 2))
-  return { piece: windowAtEnd(bucket, piece, most, true), beyond }
+  return { piece: windowAtEnd(bucket, piece, most, true), beyond, rows }
 }
 
 /** From the oldest to the newest row; where no index tells, every row's time is read. Null: there is none. */

@@ -2,8 +2,10 @@ import {
   type AggregateState,
   assertOrderedRows,
   type EngineState,
+  type InputType,
   type StateInput,
   type StateSpec,
+  sliceSql,
   stateSelect,
   states,
 } from '../aggregate/index.ts'
@@ -121,6 +123,13 @@ export function scanConditions(request: ScanRequest): Sql[] {
     }
   }
   if (where) conditions.push(filterToSql(where, dataset))
+  if (request.slice) {
+    const keys = request.by.map(({ ref }) => ({
+      type: groupType(ref, dataset) as InputType,
+      value: groupKey(ref, dataset),
+    }))
+    conditions.push(sliceSql('postgres', keys, request.slice))
+  }
   return conditions
 }
 

@@ -1,4 +1,10 @@
-import { type AggregateState, states } from '../aggregate/index.ts'
+import {
+  type AggregateState,
+  type InputType,
+  type InputValue,
+  isInSlice,
+  states,
+} from '../aggregate/index.ts'
 import { type Cell, canonicalKey, type KeyValue, keyText, type ScanRequest } from '../query/index.ts'
 import type { ColumnType } from '../schema/index.ts'
 import type { Instant } from '../time/index.ts'
@@ -35,6 +41,11 @@ export class Cells {
     const canonical = keys.map(
       (key, i) => canonicalKey(this.#keys[i]!.type, key, this.#keys[i]!.scale) as KeyValue,
     )
+    const { slice } = this.#request
+    const types = this.#keys.map(({ type }) => type as InputType)
+    // what is not asked for is taken and forgotten
+    if (slice && !isInSlice(types, canonical as (InputValue | null)[], slice))
+      return this.#request.states.map(() => undefined)
     let text = keyText(bucket)
     for (const key of canonical) text += keyText(key)
     let cell = this.#cells.get(text)

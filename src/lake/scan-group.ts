@@ -3,8 +3,10 @@ import {
   type AggregateState,
   assertOrderedRows,
   type EngineState,
+  type InputType,
   maxDuckDBDigits,
   type StateInput,
+  sliceSql,
   stateSelect,
   states,
 } from '../aggregate/index.ts'
@@ -181,6 +183,7 @@ function planSql({ request, group, files }: GroupQuestion): SqlPlan | null {
     if (!key) return null
     keys.push(key)
   }
+  if (request.slice) conditions.push(sliceSql('duckdb', keyValues(request, group), request.slice))
   const valueSql = ({ spec, ref }: StateRequest): Sql | null => {
     if (!ref) return null
     if (spec.input === 'json-text') return inner(ref, 'text')
@@ -224,6 +227,17 @@ function planSql({ request, group, files }: GroupQuestion): SqlPlan | null {
     states: planned,
     unsaid,
   }
+}
+
+/** Keys as they are in a row, where `computed` is not known yet; all of them can be said. */
+function keyValues({ by }: ScanRequest, group: FileGroup): { type: InputType; value: Sql }[] {
+  return by.map(({ ref }) => {
+    const type = typeOf(group, ref)
+    const layout = layoutOf(group, ref.column)
+    const isInner = type === 'jsonb' && layout?.kind === 'json'
+    const value = isInner ? jsonText(jsonPlaces(layout, ref.path)) : columnSql(ref.column, group)
+    return { type: type === 'jsonb' ? 'text' : type, value: value ?? raw('null::varchar') }
+  })
 }
 
 function min(a: bigint, b: bigint): bigint {

@@ -29,7 +29,7 @@ export async function scanFiles(
 ): Promise<ScanResult> {
   const files = filesFor(dataset, catalog, request.range, request.where)
   const parts =
-    useSummaries && !access.onlyTypeScript
+    useSummaries && !access.onlyTypeScript && !request.slice
       ? partsOfScan(request, dataset, files)
       : { summaries: [], rows: [{ files, range: request.range }] }
   const opened = new Set<LakeFile>()

@@ -1,3 +1,4 @@
+import type { KeySlice } from '../aggregate/index.ts'
 import type { HypertableDefinition } from '../schema/index.ts'
 import type { BucketSpec, TimeRange } from '../time/index.ts'
 import { cutPlan, planBuckets } from './bucket-plan.ts'
@@ -71,6 +72,8 @@ export interface CellsQuery {
   readonly states: readonly StateRequest[]
   /** Whole buckets, finite. */
   readonly range: TimeRange
+  /** Only cells of this part of all keys; absent: all. */
+  readonly slice?: KeySlice
 }
 
 export interface CellsFound {
@@ -86,7 +89,7 @@ export interface CellsFound {
  * @throws TidemarkError TM_LIMIT where there are more cells than `limits.maxCells`, or more buckets than `limits.maxBuckets`.
  */
 export async function readCells(query: CellsQuery, context: QueryContext): Promise<CellsFound> {
-  const { dataset, bucket, by, where, states, range } = query
+  const { dataset, bucket, by, where, states, range, slice } = query
   const reading = await startReading(dataset, range, context)
   const plan = planBuckets(bucket, range, context.limits.maxBuckets)
   const cells = await readStretchCells(reading, range, {
@@ -96,6 +99,7 @@ export async function readCells(query: CellsQuery, context: QueryContext): Promi
     where,
     states,
     maxCells: context.limits.maxCells,
+    ...(slice ? { slice } : {}),
   })
   return { cells, rows: reading.parts.reduce((sum, { shown }) => sum + (shown.rows ?? 0), 0) }
 }

@@ -1,4 +1,4 @@
-import type { AggregateState, StateSpec } from '../aggregate/index.ts'
+import type { AggregateState, KeySlice, StateSpec } from '../aggregate/index.ts'
 import type { ContinuousAggregateDefinition, DatasetDefinition } from '../schema/index.ts'
 import { type Instant, maxInstant, minInstant, type TimeRange } from '../time/index.ts'
 import type { ColumnRef, FilterNode, GroupNode, LatestQueryNode, RowsQueryNode } from './nodes.ts'
@@ -57,6 +57,8 @@ export interface ScanRequest {
   readonly states: readonly StateRequest[]
   /** Cells at most; one more is an error TM_LIMIT (what "cells"). */
   readonly maxCells: number
+  /** Only cells whose keys are of this part of all keys; absent: all. */
+  readonly slice?: KeySlice
 }
 
 /** One bucket of one group, once in the answer of a tier. `states` has the order of `ScanRequest.states`. */

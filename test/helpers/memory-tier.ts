@@ -1,4 +1,10 @@
-import { type AggregateState, type InputValue, states } from '../../src/aggregate/index.ts'
+import {
+  type AggregateState,
+  type InputType,
+  type InputValue,
+  isInSlice,
+  states,
+} from '../../src/aggregate/index.ts'
 import {
   type BucketPlan,
   type Cell,
@@ -138,10 +144,15 @@ export function createMemoryTier(options: MemoryTierOptions): MemoryTier {
     async scan(request, context): Promise<ScanResult> {
       if (request.range) scanned.push(request.range)
       const found = await select(request.range, request.where, context)
+      const keyTypes = request.by.map(({ ref }): InputType => {
+        const type = request.dataset.columns[ref.column]?.type ?? 'text'
+        return type === 'jsonb' ? 'text' : type
+      })
       const cells = new Map<string, { bucket: Instant | null; keys: KeyValue[]; states: AggregateState[] }>()
       for (const row of found) {
         const bucket = request.bucket ? bucketOf(request.bucket, timeOf(row)) : null
         const keys = request.by.map(({ ref }) => keyOf(row, ref))
+        if (request.slice && !isInSlice(keyTypes, keys as (InputValue | null)[], request.slice)) continue
         const id = keyText(bucket) + keys.map(keyText).join('')
         let cell = cells.get(id)
         if (!cell) {

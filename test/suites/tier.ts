@@ -1,8 +1,10 @@
 import { inspect } from 'node:util'
 import fc from 'fast-check'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { type InputType, type InputValue, isInSlice, sliceEnd, states } from '../../src/aggregate/index.ts'
 import {
   type Answer,
+  type Cell,
   canonicalKey,
   compareNewest,
   compareRowKeys,
@@ -603,6 +605,67 @@ export function tierSuite(name: string, setup: TierSetup, options: TierSuiteOpti
               queryLimits({ maxCells: ids - 1 }),
             ),
         ).rejects.toMatchObject({ code: 'TM_LIMIT' })
+      })
+
+      it('gives the cells of a part of all keys, the same part as every other tier', async () => {
+        const { under } = b.get()
+        const shown = ({ keys, states: held }: Cell): string =>
+          `${inspect(keys)} ${held.map((state, i) => Buffer.from(states[i === 0 ? 'count' : 'hll'].encode(state)).toString('hex'))}`
+        const columns = [
+          'tag',
+          'device',
+          'ok',
+          'small',
+          'whole',
+          'big',
+          'single',
+          'value',
+          'price',
+          'fee',
+          'day',
+          'seen',
+        ]
+        const cuts = [0, 2 ** 30, 2 ** 31 + 12_345, sliceEnd]
+        for (const by of [...columns, ...paths]
+          .map((column) => [column])
+          .concat([['tag', 'value', 'labels', 'note']])) {
+          const node = parseQuery({ by, select: { n: count } }, { dataset: everyType, clock })
+          if (node.kind !== 'aggregate') throw new Error('not an aggregate query')
+          const counted = {
+            spec: { kind: 'count', input: null, borders: null },
+            ref: null,
+            where: null,
+          } as const
+          const distinct = {
+            spec: { kind: 'hll', input: 'int4', borders: null },
+            ref: { column: 'id', path: [] },
+            where: null,
+          } as const
+          const request: ScanRequest = {
+            ...{ dataset: everyType, range: everything, bucket: null, by: node.by, where: null },
+            states: [counted, distinct],
+            maxCells: 10_000,
+          }
+          const types = node.by.map(({ ref }): InputType => {
+            const { type } = (everyType as DatasetDefinition).columns[ref.column]!
+            return type === 'jsonb' ? 'text' : type
+          })
+          const scan = (more: Partial<ScanRequest>) =>
+            under.withSnapshot(async (snapshot) => {
+              const { cells } = await under.tier.scan({ ...request, ...more }, { snapshot, signal: null })
+              return cells.map((cell) => shown(cell)).sort()
+            })
+          const all = await under.withSnapshot(
+            async (snapshot) => (await under.tier.scan(request, { snapshot, signal: null })).cells,
+          )
+          for (const [i, from] of cuts.slice(0, -1).entries()) {
+            const slice = { from, to: cuts[i + 1]! }
+            const expected = all.filter(({ keys }) => isInSlice(types, keys as (InputValue | null)[], slice))
+            // as many as there are fit, so that others are not even counted
+            const found = await scan({ slice, maxCells: Math.max(1, expected.length) })
+            expect(found, `of ${by}`).toEqual(expected.map((cell) => shown(cell)).sort())
+          }
+        }
       })
 
       it('stops when its caller aborts', async () => {
