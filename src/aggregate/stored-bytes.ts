@@ -101,8 +101,7 @@ type Encoder = (computed: readonly Sql[], spec: StateSpec) => Sql
 /** Canonical bytes from the columns of `outer`; null in them where a cell has no value. */
 const encoders: Partial<Record<StateKind, Encoder>> = {
   ddsketch: ([keys, counts, min, max]) => sql`tidemark.percentile_state(${keys}, ${counts}, ${min}, ${max})`,
-  hll: ([total, registers, ranks, hashes]) =>
-    sql`tidemark.uniques_state(${total}, ${registers}, ${ranks}, ${hashes})`,
+  hll: ([total, registers, hashes]) => sql`tidemark.uniques_state(${total}, ${registers}, ${hashes})`,
   distinct: ([bytes, texts]) => sql`tidemark.distinct_state(${bytes}, ${texts})`,
   topk: ([texts, counts, rest]) => sql`tidemark.top_state(${texts}, ${counts}, ${rest})`,
   histogram: ([keys, counts], { borders }) =>
