@@ -1,4 +1,4 @@
-import { type Kysely, sql } from 'kysely'
+import type { Kysely } from 'kysely'
 import { fillGaps } from '../gapfill/index.ts'
 import { createPlainAccess, type PlainAccess } from '../postgres/index.ts'
 import { formatInstant, parseInstant } from '../time/index.ts'
@@ -58,10 +58,20 @@ export class PlainSql<DB> {
   }
 
   /** The statement that `run` runs. @throws TidemarkError TM_GAPFILL */
-  async withoutGaps(text: string): Promise<string> {
-    const { rows } = await sql<{ name: string }>`
-      select distinct proname::text as name from pg_catalog.pg_proc where prokind = 'a'`.execute(this.kysely)
-    return fillGaps(text, new Set(rows.map(({ name }) => name)))
+  withoutGaps(text: string): Promise<string> {
+    return fillGaps(text, async () => {
+      const { queryTimeoutMs } = this.#limits
+      const { rows } = await this.#access.run({
+        text: `select distinct proname::text from pg_catalog.pg_proc where prokind = 'a'`,
+        parameters: [],
+        opening: '',
+        timeoutMs: queryTimeoutMs,
+        maxRows: Number.POSITIVE_INFINITY,
+        maxBytes: Number.POSITIVE_INFINITY,
+        signal: null,
+      })
+      return new Set(rows.map(([name]) => name as string))
+    })
   }
 
   async close(): Promise<void> {

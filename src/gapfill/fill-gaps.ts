@@ -7,22 +7,26 @@ import { isNode, listOf, mapTree, type Node, sameTree } from './tree.ts'
  * Rewrites a statement written for TimescaleDB so that PostgreSQL fills its gaps: wherever a query groups by
  * `time_bucket_gapfill`, with `locf` and `interpolate`. A statement without them comes back as it is.
  *
- * @param aggregates Names of the aggregate functions of the database: `select proname from pg_proc where prokind = 'a'`.
+ * @param readAggregates Names of the aggregate functions of the database: `select proname from pg_proc where prokind = 'a'`; asked
+ * only where there is something to fill.
  *
  * @example
  * await fillGaps(`select time_bucket_gapfill('1 hour', time) as hour, locf(avg(value)) as value
- *   from metrics where time >= '2026-01-01' and time < '2026-01-02' group by hour`, new Set(['avg']))
+ *   from metrics where time >= '2026-01-01' and time < '2026-01-02' group by hour`, async () => new Set(['avg']))
  *
  * @throws TidemarkError TM_GAPFILL where it cannot be filled, with the reason.
  */
-export async function fillGaps(text: string, aggregates: ReadonlySet<string>): Promise<string> {
+export async function fillGaps(
+  text: string,
+  readAggregates: () => Promise<ReadonlySet<string>>,
+): Promise<string> {
   if (!/time_bucket_gapfill/i.test(text)) return text
   const parser = await loadParser()
   const parsed = parser.parse(text)
   const statements = listOf(parsed['stmts'])
   if (statements.length !== 1) refuse(`the text has ${statements.length} statements`, 'run them one by one')
   assertPrints(parser, parsed)
-  const rewritten = rewriteAll(parsed, parser, aggregates) as Node
+  const rewritten = rewriteAll(parsed, parser, await readAggregates()) as Node
   const filled = print(parser, rewritten)
   if (sameTree(parsed, rewritten)) return text
   parser.parse(filled)

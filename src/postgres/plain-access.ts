@@ -62,7 +62,8 @@ export function createPlainAccess<DB>(options: PlainAccessOptions): PlainAccess<
   types.setTypeParser(oid.date, (text: string) => text)
   types.setTypeParser(oid.timestamptz, formatTimestamp)
   const pool = new pg.Pool({ connectionString, max, types, allowExitOnIdle: true })
-  // One that the server has ended while nobody used it: the pool makes another.
+  // What the server ends is told to whoever waits for an answer; as an event of its own, which nobody hears, it would end the process.
+  pool.on('connect', (client) => client.on('error', () => {}))
   pool.on('error', () => {})
   const kysely = new Kysely<DB>({ dialect: new PostgresDialect({ pool }) })
   return {
@@ -75,8 +76,6 @@ export function createPlainAccess<DB>(options: PlainAccessOptions): PlainAccess<
       const client = await pool.connect().catch((error: unknown) => {
         throw explained(error)
       })
-      const ignore = (): void => {}
-      client.on('error', ignore)
       let pid: number | null = null
       try {
         await client.query('begin')
@@ -87,14 +86,13 @@ export function createPlainAccess<DB>(options: PlainAccessOptions): PlainAccess<
         pid = (backend[0] as { pid: number }).pid
         const rows = await collect(client, statement)
         await client.query('commit')
-        client.off('error', ignore)
         client.release()
         return rows
       } catch (error) {
         // The server takes the transaction back when the connection ends; but what computes and sends nothing does not notice.
         client.release(true)
         if (pid !== null && error instanceof TidemarkError)
-          await pool.query('select pg_cancel_backend($1)', [pid]).catch(ignore)
+          await pool.query('select pg_cancel_backend($1)', [pid]).catch(() => null)
         throw explained(error)
       }
     },

@@ -1,3 +1,4 @@
+import { sql } from 'kysely'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { defineConfig, hypertable, t } from '../../src/schema/index.ts'
 import { raw } from '../../src/util/sql.ts'
@@ -102,15 +103,26 @@ describe('the answer of tm.sql', () => {
     })
   })
 
-  it('an idle connection that the server ends is no end of the process', async () => {
+  it('a connection that the server ends, idle or not, is no end of the process', async () => {
     const { tm, test } = engine
-    await tm.kysely().selectFrom('public.points').selectAll().execute()
-    await tm.sql('select 1')
+    const sleeping = [
+      sql`select pg_sleep(60)`.execute(tm.kysely()),
+      tm
+        .kysely()
+        .transaction()
+        .execute((transaction) => sql`select pg_sleep(60)`.execute(transaction)),
+      tm.sql('select pg_sleep(60)'),
+    ]
+    const ended = Promise.allSettled(sleeping)
     const others = `datname = current_database() and application_name <> 'tidemark'`
-    const ended = await test.db.query(
-      raw(`select count(pg_terminate_backend(pid)) from pg_stat_activity where ${others}`),
-    )
-    expect(ended.rows).not.toEqual([[0n]])
+    const count = (what: string) => async () =>
+      (await test.db.query(raw(`select count(${what}) from pg_stat_activity where ${others}`))).rows[0]![0]
+    await expect.poll(count(`*) filter (where query = 'select pg_sleep(60)'`)).toBe(3n)
+    await count('pg_terminate_backend(pid)')()
+    expect((await ended).map(({ status }) => status)).toEqual(['rejected', 'rejected', 'rejected'])
+    // and those that nobody uses
+    await expect.poll(() => limitOf(tm.sql('select 1'))).toBeNull()
+    await count('pg_terminate_backend(pid)')()
     await expect.poll(() => limitOf(tm.sql('select 1'))).toBeNull()
   })
 })
