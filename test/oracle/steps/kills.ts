@@ -30,7 +30,7 @@ function codeOfEnd(ended: PromiseSettledResult<unknown>, isOutdated = false): st
   const isAllowed = (code: string): boolean =>
     lostCodes.includes(code) || isBusy(code) || (isOutdated && code === 'TM_MIGRATION')
   if (isTidemarkError(error) && isAllowed(error.code)) return error.code
-  throw new Error('a call whose backend was ended gave something else', { cause: error })
+  throw new Error(`a call whose backend was ended gave ${String(error)}`, { cause: error })
 }
 
 const killedInsertStep = defineStep({
