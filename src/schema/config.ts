@@ -1,5 +1,12 @@
 import { boundMicros, parseInterval, TimeProblem } from '../time/index.ts'
 import type { ContinuousAggregateDefinition, QueryableDefinition, StoredDefinition } from './definition.ts'
+import {
+  noProtocols,
+  type ProtocolConfig,
+  type ProtocolOptions,
+  protocolKeys,
+  readProtocols,
+} from './ingest-config.ts'
 import { checkKeys, ProblemList } from './problems.ts'
 import type { ViewDefinition } from './view.ts'
 
@@ -69,6 +76,17 @@ export interface ConfigOptions<
     /** How long such a check may take; then it is given up, and counted. Default '10s'. */
     readonly timeout?: string
   }
+  /** How rows of many callers are written, and where the points of protocols go. */
+  readonly ingest?: ProtocolOptions & {
+    /** Transactions of one dataset at once, 1 to 100. Default 2; with one, callers wait longer and go in larger groups. */
+    readonly connections?: number
+    /** Rows of several callers that share a transaction. Default 50,000. */
+    readonly maxGroupRows?: number
+    /** Memory of what waits to be written, '64MB' or bytes. Default 64 MiB; beyond it, bodies are not read. */
+    readonly maxPending?: string | number
+    /** How long a caller waits for such memory, before it is told to come again later. Default '2s'. */
+    readonly maxWait?: string
+  }
   readonly server?: {
     /** Default '127.0.0.1': only this machine. */
     readonly host?: string
@@ -108,6 +126,12 @@ export interface TidemarkConfig<
   readonly lake: LakeConfig
   readonly cache: { readonly memoryBytes: number }
   readonly shadow: { readonly share: number; readonly timeoutMs: number }
+  readonly ingest: ProtocolConfig & {
+    readonly connections: number
+    readonly maxGroupRows: number
+    readonly maxPendingBytes: number
+    readonly maxWaitMs: number
+  }
   readonly server: { readonly host: string; readonly port: number }
   readonly worker: { readonly everyMs: number; readonly enabled: boolean }
   readonly limits: Limits
@@ -151,6 +175,13 @@ export const configDefaults = Object.freeze({
   }),
   cache: Object.freeze({ memoryBytes: 64 * mebibyte }),
   shadow: Object.freeze({ share: 0, timeoutMs: 10_000 }),
+  ingest: Object.freeze({
+    ...noProtocols,
+    connections: 2,
+    maxGroupRows: 50_000,
+    maxPendingBytes: 64 * mebibyte,
+    maxWaitMs: 2000,
+  }),
   server: Object.freeze({ host: '127.0.0.1', port: 4680 }),
   worker: Object.freeze({ everyMs: 10_000, enabled: true }),
   limits: Object.freeze({
@@ -184,7 +215,18 @@ export function defineConfig<
   OnlyOf<ContinuousAggregateDefinition, Datasets>
 > {
   const problems = new ProblemList('config')
-  const known = ['datasets', 'views', 'database', 'lake', 'cache', 'shadow', 'server', 'worker', 'limits']
+  const known = [
+    'datasets',
+    'views',
+    'database',
+    'lake',
+    'cache',
+    'shadow',
+    'ingest',
+    'server',
+    'worker',
+    'limits',
+  ]
   if (!checkKeys(problems, '', options, known)) problems.assertEmpty('TM_CONFIG')
   const input = options as unknown as Readonly<Record<string, unknown>>
   const all = readDefinitions<QueryableDefinition>(problems, 'datasets', input['datasets'], [
@@ -206,6 +248,7 @@ export function defineConfig<
   const lake = section('lake', Object.keys(lakeKeys))
   const cache = section('cache', ['memory'])
   const shadow = section('shadow', ['share', 'timeout'])
+  const ingest = section('ingest', [...protocolKeys, 'connections', 'maxGroupRows', 'maxPending', 'maxWait'])
   const server = section('server', ['host', 'port'])
   const worker = section('worker', ['every', 'enabled'])
   const limits = section('limits', Object.keys(limitKinds))
@@ -232,6 +275,13 @@ export function defineConfig<
     shadow: Object.freeze({
       share: shadow.share('share', d.shadow.share),
       timeoutMs: shadow.millis('timeout', d.shadow.timeoutMs) as number,
+    }),
+    ingest: Object.freeze({
+      ...readProtocols(problems, '.ingest', ingest.input, datasets),
+      connections: ingest.whole('connections', d.ingest.connections, 1, 100),
+      maxGroupRows: ingest.whole('maxGroupRows', d.ingest.maxGroupRows),
+      maxPendingBytes: ingest.bytes('maxPending', d.ingest.maxPendingBytes, 1) as number,
+      maxWaitMs: ingest.millis('maxWait', d.ingest.maxWaitMs) as number,
     }),
     server: Object.freeze({
       host: server.text('host', d.server.host),
@@ -364,6 +414,10 @@ class Section {
     this.#problems = problems
     this.#path = path
     this.#input = input
+  }
+
+  get input(): Readonly<Record<string, unknown>> {
+    return this.#input
   }
 
   #refuse(key: string, expected: string): void {

@@ -39,9 +39,26 @@ export type {
   TimeColumn,
   UpdateRow,
 } from './infer.ts'
+export {
+  type LineRoute,
+  type LineRouteOptions,
+  noProtocols,
+  type ProtocolConfig,
+  type ProtocolOptions,
+  type Route,
+  type RouteOptions,
+} from './ingest-config.ts'
 export type { Database, KyselyAggregate, KyselyTable, KyselyView } from './kysely.ts'
 export { columnNameProblem, maxNameBytes, parseRelationName, type QualifiedName } from './names.ts'
 export { checkKeys, ProblemList, suggest } from './problems.ts'
+export {
+  columnsOfSources,
+  type ProtocolKind,
+  type ProtocolSource,
+  plainName,
+  protocolSources,
+} from './protocol-sources.ts'
+export { metricsTable, type ProtocolTableOptions, samplesTable } from './protocol-tables.ts'
 export { readComment, readName, startProblems } from './relation.ts'
 export { type CanonicalRow, createRowCodec, outputOf, type RowCodec, type RowProblem } from './row-codec.ts'
 export { type IndexOptions, type TableOptions, table } from './table.ts'
