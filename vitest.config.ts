@@ -25,6 +25,9 @@ const alias = [
   ['tidemark/schema', 'src/schema/index.ts'],
   ['tidemark/server', 'src/api/index.ts'],
   ['tidemark/embedded', 'src/postgres/embedded/index.ts'],
+  ['tidemark/client', 'src/client/index.ts'],
+  ['tidemark/tracker', 'src/tracker/index.ts'],
+  ['tidemark/tracker/vitals', 'src/tracker/vitals/index.ts'],
   ['tidemark/terminal', 'src/cli/terminal.ts'],
 ].map(([door, file]) => ({
   find: new RegExp(`^${door}$`),

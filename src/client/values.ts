@@ -1,0 +1,72 @@
+import type { Answer } from '../query/index.ts'
+import { TidemarkClientError } from './errors.ts'
+
+const maxSafe = BigInt(Number.MAX_SAFE_INTEGER)
+
+/** A bigint is a number where a double holds it, else text; NaN and the infinities are PostgreSQL's words. */
+function toJsonScalar(value: unknown): unknown {
+  if (typeof value === 'bigint') return value <= maxSafe && value >= -maxSafe ? Number(value) : `${value}`
+  if (typeof value === 'number' && !Number.isFinite(value)) return `${value}`
+  return value
+}
+
+/**
+ * A row as a line of NDJSON.
+ *
+ * @throws TidemarkClientError TM_VALUE
+ */
+export function encodeRow(row: object, index: number): string {
+  const encoded: Record<string, unknown> = {}
+  for (const [column, value] of Object.entries(row)) {
+    if (typeof value === 'object') checkDocument(value, `row ${index}, column "${column}"`)
+    // JSON would write an invalid date as null
+    if (value instanceof Date && Number.isNaN(value.getTime())) {
+      throw new TidemarkClientError('TM_VALUE', `row ${index}, column "${column}": the Date is invalid`)
+    }
+    encoded[column] = toJsonScalar(value)
+  }
+  return JSON.stringify(encoded)
+}
+
+/** JSON would change these values without a word. */
+function checkDocument(value: unknown, where: string): void {
+  try {
+    JSON.stringify(value, (_key, inner) => {
+      if (typeof inner === 'number' && !Number.isFinite(inner)) throw new TypeError(`${inner} is no JSON`)
+      return inner
+    })
+  } catch (error) {
+    throw new TidemarkClientError('TM_VALUE', `${where}: ${(error as Error).message}`, { cause: error })
+  }
+}
+
+export function encodeQuery(query: object): string {
+  return JSON.stringify(query, (_key, value) => toJsonScalar(value))
+}
+
+/** The values of an answer as the library gives them: int8 is a bigint, NaN and the infinities are numbers. */
+export function decodeAnswer(answer: Answer): Answer {
+  const decoders = answer.columns.flatMap(({ name, type }) => {
+    const decode = type === 'int8' ? toBigInt : isFloat(type) ? toNumber : null
+    return decode ? [{ name, decode }] : []
+  })
+  if (decoders.length === 0) return answer
+  const rows = answer.rows as Record<string, unknown>[]
+  for (const row of rows) {
+    for (const { name, decode } of decoders) row[name] = decode(row[name])
+  }
+  return answer
+}
+
+function isFloat(type: string): boolean {
+  return type === 'float8' || type === 'float4' || type === 'percentiles'
+}
+
+function toBigInt(value: unknown): unknown {
+  return typeof value === 'number' || typeof value === 'string' ? BigInt(value) : value
+}
+
+function toNumber(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(toNumber)
+  return typeof value === 'string' ? Number(value) : value
+}
