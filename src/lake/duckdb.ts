@@ -81,16 +81,20 @@ export function createDuckDB(options: DuckDBOptions = {}): DuckDB {
       again = setInterval(() => connection.interrupt(), interruptEveryMs)
     }
     signal?.addEventListener('abort', stop, { once: true })
+    // What failed has perhaps left a temporary table: an interrupt also hits the statement that was to drop it.
+    let isClean = false
     try {
-      return await use(connection)
+      const result = await use(connection)
+      isClean = true
+      return result
     } catch (error) {
       if (signal?.aborted) throw reasonOf(signal, error)
       throw error
     } finally {
       signal?.removeEventListener('abort', stop)
       clearInterval(again)
-      if (closed) connection.closeSync()
-      else idle.push(connection)
+      if (isClean && !closed && !signal?.aborted) idle.push(connection)
+      else connection.closeSync()
     }
   }
 
