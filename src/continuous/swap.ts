@@ -5,11 +5,15 @@ import { type Connection, isRetryable, retry } from '../postgres/index.ts'
 import {
   type Cell,
   canonicalJson,
+  type FilterNode,
+  type FilterValue,
+  type GroupNode,
   keyText,
   readCells,
   type StateRequest,
   stateRequestKey,
 } from '../query/index.ts'
+import type { HypertableDefinition } from '../schema/index.ts'
 import { formatInstant, type Instant, nextBucket, type TimeRange } from '../time/index.ts'
 import { identifier, join, type Sql, sql } from '../util/sql.ts'
 import { bucketColumn, cellTableOf } from './cell-table.ts'
@@ -18,6 +22,7 @@ import { compareStates, isWithinRounding } from './compare-states.ts'
 import { readFrozen } from './invalid.ts'
 import { subtract, workOf } from './invalid-ranges.ts'
 import type { RefreshContext } from './refresh-version.ts'
+import { lookUpCells, sampleCells, touches } from './swap-sample.ts'
 import { readValidity, unionOf, type VersionValidity } from './validity.ts'
 import { type AggregateVersion, consumerOf } from './version.ts'
 import { viewOf } from './view.ts'
@@ -27,7 +32,7 @@ export interface SwapOutcome {
   readonly kind: 'swapped' | 'waiting' | 'different'
   /** Why not; null when it was swapped. */
   readonly problem: string | null
-  /** Buckets whose cells were compared. */
+  /** Buckets of which cells were compared. */
   readonly compared: number
 }
 
@@ -36,12 +41,12 @@ export interface SwapVersions {
   readonly current: AggregateVersion | null
 }
 
-/** Buckets that are compared before a version takes the place of another; the newest, and others by chance. */
-const sampleBuckets = 50
+/** Sums that the rows are asked about; others are taken for rounding, too. */
+const maxSpreads = 100
 
 /**
  * Puts a version that has caught up in the place of the current one, in one transaction: states that both keep are compared over a
- * sample of buckets; cells of buckets whose rows are gone are taken from the current one. The view becomes that of the new version.
+ * sample of cells; cells of buckets whose rows are gone are taken from the current one. The view becomes that of the new version.
  *
  * Both versions are locked against refreshes and late rows that are merged into cells; readers do not notice.
  */
@@ -155,21 +160,14 @@ async function compareSample(
   const shared = sharedStates({ building, current })
   if (!hasSameCells(building, current) || shared.length === 0) return { problem: null, compared: 0 }
   const { bucket } = current.materialization
-  const { rows } = await connection.query(sql`
-    (select distinct ${identifier(bucketColumn)} from ${cellRelation(current)} order by 1 desc limit ${sampleBuckets / 2}::int8)
-    union
-    (select b from (select distinct ${identifier(bucketColumn)} as b from ${cellRelation(current)}) as all_of_them
-      order by random() limit ${sampleBuckets / 2}::int8)`)
   const unsure = [...validity.flatMap(({ invalid }) => invalid.map(({ range }) => range)), ...frozen]
-  const buckets = (rows as unknown as [Instant][]).flatMap(([from]) => {
-    const to = nextBucket(bucket, from)
-    return unsure.some((range) => range.from < to && range.to > from) ? [] : [from]
-  })
-  const ours = await readCellsOf(connection, building, buckets)
-  const theirs = await readCellsOf(connection, current, buckets)
+  const isUnsure = (from: Instant): boolean => touches(unsure, { from, to: nextBucket(bucket, from) })
+  const places = await sampleCells(connection, [building, current], isUnsure)
+  const ours = await lookUpCells(connection, building, places)
+  const theirs = await lookUpCells(connection, current, places)
   const problem = await firstDifference(building, shared, ours, theirs, spreadOf)
   return {
-    compared: buckets.length,
+    compared: new Set(places.map(({ bucket: from }) => from)).size,
     problem:
       problem === null
         ? null
@@ -177,8 +175,8 @@ async function compareSample(
   }
 }
 
-/** Moments of the values that went into a state of a cell, from the rows; null: they are not there. */
-type SpreadOf = (cell: Cell, state: StateRequest) => Promise<AggregateState | null>
+/** Moments of the values that went into a state of a cell, from the rows; null: they are not there. `enough`: too many were asked for. */
+type SpreadOf = (cell: Cell, state: StateRequest) => Promise<AggregateState | 'enough' | null>
 
 function createSpreadOf(
   { db, tiers, clock, limits }: RefreshContext,
@@ -188,8 +186,10 @@ function createSpreadOf(
 ): SpreadOf {
   const { base, bucket, keys, where } = materialization
   let lent: ReturnType<typeof snapshotOf> | null = null
+  let asked = 0
   return async ({ bucket: from, keys: values }, { spec, ref, where: filter }) => {
     if (from === null) return null
+    if (++asked > maxSpreads) return 'enough'
     lent ??= snapshotOf(db, connection, { dataset: base, signal })
     const spread: StateRequest = {
       spec: { kind: 'moments', input: spec.input, borders: null },
@@ -198,7 +198,7 @@ function createSpreadOf(
     }
     const range = { from, to: nextBucket(bucket, from) }
     const { cells } = await readCells(
-      { dataset: base, bucket, by: keys, where, states: [spread], range },
+      { dataset: base, bucket, by: keys, where: ofKeys(keys, values, base, where), states: [spread], range },
       { tiers: tiers.filter((tier) => tier.name !== name), snapshot: await lent, clock, signal, limits },
     )
     const wanted = values.map(keyText).join(' ')
@@ -206,33 +206,21 @@ function createSpreadOf(
   }
 }
 
-async function readCellsOf(
-  connection: Connection,
-  version: AggregateVersion,
-  buckets: readonly Instant[],
-): Promise<Map<string, Cell>> {
-  const table = cellTableOf(version.materialization)
-  const columns = [
-    bucketColumn,
-    ...table.keys.map(({ column }) => column),
-    ...table.states.flatMap((state) => state.columns.map(({ column }) => column)),
-  ].map((column) => identifier(column))
-  const { rows } = await connection.query(sql`
-    select ${join(columns, ', ')} from ${cellRelation(version)}
-    where ${identifier(bucketColumn)} = any(${buckets.map(timestamptzText)}::timestamptz[])`)
-  const cells = new Map<string, Cell>()
-  for (const [bucket, ...values] of rows) {
-    const keys = values.slice(0, table.keys.length) as Cell['keys']
-    let at = table.keys.length
-    const held = table.states.map(({ stored, columns: own }) => {
-      const state = stored.read(values.slice(at, at + own.length))
-      at += own.length
-      return state
-    })
-    const name = `${formatInstant(bucket as Instant)} ${keys.map((key) => keyText(key)).join(' ')}`
-    cells.set(name, { bucket: bucket as Instant, keys, states: held })
-  }
-  return cells
+/** Rows of one cell; of keys that a filter cannot name all values. */
+function ofKeys(
+  keys: readonly GroupNode[],
+  values: Cell['keys'],
+  base: HypertableDefinition,
+  where: FilterNode | null,
+): FilterNode {
+  const own = keys.flatMap(({ ref }, i): FilterNode[] => {
+    const value = values[i] ?? null
+    // a path of JSON is grouped by its text, and compared by its value
+    if (ref.path.length > 0 || base.columns[ref.column]?.type === 'text[]') return []
+    if (value === null) return [{ kind: 'isNull', ref }]
+    return [{ kind: 'compare', ref, operator: 'eq', value: value as FilterValue }]
+  })
+  return { kind: 'and', filters: where === null ? own : [where, ...own] }
 }
 
 async function firstDifference(
@@ -252,7 +240,7 @@ async function firstDifference(
       if (comparison === 'same') continue
       if (comparison === 'rounding') {
         const spread = await spreadOf(mine, request)
-        if (spread !== null && isWithinRounding(x, y, spread)) continue
+        if (spread === 'enough' || (spread !== null && isWithinRounding(x, y, spread))) continue
       }
       const output = materialization.outputs.find(({ state }) => state === a)?.name ?? String(a)
       return `${name}: "${output}" is ${show(x)}, and was ${show(y)}`
