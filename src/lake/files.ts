@@ -1,9 +1,10 @@
-import { TidemarkError } from '../util/errors.ts'
+import { isTidemarkError, TidemarkError } from '../util/errors.ts'
 import type { FileReference, LakeFiles, LakeFilesOptions } from './contract.ts'
 import { cancelled } from './copy-stream.ts'
 import { equalBytes, sha256 } from './file-digest.ts'
 import { copyRows, hashFile } from './read-rows.ts'
 import { findKeys, findMatching } from './search.ts'
+import { refused } from './store/folder.ts'
 import { draftSummary, storeSummary } from './summary.ts'
 import { createFileWriter } from './write-file.ts'
 
@@ -29,7 +30,9 @@ export function createLakeFiles(options: LakeFilesOptions): LakeFiles {
 
     async verify({ file, signal }) {
       const localFile = await store.localFile(file.path, signal)
-      const checksum = await sha256(localFile, signal)
+      const checksum = await sha256(localFile, signal).catch((error: unknown) => {
+        throw isTidemarkError(error) ? error : refused(localFile, error)
+      })
       if (!equalBytes(checksum, file.checksum))
         throw damaged(file, 'its checksum is not the one that was noted')
       const { rowCount, contentHash } = await hashFile({

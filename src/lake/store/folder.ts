@@ -5,6 +5,7 @@ import { TidemarkError } from '../../util/errors.ts'
 import type { ObjectStore, StoredObject } from '../contract.ts'
 
 const maxKnownFolders = 10_000
+const maxKnownFiles = 100_000
 
 /** Files that are being written; below the root, so that they get their name by a link and never by a copy. */
 const temporaryPrefix = 'tmp'
@@ -23,6 +24,12 @@ export function createFolderStore(options: { readonly dir: string }): ObjectStor
     if (!isPath(path)) throw new TidemarkError('TM_LAKE', badPath(path))
     return join(root, ...path.split('/'))
   }
+
+  /**
+   * Files that were there once: they are never changed, and looking again would cost every query a wait. Whoever opens one that
+   * has gone since is told so.
+   */
+  const seen = new Set<string>()
 
   /** Folders whose entries, up to the root's own, are on disk. */
   const synced = new Map<string, Promise<void>>()
@@ -91,11 +98,14 @@ export function createFolderStore(options: { readonly dir: string }): ObjectStor
     async localFile(path, signal) {
       const local = localPath(path)
       assertGoesOn(signal, path)
+      if (seen.has(path)) return local
       try {
         await stat(local)
       } catch (error) {
         throw refused(local, error)
       }
+      if (seen.size >= maxKnownFiles) seen.clear()
+      seen.add(path)
       return local
     },
 
@@ -114,6 +124,7 @@ export function createFolderStore(options: { readonly dir: string }): ObjectStor
 
     async remove(path) {
       const local = localPath(path)
+      seen.delete(path)
       try {
         await unlink(local)
       } catch (error) {
