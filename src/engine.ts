@@ -11,13 +11,13 @@ import {
   migrateDeclared,
   type RefreshContext,
   type RefreshReport,
-  refreshAggregate,
 } from './continuous/index.ts'
 import {
   type CallOptions,
   type ChunkCallOptions,
   ChunkMoves,
-  chooseRange,
+  callRefresh,
+  describeTarget,
   type EraseCallOptions,
   type ErasureSelection,
   explainUnmigrated,
@@ -28,26 +28,25 @@ import {
   type MoveReport,
   type Ping,
   PlainSql,
+  Queries,
   type QueryOptions,
   type RefreshCallOptions,
   type Selection,
-  ShadowChecks,
   type ShadowCounts,
   type SqlAnswer,
   type SqlOptions,
+  selectErased,
+  selectRows,
   type TidemarkOptions,
   type VerifyCallOptions,
 } from './engine/index.ts'
 import {
   type ChunkManager,
-  createChangeWatch,
   createChunkManager,
   createHotTier,
   createHotWriter,
   type HotWriter,
-  hasDroppedChunks,
   type WrittenCounts,
-  withReadSnapshot,
 } from './hot/index.ts'
 import { type ColdLake, type ImportReport, importFile, importFiles, parseCsvRows } from './ingest/index.ts'
 import {
@@ -94,12 +93,7 @@ import { createDatabase, type Database } from './postgres/index.ts'
 import {
   type Answer,
   type CheckedQuery,
-  type CountingResultsCache,
-  createResultsCache,
-  executeQuery,
-  type FilterNode,
   type KeptCounts,
-  parseQuery,
   type QueryInput,
   type QueryLimits,
   type QueryRow,
@@ -116,7 +110,7 @@ import type {
   TidemarkConfig,
   UpdateRow,
 } from './schema/index.ts'
-import { type Clock, systemClock, type TimeRange } from './time/index.ts'
+import { type Clock, systemClock } from './time/index.ts'
 import { isTidemarkError, TidemarkError } from './util/errors.ts'
 import { sql } from './util/sql.ts'
 import {
@@ -175,10 +169,7 @@ export class Tidemark<Config extends TidemarkConfig = TidemarkConfig> {
   readonly #clock: Clock
   readonly #chunks: ChunkManager
   readonly #writer: HotWriter
-  readonly #tiers: readonly Tier[]
-  /** Null: nothing is kept. */
-  readonly #results: CountingResultsCache | null
-  readonly #shadow: ShadowChecks
+  readonly #queries: Queries
   readonly #limits: QueryLimits
   readonly #datasets: ReadonlyMap<string, QueryableDefinition>
   readonly #sql: PlainSql<KyselyDatabase<Config>>
@@ -210,8 +201,9 @@ export class Tidemark<Config extends TidemarkConfig = TidemarkConfig> {
       ...(lake.threads === null ? {} : { threads: lake.threads }),
     })
     const store = createFolderStore({ dir })
-    this.#tiers = [
-      createHotTier({ maxPageBytes: maxAnswerBytes }),
+    const hot = createHotTier({ maxPageBytes: maxAnswerBytes })
+    const tiers: readonly Tier[] = [
+      hot,
       createColdTier({
         duckdb: this.#duckdb,
         store,
@@ -244,35 +236,23 @@ export class Tidemark<Config extends TidemarkConfig = TidemarkConfig> {
       clock,
     })
     this.#lake = { dir, store, lifecycle: this.#lifecycle }
-    const [hot] = this.#tiers as [Tier]
-    const rows = createColdTier({
+    const rawCold = createColdTier({
       duckdb: this.#duckdb,
       store,
       maxPageBytes: maxAnswerBytes,
       useSummaries: false,
       maxHeldSummaryBytes: 0,
     })
-    this.#shadow = new ShadowChecks({
-      ...config.shadow,
-      raise: (alarm) => raiseAlarm(this.#db, alarm),
-      compute: async (node, snapshot, signal) => {
-        const { dataset, range } = node
-        if (dataset.kind !== 'hypertable') return null
-        // what an aggregate keeps beyond the retention of its rows, no row can tell
-        if (node.of && (await hasDroppedChunks(snapshot, dataset, range))) return null
-        return executeQuery(node, { tiers: [hot, rows], snapshot, clock, signal, limits: this.#limits })
-      },
-    })
-    const { memoryBytes } = config.cache
-    this.#results = memoryBytes === 0 ? null : createResultsCache({ memoryBytes, watch: createChangeWatch() })
     this.#limits = queryLimits({ maxRows, maxCells, maxBuckets, maxRangeMs })
-    this.#refreshing = {
+    const shared = {
       db: this.#db,
-      tiers: this.#tiers,
+      tiers,
       clock,
       limits: this.#limits,
-      raise: (alarm) => raiseAlarm(this.#db, alarm),
+      raise: (alarm: Parameters<typeof raiseAlarm>[1]) => raiseAlarm(this.#db, alarm),
     }
+    this.#queries = new Queries({ ...shared, config, rowTiers: [hot, rawCold] })
+    this.#refreshing = shared
     this.#datasets = new Map(
       [...config.datasets, ...config.aggregates].flatMap((d) => [
         [d.name, d] as const,
@@ -343,43 +323,17 @@ export class Tidemark<Config extends TidemarkConfig = TidemarkConfig> {
 
   /** The same for queries whose type is not known here: JSON from HTTP, the command line, a file. */
   async queryUnknown(name: string, query: unknown, options: QueryOptions = {}): Promise<Answer> {
-    const asked = this.queryable(name)
-    const node = parseQuery(query, { dataset: asked, clock: this.#clock, limits: this.#limits })
-    const { dataset } = node
-    const most = this.config.limits.queryTimeoutMs
-    const timeoutMs = Math.min(options.timeoutMs ?? most, most)
-    const limits = { timeoutMs, signal: options.signal ?? null }
-    return explainUnmigrated(
-      asked,
-      this.#shadow.read(node, limits, ({ timeoutMs, signal, answered }) =>
-        withReadSnapshot(
-          this.#db,
-          { timeoutMs, signal, dataset, taken: 'with the first statement' },
-          async (snapshot) => {
-            const answer = await executeQuery(node, {
-              tiers: this.#tiers,
-              snapshot,
-              clock: this.#clock,
-              signal,
-              limits: this.#limits,
-              results: this.#results,
-            })
-            await answered(answer, snapshot)
-            return answer
-          },
-        ),
-      ),
-    )
+    return this.#queries.ask(this.queryable(name), query, options)
   }
 
   /** What this process holds of results, and how often it was of use; null when `cache.memory` is 0. */
   get resultsCache(): KeptCounts | null {
-    return this.#results?.counts ?? null
+    return this.#queries.kept
   }
 
   /** How many answers of this process were computed once more from raw rows, and how many of those differed. */
   get shadowChecks(): ShadowCounts {
-    return this.#shadow.counts
+    return this.#queries.shadowChecks
   }
 
   /** What must not be overlooked: answers that a shadow check found wrong. Newest first; without `all` those that are open. */
@@ -461,7 +415,10 @@ export class Tidemark<Config extends TidemarkConfig = TidemarkConfig> {
     const { set, ...selection } = change
     const { updated } = await this.#writer.update(
       definition,
-      { ...this.#select(definition, selection), set: set as Readonly<Record<string, unknown>> },
+      {
+        ...selectRows(definition, selection, this.#refreshing),
+        set: set as Readonly<Record<string, unknown>>,
+      },
       options,
     )
     return updated
@@ -481,7 +438,11 @@ export class Tidemark<Config extends TidemarkConfig = TidemarkConfig> {
     options: CallOptions = {},
   ): Promise<number> {
     const definition = this.dataset(table.name)
-    const { deleted } = await this.#writer.delete(definition, this.#select(definition, selection), options)
+    const { deleted } = await this.#writer.delete(
+      definition,
+      selectRows(definition, selection, this.#refreshing),
+      options,
+    )
     return deleted
   }
 
@@ -510,13 +471,17 @@ export class Tidemark<Config extends TidemarkConfig = TidemarkConfig> {
     options: EraseCallOptions = {},
   ): Promise<ErasureReport> {
     const definition = this.dataset(name)
-    return this.#lifecycle.erase(definition, this.#selectErased(definition, selection), options)
+    return this.#lifecycle.erase(definition, selectErased(definition, selection, this.#refreshing), options)
   }
 
   /** What `erase` would do, and what it would not reach. Reads every chunk that may hold such a row, changes nothing. */
   async planErasure(name: string, selection: unknown, options: CallOptions = {}): Promise<ErasurePlan> {
     const definition = this.dataset(name)
-    return this.#lifecycle.planErasure(definition, this.#selectErased(definition, selection), options)
+    return this.#lifecycle.planErasure(
+      definition,
+      selectErased(definition, selection, this.#refreshing),
+      options,
+    )
   }
 
   /**
@@ -709,17 +674,7 @@ export class Tidemark<Config extends TidemarkConfig = TidemarkConfig> {
    * @throws TidemarkError TM_UNKNOWN_DATASET, TM_QUERY, TM_AGGREGATE, TM_BUSY, TM_CANCELLED: what is done by then stays done.
    */
   async refresh(aggregate: string, options: RefreshCallOptions = {}): Promise<RefreshReport> {
-    const definition = this.queryable(aggregate)
-    if (definition.kind !== 'aggregate')
-      throw new TidemarkError('TM_QUERY', {
-        path: 'aggregate',
-        problem: `${definition.name} is no continuous aggregate; only those are refreshed`,
-      })
-    return refreshAggregate(this.#refreshing, definition, {
-      signal: options.signal ?? null,
-      range: chooseRange(options, this.#clock),
-      ...(options.onProgress ? { onProgress: options.onProgress } : {}),
-    })
+    return callRefresh(this.#refreshing, this.queryable(aggregate), options)
   }
 
   /**
@@ -826,7 +781,7 @@ export class Tidemark<Config extends TidemarkConfig = TidemarkConfig> {
 
   /** Waits for what runs (bounded) and closes every connection. */
   async close(): Promise<void> {
-    await this.#shadow.close()
+    await this.#queries.close()
     await this.#sql.close()
     // First whoever asks DuckDB ends, each of them holds a connection; then DuckDB, then what it spilled.
     await this.#db.close()
@@ -861,54 +816,10 @@ export class Tidemark<Config extends TidemarkConfig = TidemarkConfig> {
       ...(onProgress ? { onProgress } : {}),
     }
   }
-
-  #selectErased(
-    definition: StoredDefinition,
-    selection: unknown,
-  ): { where: FilterNode; range: TimeRange | null } {
-    const { where, range } = this.#select(definition, { ...(selection as Selection<never>), all: true })
-    if (where !== null) return { where, range }
-    throw new TidemarkError('TM_QUERY', {
-      path: 'where',
-      problem: 'is missing; an erasure needs a condition (expire drops whole chunks)',
-    })
-  }
-
-  #select(
-    definition: StoredDefinition,
-    selection: Selection<never>,
-  ): { where: FilterNode | null; range: TimeRange | null } {
-    const { all, ...query } = selection as Record<string, unknown>
-    const { where, range } = parseQuery(query, {
-      dataset: definition,
-      clock: this.#clock,
-      limits: this.#limits,
-    })
-    if (where === null && range === null && all !== true) {
-      throw new TidemarkError('TM_QUERY', {
-        path: 'where',
-        problem: 'is missing, and so is a range; say all: true when every row is meant',
-      })
-    }
-    return { where, range }
-  }
 }
 
 const { version: packageVersion } = JSON.parse(
   readFileSync(new URL('../package.json', import.meta.url), 'utf8'),
 ) as {
   version: string
-}
-
-function describeTarget(connectionString: string): string {
-  try {
-    const { hostname, port, pathname } = new URL(connectionString)
-    return `${hostname}:${port || '5432'}${pathname}`
-  } catch {
-    // the text may hold a password, so it is not shown
-    throw new TidemarkError('TM_CONFIG', {
-      path: 'connectionString',
-      problem: 'is not a URL such as postgres://user@host:5432/database',
-    })
-  }
 }

@@ -35,7 +35,18 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   // bytes of other systems' protocols in, rows of declared datasets out
   protocols: ['schema', 'time', 'util'],
   // what the engine's calls take and give, and what they share
-  engine: ['continuous', 'gapfill', 'ingest', 'lifecycle', 'postgres', 'query', 'schema', 'time', 'util'],
+  engine: [
+    'continuous',
+    'gapfill',
+    'hot',
+    'ingest',
+    'lifecycle',
+    'postgres',
+    'query',
+    'schema',
+    'time',
+    'util',
+  ],
   // the engine is the only file that knows every tier
   'engine.ts': [
     'engine',

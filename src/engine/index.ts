@@ -1,5 +1,5 @@
-export { chooseRange } from './choose-range.ts'
 export { ChunkMoves } from './chunk-moves.ts'
+export { describeTarget } from './describe-target.ts'
 export type {
   CallOptions,
   ChunkCallOptions,
@@ -20,5 +20,8 @@ export type {
   VerifyCallOptions,
 } from './options.ts'
 export { PlainSql, type SqlAnswer } from './plain-sql.ts'
-export { ShadowChecks, type ShadowCounts } from './shadow-checks.ts'
+export { Queries } from './queries.ts'
+export { callRefresh } from './refresh-call.ts'
+export { selectErased, selectRows } from './select-rows.ts'
+export type { ShadowCounts } from './shadow-checks.ts'
 export { explainUnmigrated } from './unmigrated.ts'
