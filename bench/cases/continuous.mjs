@@ -1,5 +1,6 @@
 // Continuous aggregates over TSBS rows that are hot, beside what one would do by hand in PostgreSQL: a materialized view, and the plain
 // GROUP BY. How long until a late row is right, what it costs to find that there is nothing to do, and a day of 100 hosts by hour.
+import pg from 'pg'
 import {
   avg,
   continuousAggregate,
@@ -47,6 +48,8 @@ export async function run({ db, connectionString, rounds = 31, quick }) {
   const datasets = [cpu, hourly, sketched]
   // results that are kept are another case
   const tm = await createTidemark(defineConfig({ datasets, cache: { memory: 0 } }), { connectionString })
+  const client = new pg.Client({ connectionString })
+  await client.connect()
   try {
     await tm.migrate()
     await fill(db, tm, cpu, set)
@@ -114,6 +117,14 @@ export async function run({ db, connectionString, rounds = 31, quick }) {
               `select * from bench.by_hand where bucket >= '${day.from}' and bucket < '${day.to}' order by bucket, hostname`,
             ),
           ),
+        // what any client pays for these rows: no snapshot, no order, nothing planned
+        'the same rows of the view, prepared, by pg': () =>
+          client.query({
+            name: 'view',
+            text: 'select bucket, hostname, top from bench.by_hand where bucket >= $1 and bucket < $2',
+            values: [day.from, day.to],
+            rowMode: 'array',
+          }),
         'plain group by': () =>
           db.query(text(`${viewSql.replace('group by', `where ${rangeSql} group by`)} order by 1, 2`)),
       },
@@ -123,6 +134,7 @@ export async function run({ db, connectionString, rounds = 31, quick }) {
     for (const [name, timings] of Object.entries(tables)) console.log(`\n${name}\n${table(timings)}`)
     return { set, ...tables }
   } finally {
+    await client.end()
     await tm.close()
   }
 }

@@ -73,6 +73,7 @@ export async function run({ db, connectionString, rounds = 31, quick }) {
           cached.query(cpu, { ...day, where: { hostname: 'host_1' }, select: { n: count() } }),
         'no bucket, without it': () =>
           anew.query(cpu, { ...day, where: { hostname: 'host_1' }, select: { n: count() } }),
+        'a round trip: select 1': () => db.query(text('select 1')),
         'anew: 24 h x hosts by hour': () => anew.query(cpu, query),
         'plain group by': () =>
           db.query(
