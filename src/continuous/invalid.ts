@@ -82,9 +82,13 @@ export async function readFrozen(
   { hypertableId, materialization: { bucket } }: AggregateVersion,
 ): Promise<readonly TimeRange[]> {
   const { rows } = await connection.query(sql`
-    select range_from, range_to from tidemark.chunk
-    where hypertable_id = ${hypertableId}::int4 and state = 'dropped'
-    order by range_from`)
+    select lower(gone), upper(gone)
+    from (
+      select unnest(range_agg(tstzrange(range_from, range_to))) as gone
+      from tidemark.chunk
+      where hypertable_id = ${hypertableId}::int4 and state = 'dropped'
+    ) as dropped
+    order by 1`)
   return unionOf(
     rows.map((row) => {
       const [from, to] = row as [Instant, Instant]
