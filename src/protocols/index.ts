@@ -43,3 +43,15 @@ export {
   remoteWriteDefaults,
   type Sample,
 } from './prometheus/index.ts'
+export {
+  createLineRouter,
+  createLogsRouter,
+  createMetricsRouter,
+  createPrometheusRouter,
+  createSpansRouter,
+  type Routed,
+  type RoutedRow,
+  type RoutedRows,
+  type RouteLimits,
+  seriesText,
+} from './route/index.ts'

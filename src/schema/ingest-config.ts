@@ -228,7 +228,7 @@ class RouteReader {
 }
 
 /** Without them a point says nothing. */
-const needed = new Set(['metric', 'measurement', 'fields'])
+const needed = new Set(['metric', 'measurement', 'tags', 'fields', 'value'])
 
 function list(sources: readonly ProtocolSource[]): string {
   return sources.map(({ name }) => name).join(', ')

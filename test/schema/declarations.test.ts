@@ -442,6 +442,15 @@ describe('a configuration', () => {
       },
       cache: { memoryBytes: 64 * 1024 * 1024 },
       shadow: { share: 0, timeoutMs: 10_000 },
+      ingest: {
+        connections: 2,
+        maxGroupRows: 50_000,
+        maxPendingBytes: 64 * 1024 * 1024,
+        maxWaitMs: 2000,
+        lineProtocol: null,
+        prometheus: null,
+        otlp: { metrics: null, logs: null, spans: null, genAi: null },
+      },
       server: { host: '127.0.0.1', port: 4680 },
       worker: { everyMs: 10_000, enabled: true },
       limits: {
