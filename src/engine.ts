@@ -24,7 +24,9 @@ import {
   type FreezePlan,
   type FreezeReport,
   type ImportCallOptions,
+  type IngestOptions,
   type InsertOptions,
+  ingestRows,
   type MoveReport,
   type Ping,
   PlainSql,
@@ -89,6 +91,7 @@ import {
   runDoctor,
   type Status,
 } from './ops/index.ts'
+import { createPipeline, type IngestReport, type Pipeline } from './pipeline/index.ts'
 import { createDatabase, type Database } from './postgres/index.ts'
 import {
   type Answer,
@@ -120,6 +123,8 @@ import {
   drainDefaultJob,
   expireCellsJob,
   expireJob,
+  forgetBatchesJob,
+  forgetEventsJob,
   freezeJob,
   type Job,
   reclaimJob,
@@ -169,6 +174,7 @@ export class Tidemark<Config extends TidemarkConfig = TidemarkConfig> {
   readonly #clock: Clock
   readonly #chunks: ChunkManager
   readonly #writer: HotWriter
+  readonly #pipeline: Pipeline
   readonly #queries: Queries
   readonly #limits: QueryLimits
   readonly #datasets: ReadonlyMap<string, QueryableDefinition>
@@ -234,6 +240,12 @@ export class Tidemark<Config extends TidemarkConfig = TidemarkConfig> {
       cold: this.#lifecycle.coldRows,
       late: createLateMerger({ clock }),
       clock,
+    })
+    this.#pipeline = createPipeline({
+      db: this.#db,
+      writer: this.#writer,
+      ...config.ingest,
+      maxConnections: committers(config),
     })
     this.#lake = { dir, store, lifecycle: this.#lifecycle }
     const rawCold = createColdTier({
@@ -378,6 +390,36 @@ export class Tidemark<Config extends TidemarkConfig = TidemarkConfig> {
   ): Promise<Omit<WrittenCounts, 'updated'>> {
     const definition = this.dataset(name)
     return explainUnmigrated(definition, this.#writer.insert(definition, rows, options))
+  }
+
+  /**
+   * Writes rows together with what other callers give meanwhile, and says what became of each: good rows are written, bad ones
+   * come back with place, column, value and reason, and are kept as dead letters. Resolves after COMMIT.
+   *
+   * @example
+   * const { accepted, rejected } = await tm.ingest(requests, rows, { idempotencyKey: 'upload 17' })
+   *
+   * @throws TidemarkError TM_OVERLOADED, TM_IDEMPOTENCY, TM_CANCELLED, TM_COMMIT_UNKNOWN; with `atomic` those of insert.
+   */
+  ingest<D extends Config['datasets'][number]>(
+    table: D,
+    rows: readonly InsertRow<D>[],
+    options: IngestOptions = {},
+  ): Promise<IngestReport> {
+    return this.ingestUnknown(table.name, rows, options)
+  }
+
+  async ingestUnknown(
+    name: string,
+    rows: readonly unknown[],
+    options: IngestOptions = {},
+  ): Promise<IngestReport> {
+    return ingestRows(this.#pipeline, this.dataset(name), rows, options)
+  }
+
+  /** Waits for memory before rows of about `bytes` are read from somewhere; the function gives it back. */
+  reserve(bytes: number, signal: AbortSignal | null = null): Promise<() => void> {
+    return this.#pipeline.reserve(bytes, signal)
   }
 
   /** Inserts rows, or overwrites those whose primary key exists; of rows with one key the last wins. */
@@ -716,6 +758,10 @@ export class Tidemark<Config extends TidemarkConfig = TidemarkConfig> {
       )
     }
     if (this.hypertables.length > 0) jobs.push(sweepJob(lifecycle))
+    jobs.push(
+      forgetBatchesJob(this.#db),
+      ...this.hypertables.flatMap((d) => forgetEventsJob(d, this.#db) ?? []),
+    )
     return new Worker(this.#db, jobs, { pollMs: this.config.worker.everyMs, ...options })
   }
 
@@ -781,6 +827,7 @@ export class Tidemark<Config extends TidemarkConfig = TidemarkConfig> {
 
   /** Waits for what runs (bounded) and closes every connection. */
   async close(): Promise<void> {
+    await this.#pipeline.close()
     await this.#queries.close()
     await this.#sql.close()
     // First whoever asks DuckDB ends, each of them holds a connection; then DuckDB, then what it spilled.
@@ -822,4 +869,9 @@ const { version: packageVersion } = JSON.parse(
   readFileSync(new URL('../package.json', import.meta.url), 'utf8'),
 ) as {
   version: string
+}
+
+/** Transactions of the pipeline at once: queries have the other half of the connections at least. */
+function committers({ database, ingest }: TidemarkConfig): number {
+  return Math.max(1, Math.min(Math.max(4, ingest.connections), database.maxConnections >> 1))
 }

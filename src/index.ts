@@ -6,6 +6,7 @@ export type {
   FreezePlan,
   FreezeReport,
   ImportCallOptions,
+  IngestOptions,
   InsertOptions,
   MoveReport,
   QueryOptions,
@@ -25,6 +26,7 @@ export type {
   SweepReport,
   VerifyReport,
 } from './lifecycle/index.ts'
+export type { IngestReport, RejectedRow } from './pipeline/index.ts'
 export type { Answer, AnswerPlan, PlanPart, QueryInput, QueryRow } from './query/index.ts'
 export {
   avg,

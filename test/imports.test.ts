@@ -29,7 +29,18 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   continuous: ['aggregate', 'changelog', 'hot', 'migrate', 'postgres', 'query', 'schema', 'time', 'util'],
   // rows of many callers at once, on their way into the hot writer
   pipeline: ['hot', 'ingest', 'postgres', 'schema', 'time', 'util'],
-  worker: ['changelog', 'continuous', 'hot', 'lifecycle', 'migrate', 'postgres', 'schema', 'time', 'util'],
+  worker: [
+    'changelog',
+    'continuous',
+    'hot',
+    'lifecycle',
+    'migrate',
+    'pipeline',
+    'postgres',
+    'schema',
+    'time',
+    'util',
+  ],
   // text of SQL in, text of SQL out
   gapfill: ['util'],
   // bytes of other systems' protocols in, rows of declared datasets out
@@ -41,6 +52,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
     'hot',
     'ingest',
     'lifecycle',
+    'pipeline',
     'postgres',
     'query',
     'schema',
@@ -60,6 +72,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
     'lifecycle',
     'migrate',
     'ops',
+    'pipeline',
     'postgres',
     'query',
     'schema',
@@ -73,6 +86,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
     'aggregate',
     'continuous',
     'lifecycle',
+    'pipeline',
     'postgres',
     'query',
     'schema',

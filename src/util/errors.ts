@@ -145,6 +145,13 @@ export const errorRegistry = {
     'Send the same again after the stated seconds; with an idempotency key or event ids nothing is doubled.',
     (p) => `${p.problem} (limit: ${p.limit}); try again in ${p.retryAfterSeconds} s`,
   ),
+  TM_REJECTED: define<{ table: string; count: number; first: string; rows: readonly unknown[] }>(
+    422,
+    false,
+    'None of the rows of a request was taken. They are kept as dead letters.',
+    'Correct the rows as `params.rows` says for each of them (the first 100), and send them again.',
+    (p) => `none of the ${p.count} rows for ${p.table} was taken; the first: ${p.first}`,
+  ),
   TM_IDEMPOTENCY: define<{ table: string; key: string }>(
     409,
     false,

@@ -90,9 +90,38 @@ describe('rows over HTTP', () => {
     ])
   })
 
-  it('are refused whole when one does not fit, with its row, column and value', async () => {
+  it('are written but for those that do not fit, which come back with row, column, value and reason', async () => {
     const before = await countRows()
-    const answer = await postJson(rowsUrl, [row(6), row(7, { latency_ms: 'slow' })])
+    const rows = [row(6), row(7, { latency_ms: 'slow' }), 1, row(8)]
+    expect(await postJson(rowsUrl, { rows })).toMatchObject({
+      status: 207,
+      body: {
+        accepted: 2,
+        inserted: 2,
+        rejected: {
+          count: 2,
+          rows: [
+            { index: 1, column: 'latency_ms', value: '"slow"', reason: 'type' },
+            { index: 2, column: null, reason: 'json' },
+          ],
+        },
+      },
+    })
+    expect(await countRows()).toBe(before + 2)
+    expect(await postJson(rowsUrl, [row(9, { latency_ms: 'slow' }), { ...row(9), nope: 1 }])).toMatchObject({
+      status: 422,
+      type: 'application/problem+json; charset=utf-8',
+      body: {
+        code: 'TM_REJECTED',
+        params: { count: 2, rows: [{ index: 0 }, { index: 1, reason: 'column' }] },
+      },
+    })
+    expect(await countRows()).toBe(before + 2)
+  })
+
+  it('are refused whole with atomic=true when one does not fit', async () => {
+    const before = await countRows()
+    const answer = await postJson(`${rowsUrl}?atomic=true`, [row(6), row(7, { latency_ms: 'slow' })])
     expect(answer).toMatchObject({
       status: 422,
       type: 'application/problem+json; charset=utf-8',
@@ -108,6 +137,10 @@ describe('rows over HTTP', () => {
       (await postJson('/api/v1/query', { dataset: 'models', columns: ['price'] })).body.rows
     expect(await postJson(url, [{ name: 'a', price: '1.5' }])).toMatchObject({ status: 201 })
     expect(await postJson(url, [{ name: 'a', price: '2' }])).toMatchObject({
+      status: 422,
+      body: { code: 'TM_REJECTED', params: { rows: [{ index: 0, reason: 'duplicate_key' }] } },
+    })
+    expect(await postJson(`${url}?atomic=true`, [{ name: 'a', price: '2' }])).toMatchObject({
       status: 409,
       body: { code: 'TM_DUPLICATE_KEY' },
     })
@@ -117,13 +150,26 @@ describe('rows over HTTP', () => {
     expect(await price()).toEqual([{ price: '1.5000' }])
     expect(await postJson(`${url}?onConflict=update`, [{ name: 'a', price: '4' }])).toMatchObject({
       status: 201,
-      body: { upserted: 1 },
+      body: { accepted: 1, inserted: 0, updated: 1 },
     })
     expect(await price()).toEqual([{ price: '4.0000' }])
-    expect(await postJson(`${url}?onConflict=maybe`, [])).toMatchObject({
-      status: 400,
-      body: { code: 'TM_QUERY' },
+    for (const wrong of ['onConflict=maybe', 'atomic=perhaps'])
+      expect(await postJson(`${url}?${wrong}`, [])).toMatchObject({ status: 400, body: { code: 'TM_QUERY' } })
+  })
+
+  it('are written once with an idempotency key, and answered the same again', async () => {
+    const before = await countRows()
+    const rows = [row(20), row(21, { latency_ms: 'slow' })]
+    const headers = { ...json, 'idempotency-key': 'upload 17' }
+    const first = await post(rowsUrl, JSON.stringify(rows), headers)
+    expect(first).toMatchObject({ status: 207, body: { inserted: 1, replayed: false } })
+    const again = await post(rowsUrl, JSON.stringify(rows), headers)
+    expect(again).toMatchObject({ status: 207, body: { ...first.body, replayed: true } })
+    expect(await post(rowsUrl, JSON.stringify([row(22)]), headers)).toMatchObject({
+      status: 409,
+      body: { code: 'TM_IDEMPOTENCY' },
     })
+    expect(await countRows()).toBe(before + 1)
   })
 
   it('are refused with the place of a forbidden key and the reason', async () => {
@@ -141,7 +187,9 @@ describe('rows over HTTP', () => {
     ['a key that reaches the prototype', '[{"__proto__":{}}]', json, 400, 'TM_BODY'],
     ['the same in NDJSON', '{}\n{"properties":{"\\u005f_proto__":1}}', ndjson, 400, 'TM_BODY'],
     ['the same by its constructor', '[{"a":{"constructor":{"prototype":{}}}}]', json, 400, 'TM_BODY'],
-    ['a number in the list', '[1]', { 'content-type': 'application/json' }, 400, 'TM_BODY'],
+    ['a number in the list', '[1]', { 'content-type': 'application/json' }, 422, 'TM_REJECTED'],
+    ['rows beside something else', '{"rows":[],"row":1}', json, 400, 'TM_BODY'],
+    ['a key that is no key', '[]', { ...json, 'idempotency-key': 'ü' }, 400, 'TM_QUERY'],
     ['a bad NDJSON line', '{}\n{', { 'content-type': 'application/x-ndjson' }, 400, 'TM_BODY'],
     ['CSV with an unknown column', 'time,nope\n1,2\n', { 'content-type': 'text/csv' }, 400, 'TM_BODY'],
     ['an unknown type', '<row/>', { 'content-type': 'application/xml' }, 415, 'TM_MEDIA_TYPE'],
@@ -191,10 +239,10 @@ describe('queries over HTTP', () => {
       body.rows.map((r: { bucket: string; model: string; n: number }) => [r.bucket, r.model, r.n]),
     ).toEqual([
       ['2026-03-01T10:00:00Z', 'large', 1],
-      ['2026-03-01T10:00:00Z', 'small', 4],
+      ['2026-03-01T10:00:00Z', 'small', 7],
     ])
     expect(body.columns.map((c: { name: string }) => c.name)).toEqual(['bucket', 'model', 'n', 'p50'])
-    expect(body.plan.parts[0]).toMatchObject({ source: 'hot', rows: 5 })
+    expect(body.plan.parts[0]).toMatchObject({ source: 'hot', rows: 8 })
     expect(Object.keys(body.plan.errorBounds)).toEqual(['p50'])
   })
 
@@ -301,7 +349,7 @@ describe('the other routes', () => {
       '/api/v1/status',
     ])
     const written = document.paths['/api/v1/datasets/{dataset}/rows'].post.responses['201']
-    expect(JSON.stringify([written, document.components])).toMatch(/inserted.*ignored.*upserted/)
+    expect(JSON.stringify([written, document.components])).toMatch(/inserted.*ignored.*duplicates.*rejected/)
   })
 
   it('answer a wrong address with a problem', async () => {

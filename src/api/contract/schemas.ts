@@ -121,32 +121,32 @@ export const Dataset = Type.Object(
   { $id: 'Dataset', title: 'Dataset' },
 )
 
-export const WriteAnswer = Type.Union(
-  [
-    Type.Object(
-      {
-        inserted: Type.Integer({ description: 'Rows written.' }),
-        ignored: Type.Integer({ description: 'Rows left out because their key exists.' }),
-        merged: Type.Optional(
-          Type.Integer({
-            description:
-              "Rows older than the retention, which only continuous aggregates count; given where late: 'merge' is declared.",
-          }),
-        ),
-      },
-      { description: 'onConflict=error and onConflict=ignore' },
-    ),
-    Type.Object(
-      {
-        upserted: Type.Integer({
-          description:
-            'Rows written, new ones and ones that took the place of a row together: while others write at the same ' +
-            'moment PostgreSQL does not say exactly which were which.',
-        }),
-      },
-      { description: 'onConflict=update' },
-    ),
-  ],
+const RejectedRow = Type.Object({
+  index: Type.Integer({ description: 'Place of the row in the body, from 0.' }),
+  column: Type.Union([Type.String(), Type.Null()]),
+  value: Type.Union([Type.String(), Type.Null()], { description: 'As text, at most 200 characters.' }),
+  reason: Type.String({ description: 'A code of docs/reference/import.md.' }),
+  message: Type.String(),
+})
+
+export const WriteAnswer = Type.Object(
+  {
+    accepted: Type.Integer({ description: 'Rows that are stored, now or before: all but the rejected.' }),
+    inserted: Type.Integer(),
+    updated: Type.Integer({ description: 'Overwritten: onConflict=update.' }),
+    ignored: Type.Integer({ description: 'Left as they were, because their key exists: onConflict=ignore.' }),
+    merged: Type.Integer({
+      description: "Older than the retention, and counted in continuous aggregates only (late: 'merge').",
+    }),
+    duplicates: Type.Integer({ description: 'Their event id was written within the window (dedupe).' }),
+    rejected: Type.Object({
+      count: Type.Integer(),
+      rows: Type.Array(RejectedRow, { description: 'The first 100; all are kept as dead letters.' }),
+    }),
+    replayed: Type.Boolean({
+      description: 'The idempotency key was there: nothing was written, this is the answer of then.',
+    }),
+  },
   { $id: 'WriteAnswer', title: 'WriteAnswer' },
 )
 

@@ -1,5 +1,5 @@
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
-import { errorRegistry, isTidemarkError, TidemarkError } from '../../util/errors.ts'
+import { type ErrorParams, errorRegistry, isTidemarkError, TidemarkError } from '../../util/errors.ts'
 import { toJsonText } from '../../util/json.ts'
 
 const bodyTypes = ['application/json', 'application/x-ndjson', 'text/csv']
@@ -16,7 +16,13 @@ export function installProblems(app: FastifyInstance, options: { readonly bodyLi
   )
 }
 
-function sendProblem(reply: FastifyReply, request: FastifyRequest, error: TidemarkError): FastifyReply {
+export function sendProblem(
+  reply: FastifyReply,
+  request: FastifyRequest,
+  error: TidemarkError,
+): FastifyReply {
+  if (error.code === 'TM_OVERLOADED')
+    reply.header('retry-after', (error.params as ErrorParams<'TM_OVERLOADED'>).retryAfterSeconds)
   return reply
     .code(error.status)
     .type('application/problem+json; charset=utf-8')

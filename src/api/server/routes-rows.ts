@@ -3,69 +3,95 @@ import Type from 'typebox'
 import type { Tidemark } from '../../engine.ts'
 import { TidemarkError } from '../../util/errors.ts'
 import { Problem, WriteAnswer } from '../contract/index.ts'
+import { sendProblem } from './problems.ts'
 import { requestSignal } from './request-signal.ts'
+import { reserveRoom } from './reserve-room.ts'
 
 const conflictRules = ['error', 'ignore', 'update'] as const
+const yesOrNo = ['true', 'false'] as const
+
+interface RowsRequest {
+  Params: { dataset: string }
+  Querystring: { onConflict?: string; atomic?: string }
+}
 
 export function installRowRoutes(app: FastifyInstance, tm: Tidemark): void {
-  app.post<{ Params: { dataset: string }; Querystring: { onConflict?: string } }>(
+  app.post<RowsRequest>(
     '/api/v1/datasets/:dataset/rows',
     {
       schema: {
-        summary: 'Insert rows; the answer comes after they are committed, all or none',
+        summary: 'Write rows; the answer comes after they are committed',
         description:
-          'A JSON array of row objects, NDJSON (one object a line) or CSV with a header line; gzip is taken. ' +
-          '`onConflict=ignore` leaves rows that exist as they are, `update` overwrites them by primary key; the answer ' +
-          'counts what was done.',
+          'A JSON array of row objects (or an object with the list `rows`), NDJSON (one object a line) or CSV with a ' +
+          'header line; gzip is taken. Good rows are written: 201 when all are, 207 when some were rejected, 422 when ' +
+          'none was taken; `atomic=true`: all or none. `onConflict=ignore` leaves rows that exist as they are, `update` ' +
+          'overwrites them by primary key. A request that is repeated with the same `Idempotency-Key` within 48 hours is ' +
+          'answered as the first one was and writes nothing. 503 with `Retry-After`: rows come faster than they can be written.',
         tags: ['rows'],
         consumes: ['application/json', 'application/x-ndjson', 'text/csv'],
         params: Type.Object({ dataset: Type.String() }),
+        headers: Type.Object({
+          'idempotency-key': Type.Optional(Type.String({ description: '1 to 200 printable characters.' })),
+        }),
         querystring: Type.Object({
           onConflict: Type.Optional(Type.Union(conflictRules.map((rule) => Type.Literal(rule)))),
+          atomic: Type.Optional(Type.Union(yesOrNo.map((word) => Type.Literal(word)))),
         }),
         body: Type.Array(Type.Record(Type.String(), Type.Unknown())),
-        response: { 201: WriteAnswer, '4xx': Problem, '5xx': Problem },
+        response: { 201: WriteAnswer, 207: WriteAnswer, '4xx': Problem, '5xx': Problem },
       },
       serializerCompiler: () => (data) => JSON.stringify(data),
+      onRequest: (request, reply) => reserveRoom(tm, request, reply),
     },
     async (request, reply) => {
       const definition = tm.dataset(request.params.dataset)
-      const rule = request.query.onConflict ?? 'error'
-      if (!conflictRules.includes(rule as (typeof conflictRules)[number])) {
-        throw new TidemarkError('TM_QUERY', {
-          path: 'onConflict',
-          problem: `"${rule}" is not one of ${conflictRules.join(', ')}`,
-        })
-      }
-      const rows =
-        typeof request.body === 'string' ? tm.parseCsv(definition, request.body) : asRows(request.body)
-      const signal = requestSignal(reply)
-      if (rule === 'update') {
-        const upserted = await tm.upsertUnknown(definition.name, rows, { signal })
-        return reply.code(201).send({ upserted })
-      }
-      const counts = await tm.insertCounted(definition.name, rows, {
-        signal,
-        onConflict: rule as 'error' | 'ignore',
+      const onConflict = oneOf(conflictRules, 'onConflict', request.query.onConflict ?? 'error')
+      const atomic = oneOf(yesOrNo, 'atomic', request.query.atomic ?? 'false') === 'true'
+      const { body } = request
+      const rows = typeof body === 'string' ? tm.parseCsv(definition, body) : listOf(body)
+      const {
+        isReplayed,
+        isQueued: _,
+        ...report
+      } = await tm.ingestUnknown(definition.name, rows, {
+        onConflict,
+        atomic,
+        idempotencyKey: keyOf(request.headers['idempotency-key']),
+        source: 'http',
+        isReserved: true,
+        signal: requestSignal(reply),
       })
-      return reply.code(201).send(counts)
+      const { count, rows: rejected } = report.rejected
+      const [first] = rejected
+      if (report.accepted === 0 && first !== undefined) {
+        const params = {
+          table: definition.name,
+          count,
+          first: `row ${first.index}: ${first.message}`,
+          rows: rejected,
+        }
+        return sendProblem(reply, request, new TidemarkError('TM_REJECTED', params))
+      }
+      return reply.code(count > 0 ? 207 : 201).send({ ...report, replayed: isReplayed })
     },
   )
 }
 
-function asRows(body: unknown): Record<string, unknown>[] {
-  if (!Array.isArray(body)) {
-    throw new TidemarkError('TM_BODY', {
-      problem: 'the body is not a JSON array',
-      todo: 'send an array of row objects',
-    })
-  }
-  const wrong = body.findIndex((row) => typeof row !== 'object' || row === null || Array.isArray(row))
-  if (wrong >= 0) {
-    throw new TidemarkError('TM_BODY', {
-      problem: `row ${wrong} is not an object`,
-      todo: 'send an array of row objects',
-    })
-  }
-  return body as Record<string, unknown>[]
+function oneOf<T extends string>(words: readonly T[], path: string, given: string): T {
+  if ((words as readonly string[]).includes(given)) return given as T
+  throw new TidemarkError('TM_QUERY', { path, problem: `"${given}" is not one of ${words.join(', ')}` })
+}
+
+function keyOf(header: string | readonly string[] | undefined): string | null {
+  return header === undefined ? null : String(header)
+}
+
+function listOf(body: unknown): readonly unknown[] {
+  if (Array.isArray(body)) return body
+  const inner = typeof body === 'object' && body !== null ? (body as { readonly rows?: unknown }).rows : null
+  if (Array.isArray(inner) && Object.keys(body as object).length === 1) return inner
+  throw new TidemarkError('TM_BODY', {
+    problem: 'the body is neither a JSON array nor an object with the list `rows` alone',
+    todo: 'send an array of row objects',
+  })
 }

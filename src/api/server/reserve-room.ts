@@ -1,0 +1,30 @@
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import type { Tidemark } from '../../engine.ts'
+import { requestSignal } from './request-signal.ts'
+
+/** Of a body whose length is not said before it is sent. */
+const unknownBytes = 8 * 1024 * 1024
+/** Bytes of rows that come out of a gzipped one, mostly. */
+const unpackedPerByte = 8
+/** Memory of parsed and converted rows to a byte of their text. */
+const memoryPerByte = 4
+
+/**
+ * Waits for memory before the body is read: meanwhile nobody reads the socket, so the sender waits, too. The room is given
+ * back when the request has ended, in whatever way.
+ */
+export async function reserveRoom(tm: Tidemark, request: FastifyRequest, reply: FastifyReply): Promise<void> {
+  const release = await tm.reserve(memoryOf(request), requestSignal(reply))
+  if (reply.raw.closed) return release()
+  // whichever comes: a client that has gone never finishes
+  reply.raw.once('finish', release)
+  reply.raw.once('close', release)
+}
+
+function memoryOf({ headers }: FastifyRequest): number {
+  const length = Number(headers['content-length'])
+  if (headers['content-length'] === undefined || !Number.isSafeInteger(length))
+    return unknownBytes * memoryPerByte
+  const isPacked = headers['content-encoding'] === 'gzip'
+  return length * memoryPerByte * (isPacked ? unpackedPerByte : 1)
+}

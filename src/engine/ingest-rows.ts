@@ -1,0 +1,40 @@
+import type { IngestReport, Pipeline } from '../pipeline/index.ts'
+import type { StoredDefinition } from '../schema/index.ts'
+import type { CallOptions } from './options.ts'
+import { explainUnmigrated } from './unmigrated.ts'
+
+export interface IngestOptions extends CallOptions {
+  /** What to do with a row whose key exists. Default 'error': it is rejected. */
+  readonly onConflict?: 'error' | 'ignore' | 'update'
+  /** All rows or none, and no dead letters. Default false: good rows are written, bad ones are told and kept. */
+  readonly atomic?: boolean
+  /** 1 to 200 printable characters: the same rows with the same key are written once, however often they are sent within 48 hours. */
+  readonly idempotencyKey?: string | null
+  /** Where the rows come from, for dead letters. Default 'tm.ingest'. */
+  readonly source?: string
+  /** Room of `reserve` is held for the rows. Default false: they wait for it here. */
+  readonly isReserved?: boolean
+}
+
+/** Gives rows to the pipeline as a batch. */
+export function ingestRows(
+  pipeline: Pipeline,
+  definition: StoredDefinition,
+  rows: readonly unknown[],
+  options: IngestOptions,
+): Promise<IngestReport> {
+  return explainUnmigrated(
+    definition,
+    pipeline.ingest({
+      definition,
+      rows,
+      onConflict: options.onConflict ?? 'error',
+      acknowledge: 'durable',
+      isAtomic: options.atomic ?? false,
+      idempotencyKey: options.idempotencyKey ?? null,
+      source: options.source ?? 'tm.ingest',
+      isReserved: options.isReserved ?? false,
+      signal: options.signal ?? null,
+    }),
+  )
+}

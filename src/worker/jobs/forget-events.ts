@@ -1,0 +1,20 @@
+import { rotateSeen } from '../../pipeline/index.ts'
+import type { Database } from '../../postgres/index.ts'
+import type { HypertableDefinition } from '../../schema/index.ts'
+import { boundMicros } from '../../time/index.ts'
+import type { Job } from '../job.ts'
+
+/** Begins a new generation of event ids when the window has passed, and forgets the one before the last; null: there are none. */
+export function forgetEventsJob(definition: HypertableDefinition, db: Database): Job | null {
+  if (definition.dedupe === null) return null
+  const withinMs = Number(boundMicros(definition.dedupe.within).most / 1000n)
+  return {
+    name: `forget-events ${definition.name}`,
+    everyMs: Math.min(10 * 60_000, withinMs / 10),
+    leaseMs: 10 * 60_000,
+    async run({ signal }) {
+      const { isRotated, deleted } = await rotateSeen(db, definition.name, { withinMs, signal })
+      return { isRotated, deleted }
+    },
+  }
+}
