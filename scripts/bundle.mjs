@@ -2,7 +2,7 @@
 // node scripts/bundle.mjs [folder, by default dist/browser]
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { build } from 'esbuild'
+import { build } from 'rolldown'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
 const folder = process.argv[2] ?? join(root, 'dist/browser')
@@ -14,12 +14,10 @@ const builds = [
 
 for (const { from, to, format } of builds) {
   await build({
-    entryPoints: [join(root, from)],
-    outfile: join(folder, to),
-    bundle: true,
-    minify: true,
-    format,
+    input: join(root, from),
     platform: 'browser',
-    target: 'es2020',
+    transform: { target: 'es2020' },
+    logLevel: 'warn',
+    output: { file: join(folder, to), format, minify: true },
   })
 }

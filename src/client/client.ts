@@ -54,12 +54,32 @@ export interface CallOptions {
   readonly signal?: AbortSignal
 }
 
-/** What a write did. */
+/** A row that the server did not take; docs/reference/import.md lists the reasons. */
+export interface RejectedRow {
+  /** Its place in the batch. */
+  readonly index: number
+  readonly column: string | null
+  readonly value: string | null
+  readonly reason: string
+  readonly message: string
+}
+
+/** What a write did; docs/reference/http.md. */
 export interface WriteReport {
-  readonly inserted?: number
-  readonly ignored?: number
-  /** With `onConflict: 'update'`: new and overwritten rows together. */
-  readonly upserted?: number
+  /** Rows that are stored, now or before. */
+  readonly accepted: number
+  readonly inserted: number
+  /** Overwritten (`onConflict: 'update'`). */
+  readonly updated: number
+  /** Their key existed (`onConflict: 'ignore'`). */
+  readonly ignored: number
+  /** Older than the retention, and counted in continuous aggregates only. */
+  readonly merged: number
+  /** Their event id was seen. */
+  readonly duplicates: number
+  readonly rejected: { readonly count: number; readonly rows: readonly RejectedRow[] }
+  /** An earlier try had written them, whose answer was lost. */
+  readonly replayed: boolean
 }
 
 const limits = {
@@ -100,7 +120,7 @@ const retryQuery = ({ retryable, status }: TidemarkClientError): boolean => retr
  *
  * @example
  * import { createClient } from 'tidemark/client'
- * import type config from './tidemark.config.ts'
+ * import type config from '../tidemark.config'
  *
  * const client = createClient<typeof config>({ url: 'http://127.0.0.1:4680' })
  * await client.insert('metrics.requests', [{ time: new Date(), model: 'small', latency_ms: 12.5 }])
@@ -267,7 +287,7 @@ export class Client<Config extends TidemarkConfig = TidemarkConfig> {
     return signal ? AbortSignal.any([signal, this.#stop.signal]) : this.#stop.signal
   }
 
-  #post(lane: string, lines: readonly string[], signal: AbortSignal): Promise<WriteAnswer> {
+  #post(lane: string, lines: readonly string[], signal: AbortSignal): Promise<WriteReport> {
     return this.#transport.send({
       path: lane,
       contentType: 'application/x-ndjson',
@@ -275,8 +295,9 @@ export class Client<Config extends TidemarkConfig = TidemarkConfig> {
       headers: { 'idempotency-key': newKey() },
       maxAttempts: this.#options.maxAttempts,
       signal,
-      mayRetry: ({ retryable }) => retryable,
-    }) as Promise<WriteAnswer>
+      // a commit whose answer the server itself lost is cleared up by the key
+      mayRetry: ({ retryable, code }) => retryable || code === 'TM_COMMIT_UNKNOWN',
+    }) as Promise<WriteReport>
   }
 
   async #write(batch: Batch): Promise<void> {
@@ -285,7 +306,7 @@ export class Client<Config extends TidemarkConfig = TidemarkConfig> {
       const lines = open.pop() as readonly string[]
       try {
         const { rejected } = await this.#post(batch.lane, lines, this.#stop.signal)
-        if (rejected && rejected.count > 0) this.#tellRejected(batch, lines, rejected)
+        if (rejected?.count > 0) this.#tellRejected(batch, lines, rejected)
       } catch (caught) {
         const error = toClientError(caught)
         if (lines.length === 1 || requests > maxSplits || !rowCodes.has(error.code)) {
@@ -305,7 +326,7 @@ export class Client<Config extends TidemarkConfig = TidemarkConfig> {
   }
 
   /** The server took the others, and says which it did not. */
-  #tellRejected(batch: Batch, lines: readonly string[], rejected: Rejected): void {
+  #tellRejected(batch: Batch, lines: readonly string[], rejected: WriteReport['rejected']): void {
     const listed = rejected.rows.map(({ index }) => lines[index]).filter((line) => line !== undefined)
     const first = rejected.rows[0]
     this.#tell(
@@ -314,7 +335,7 @@ export class Client<Config extends TidemarkConfig = TidemarkConfig> {
       new TidemarkClientError(
         'TM_REJECTED',
         `the server rejected ${rejected.count} of ${lines.length} rows and keeps them as dead letters` +
-          (first ? `; the first: ${first.message}` : ''),
+          (first ? `; the first, column "${first.column}": ${first.message}` : ''),
         { status: 207, params: rejected },
       ),
       rejected.count,
@@ -337,14 +358,6 @@ export class Client<Config extends TidemarkConfig = TidemarkConfig> {
     if (this.#failed) this.#failed.rows += count
     else this.#failed = { error, rows: count }
   }
-}
-
-interface Rejected {
-  readonly count: number
-  readonly rows: readonly { readonly index: number; readonly message: string }[]
-}
-interface WriteAnswer extends WriteReport {
-  readonly rejected?: Rejected
 }
 
 /** The route: where rows go, and how. */

@@ -4,6 +4,7 @@ export type {
   ClientOptions,
   ConflictRule,
   InsertOptions,
+  RejectedRow,
   WriteFailure,
   WriteReport,
 } from './client.ts'

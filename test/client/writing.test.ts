@@ -104,12 +104,19 @@ describe('a server that fails', () => {
   it('gets the same batch with the same key until it takes it, and has each row once', async () => {
     let tries = 0
     server.reply = () =>
-      (['cut', 'lost', { status: 502 }, problem(503, 'TM_CONNECT', { retryable: true })] as const)[tries++] ??
-      created
+      (
+        [
+          'cut',
+          'lost',
+          { status: 502 },
+          problem(503, 'TM_CONNECT', { retryable: true }),
+          problem(503, 'TM_COMMIT_UNKNOWN'),
+        ] as const
+      )[tries++] ?? created
     const client = connect()
     await client.insert('a.b', rows(3))
     await client.flush()
-    expect(server.requests).toHaveLength(5)
+    expect(server.requests).toHaveLength(6)
     expect(new Set(server.requests.map(({ key }) => key)).size).toBe(1)
     expect(stored()).toEqual([0, 1, 2])
   })
