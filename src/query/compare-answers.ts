@@ -1,4 +1,10 @@
-import { type AggregateFunction, states } from '../aggregate/index.ts'
+import {
+  type AggregateFunction,
+  type InputType,
+  maxTopK,
+  type TopValue,
+  topCapacity,
+} from '../aggregate/index.ts'
 import type { OutputRow } from './answer.ts'
 import type { AggregateNode, AggregateQueryNode, FilterNode } from './nodes.ts'
 import { planStates } from './plan-states.ts'
@@ -17,36 +23,48 @@ export interface AnswerComparison {
   /** The first ones. */
   readonly differences: readonly AnswerDifference[]
   readonly total: number
-  /** Outputs that two right computations may differ in by more than is known here. */
-  readonly notCompared: readonly string[]
 }
 
 const maxDifferences = 10
 
-type Class = 'exact' | 'sum' | 'avg' | 'stddev' | 'variance' | 'unknown'
+type Class = 'exact' | 'sum' | 'avg' | 'stddev' | 'variance' | 'rate' | 'weighted' | 'top'
 
 const floatClasses: ReadonlyMap<AggregateFunction, Class> = new Map([
   ['sum', 'sum'],
   ['avg', 'avg'],
   ['stddev', 'stddev'],
   ['variance', 'variance'],
+  ['increase', 'sum'],
+  ['delta', 'sum'],
+  ['rate', 'rate'],
+  ['timeWeightedAvg', 'weighted'],
+  ['topK', 'top'],
 ])
+
+/** Differences of such readings are whole numbers below 2^53, and what is made of them is made in one order. */
+const wholeReadings: ReadonlySet<InputType | null> = new Set(['int2', 'int4'])
 
 /**
  * How equal an output of two right computations is. Exact states give equal values, and so do sketches, whose states are equal
- * whatever was added first. Sums of floats differ by their rounding.
+ * whatever was added first. Sums of floats differ by their rounding, values of topK by the bounds that it states.
  */
 function classOf(node: AggregateQueryNode, i: number): Class {
   const { aggregate } = node.select[i] as AggregateQueryNode['select'][number]
   if (errorBoundOf(node.dataset, aggregate) === null) return 'exact'
   const { states: requests, steps } = planStates(node)
-  const { kind } = (requests[steps[i]?.state ?? -1] as (typeof requests)[number]).spec
-  const float = floatClasses.get(aggregate.fn)
-  if (float) return float
-  return states[kind].exactness === 'sketch' && kind !== 'topk' ? 'exact' : 'unknown'
+  const { input } = (requests[steps[i]?.state ?? -1] as (typeof requests)[number]).spec
+  if (aggregate.fn === 'rate' && wholeReadings.has(input)) return 'exact'
+  return floatClasses.get(aggregate.fn) ?? 'exact'
 }
 
-const scaleOf = (i: number, what: 'n' | 'min' | 'max'): string => `\u0000${what}${i}`
+const scaleOf = (i: number, what: 'n' | 'min' | 'max' | 'top'): string => `\u0000${what}${i}`
+
+/**
+ * One value more than the state of `topK(k)` keeps: with fewer different ones neither computation has dropped any, and both are exact.
+ */
+function widerTop(k: number | undefined): number {
+  return Math.min(maxTopK, topCapacity(k ?? 1) + 1)
+}
 
 /**
  * The question as the second computation gets it: with what bounds the rounding of its floats. Null when rounding may decide
@@ -60,8 +78,12 @@ export function comparableQuestion(node: AggregateQueryNode): AggregateQueryNode
     if (node.limit !== null && node.order.some(({ by }) => rounded.has(by))) return null
   }
   const scales = node.select.flatMap(({ aggregate }, i) => {
-    if (!['sum', 'avg', 'stddev', 'variance'].includes(classOf(node, i))) return []
-    const of = (fn: 'count' | 'min' | 'max'): AggregateNode => ({ ...aggregate, fn })
+    const kind = classOf(node, i)
+    if (kind === 'exact') return []
+    if (kind === 'top')
+      return [{ name: scaleOf(i, 'top'), aggregate: { ...aggregate, k: widerTop(aggregate.k) } }]
+    const { series: _, weight: __, ...plain } = aggregate
+    const of = (fn: 'count' | 'min' | 'max'): AggregateNode => ({ ...plain, fn })
     return [
       { name: scaleOf(i, 'n'), aggregate: of('count') },
       { name: scaleOf(i, 'min'), aggregate: of('min') },
@@ -109,13 +131,21 @@ export function compareAnswers(
       continue
     }
     for (const [i, { name, aggregate }] of node.select.entries()) {
-      const problem = differenceOf(classes[i] as Class, aggregate, row[name], other[name], boundOf(other, i))
+      const problem =
+        classes[i] === 'top'
+          ? topDifference(row[name], other[scaleOf(i, 'top')], aggregate.k)
+          : differenceOf(
+              classes[i] as Exclude<Class, 'top'>,
+              aggregate,
+              row[name],
+              other[name],
+              boundOf(other, i),
+            )
       if (problem !== null) note(row, name, problem)
     }
   }
   for (const row of rest.values()) note(row, null, 'only raw rows give this row')
-  const notCompared = node.select.filter((_, i) => classes[i] === 'unknown').map(({ name }) => name)
-  return { differences, total, notCompared }
+  return { differences, total }
 }
 
 /** Equal for equal values only: JSON has one word for null, NaN and both infinities, and none for int8. */
@@ -155,13 +185,13 @@ const rounding = 4 * 2 ** -52
 
 /** Null when equal. Counts are shown; other values may be somebody's row. */
 function differenceOf(
-  kind: Class,
+  kind: Exclude<Class, 'top'>,
   { fn }: AggregateNode,
   answered: unknown,
   computed: unknown,
   { rows, size }: Scale,
 ): string | null {
-  if (kind === 'unknown' || textOf(answered) === textOf(computed)) return null
+  if (textOf(answered) === textOf(computed)) return null
   const isCount = fn === 'count' || fn === 'uniques' || fn === 'countDistinct'
   const differ = isCount ? `${answered} where raw rows give ${computed}` : 'another value than raw rows give'
   if (kind === 'exact' || answered === null || computed === null) return differ
@@ -174,7 +204,31 @@ function differenceOf(
     avg: ofAvg,
     variance: ofAvg * size * 4,
     stddev: Math.sqrt(ofAvg * size * 4),
+    // of an increase, over the shortest time that a series can have
+    rate: (ofAvg * rows) / 1e-6,
+    weighted: 2 * ofAvg,
   }
   const bound = bounds[kind]
   return distance <= bound || !Number.isFinite(bound) ? null : `${differ}, beyond rounding`
+}
+
+/**
+ * Null when both may be right. With no more different values than are kept both are exact and say the same. Beyond, a value that both
+ * list occurred between `count` and `count + error` times by either of them; which values are listed may differ.
+ *
+ * @param computed As long as `widerTop` says.
+ */
+function topDifference(answered: unknown, computed: unknown, k: number | undefined): string | null {
+  const differ = 'other values than raw rows give'
+  if (!Array.isArray(answered) || !Array.isArray(computed))
+    return textOf(answered) === textOf(computed) ? null : differ
+  const [listed, wider] = [answered as readonly TopValue[], computed as readonly TopValue[]]
+  if (wider.length < widerTop(k)) return textOf(listed) === textOf(wider.slice(0, k ?? 1)) ? null : differ
+  if (listed.length !== k) return differ
+  const known = new Map(wider.map((top) => [textOf(top.value), top]))
+  const contradicts = listed.some(({ value, count, error }) => {
+    const other = known.get(textOf(value))
+    return other !== undefined && (count > other.count + other.error || other.count > count + error)
+  })
+  return contradicts ? `${differ}, beyond their bounds` : null
 }
