@@ -5,6 +5,7 @@ import { TidemarkError } from '../util/errors.ts'
 import { sql } from '../util/sql.ts'
 import { readVersions } from './catalog.ts'
 import { dropRetired } from './drop-retired.ts'
+import { inheritCells } from './inherit.ts'
 import {
   type RefreshContext,
   type RefreshOptions,
@@ -75,6 +76,10 @@ export async function refreshAggregate(
         const build = async (): Promise<SwapOutcome | null> => {
           versions.push(await refreshVersion(context, building, options))
           if (isForced || versions.some(({ isBusy }) => isBusy)) return null
+          const missing = current
+            ? await inheritCells(context, { building, current }, options.signal ?? null)
+            : null
+          if (missing !== null) return { kind: 'waiting', problem: missing, compared: 0 }
           return swapVersion(context, { building, current: current ?? null }, options.signal ?? null)
         }
         const problemOf = (done: SwapOutcome | null): string | null =>

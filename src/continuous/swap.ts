@@ -4,7 +4,6 @@ import { snapshotOf } from '../hot/index.ts'
 import { type Connection, isRetryable, retry } from '../postgres/index.ts'
 import {
   type Cell,
-  canonicalJson,
   type FilterNode,
   type FilterValue,
   type GroupNode,
@@ -19,12 +18,13 @@ import { identifier, join, type Sql, sql } from '../util/sql.ts'
 import { bucketColumn, cellTableOf } from './cell-table.ts'
 import { cellRelation } from './cells.ts'
 import { compareStates, isWithinRounding } from './compare-states.ts'
+import { expiredKey } from './expired.ts'
 import { readFrozen } from './invalid.ts'
 import { subtract, workOf } from './invalid-ranges.ts'
 import type { RefreshContext } from './refresh-version.ts'
 import { lookUpCells, sampleCells, touches } from './swap-sample.ts'
 import { readValidity, unionOf, type VersionValidity } from './validity.ts'
-import { type AggregateVersion, consumerOf } from './version.ts'
+import { type AggregateVersion, consumerOf, sameShape } from './version.ts'
 import { viewOf } from './view.ts'
 import { replaceView } from './view-replace.ts'
 
@@ -138,18 +138,6 @@ function sharedStates({
   })
 }
 
-/** Whether a cell of the one is a cell of the other: the same buckets, keys and rows. */
-function hasSameCells(building: AggregateVersion, current: AggregateVersion): boolean {
-  const shape = ({ materialization: { bucket, keys, definition } }: AggregateVersion): string =>
-    canonicalJson({
-      every: bucket.every.text,
-      zone: bucket.zone,
-      keys: keys.map(({ ref }) => [ref.column, ...ref.path]),
-      where: definition.where,
-    } as never)
-  return shape(building) === shape(current)
-}
-
 async function compareSample(
   connection: Connection,
   { building, current }: { building: AggregateVersion; current: AggregateVersion },
@@ -158,7 +146,7 @@ async function compareSample(
   spreadOf: SpreadOf,
 ): Promise<{ readonly problem: string | null; readonly compared: number }> {
   const shared = sharedStates({ building, current })
-  if (!hasSameCells(building, current) || shared.length === 0) return { problem: null, compared: 0 }
+  if (!sameShape(building, current) || shared.length === 0) return { problem: null, compared: 0 }
   const { bucket } = current.materialization
   const unsure = [...validity.flatMap(({ invalid }) => invalid.map(({ range }) => range)), ...frozen]
   const isUnsure = (from: Instant): boolean => touches(unsure, { from, to: nextBucket(bucket, from) })
@@ -257,7 +245,7 @@ function show(state: unknown): string {
 
 /**
  * Cells of buckets whose rows are gone are those of the current version, in its last moment: late rows may have been merged into
- * them. States that it does not keep are not known there, and an answer says so. Nothing is known where its cells are others.
+ * them. States that it does not keep are not known there, and an answer says so. A version of other cells has inherited what it can.
  */
 async function takeFrozen(
   connection: Connection,
@@ -265,20 +253,19 @@ async function takeFrozen(
   frozen: readonly TimeRange[],
 ): Promise<void> {
   const last = frozen.at(-1)
-  if (!last) return
-  const isSame = hasSameCells(building, current)
-  const shared = isSame ? sharedStates({ building, current }) : []
+  if (!last || !sameShape(building, current)) return
+  const shared = sharedStates({ building, current })
   const unknown: Record<string, string> = {}
   building.materialization.states.forEach((_, place) => {
     const kept = shared.find(({ ours }) => ours === place)
     const before = kept ? current.unknownBefore.get(kept.theirs) : last.to
     if (before !== undefined) unknown[place] = formatInstant(before)
   })
+  if (current.expiredBefore !== null) unknown[expiredKey] = formatInstant(current.expiredBefore)
   await connection.query(sql`
     update tidemark.aggregate_version
     set unknown_before = ${JSON.stringify(unknown)}::jsonb
     where id = ${building.id}::int4`)
-  if (!isSame) return
   const [to, from] = [cellTableOf(building.materialization), cellTableOf(current.materialization)]
   const pairs: (readonly [string, string])[] = [
     [bucketColumn, bucketColumn],

@@ -93,7 +93,7 @@ function rightsMissing({ seesAll }: HeldAggregates, { validity, version }: HeldV
 }
 
 /** Why its states cannot be made into those of the request, whatever the time. */
-function cannotAnswer(request: ScanRequest, { keys, where, states }: Materialization): string | null {
+export function cannotAnswer(request: ScanRequest, { keys, where, states }: Materialization): string | null {
   const isKey = (ref: ColumnRef): boolean => keyIndex(keys, ref) >= 0
   const other = request.by.find(({ ref }) => !isKey(ref))
   if (other) return `it does not keep ${showRef(other.ref)} apart`

@@ -1,5 +1,5 @@
 import type { Consumer } from '../changelog/index.ts'
-import type { Materialization } from '../query/index.ts'
+import { canonicalJson, type Materialization } from '../query/index.ts'
 import type { DimensionDefinition } from '../schema/index.ts'
 import type { Instant } from '../time/index.ts'
 
@@ -23,6 +23,18 @@ export interface AggregateVersion {
   readonly dimensions: ViewDimensions
   /** Of the definition in the catalog, which may be older than the declared one. */
   readonly materialization: Materialization
+}
+
+/** Whether a cell of the one is a cell of the other: the same buckets, keys and rows. */
+export function sameShape(a: AggregateVersion, b: AggregateVersion): boolean {
+  const shape = ({ materialization: { bucket, keys, definition } }: AggregateVersion): string =>
+    canonicalJson({
+      every: bucket.every.text,
+      zone: bucket.zone,
+      keys: keys.map(({ ref }) => [ref.column, ...ref.path]),
+      where: definition.where,
+    } as never)
+  return shape(a) === shape(b)
 }
 
 /** Who reads the change log for a version; the position is in the catalog. */

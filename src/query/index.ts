@@ -69,6 +69,7 @@ export {
   type UnansweredStretch,
 } from './plan-parts.ts'
 export { boundsOfRows, type CellsFound, type CellsQuery, estimateRows, readCells } from './read-cells.ts'
+export { readNamedCells } from './read-named-cells.ts'
 export type { QueryContext, ResultsCache } from './read-parts.ts'
 export { inputTypeOf, type OutputColumn, outputColumns } from './references.ts'
 export { type ChangeView, type ChangeWatch, joinRanges, touches } from './results-cache/change-watch.ts'
