@@ -60,10 +60,11 @@ export class LateRows {
     collector.leaveOut([])
     const { definition } = collector.table
     if (definition.kind !== 'hypertable' || collector.rows === 0) return null
-    const past = {
-      from: minInstant,
-      to: this.#runningFrom(definition, await this.#targets.chunks(definition)),
-    }
+    const map = await this.#targets.chunks(definition)
+    const running = this.#runningFrom(definition, map)
+    // by a clock that is behind, dropped time may not be past
+    const known = droppedRanges(map).at(-1)?.to ?? running
+    const past = { from: minInstant, to: known > running ? known : running }
     if (!collector.mayTouch([past])) return null
     const dropped = droppedRanges(await this.#targets.current(definition))
     const isMerged = definition.late === 'merge' && this.#merger !== null

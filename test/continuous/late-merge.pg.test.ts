@@ -17,6 +17,7 @@ import {
   sum,
   t,
   topK,
+  uniques,
 } from '../../src/index.ts'
 import { fixedClock, parseInstant } from '../../src/time/index.ts'
 import { raw } from '../../src/util/sql.ts'
@@ -49,6 +50,7 @@ const all = {
   closed: last('ms'),
   spread: stddev('cost'),
   p95: percentile('ms', 0.95),
+  models: uniques('ms'),
   exactly: countDistinct('ms'),
   sizes: histogram('ms', [10, 100]),
   top: topK('ms', 3),

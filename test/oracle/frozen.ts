@@ -9,9 +9,13 @@ import type { World } from './world.ts'
 /** Zones are searched minute by minute, which is exact from 1972 on only. */
 const exactFrom = 63_072_000_000_000n
 
+/** More than the bucket of any table with late rows. */
+const nearby = 2n * 86_400_000_000n
+
 /** What a bucket had when retention first took a chunk that it touches: what its aggregate says from then on. */
 interface FrozenBucket {
-  readonly rows: readonly StoredRow[]
+  /** With late rows that were merged since. */
+  readonly rows: StoredRow[]
   /** The version that kept it. A later one has of it only what both keep. */
   readonly version: number
 }
@@ -19,6 +23,8 @@ interface FrozenBucket {
 /** The archive of the shadow: buckets of aggregates whose rows are gone. */
 export class FrozenBuckets {
   readonly #seen = new Set<bigint>()
+  /** Of dropped chunks, by table. */
+  readonly #dropped = new Map<string, ChunkState[]>()
   /** By aggregate and start of the bucket. */
   readonly #buckets = new Map<string, Map<bigint, FrozenBucket>>()
 
@@ -28,6 +34,7 @@ export class FrozenBuckets {
     if (fresh.length === 0) return
     const versions = await currentVersions(world)
     for (const { id } of fresh) this.#seen.add(id)
+    this.#dropped.set(name, [...this.dropped(name), ...fresh])
     for (const definition of aggregatesOver([...world.definitions.values()], world.variant)) {
       if (definition.base.name !== name) continue
       const { bucket } = definition
@@ -46,6 +53,29 @@ export class FrozenBuckets {
         if (isExact(definition, time)) held.get(naiveBucketStart(bucket, time))?.push(row)
       }
       for (const [start, rows] of held) mine.set(start, { rows, version })
+    }
+  }
+
+  dropped(name: string): readonly ChunkState[] {
+    return this.#dropped.get(name) ?? []
+  }
+
+  /** Whether a row of a table lies in dropped time, or near it, where a bucket may be frozen. */
+  isNearDropped(name: string, time: bigint): boolean {
+    return this.dropped(name).some(({ from, to }) => time >= from - nearby && time < to + nearby)
+  }
+
+  has(aggregate: string, start: bigint): boolean {
+    return this.#buckets.get(aggregate)?.has(start) === true
+  }
+
+  /** Late rows were merged: into every bucket that has them and is frozen. */
+  merge(world: World, name: string, rows: readonly StoredRow[]): void {
+    for (const definition of aggregatesOver([...world.definitions.values()], world.variant)) {
+      if (definition.base.name !== name) continue
+      const mine = this.#buckets.get(definition.name)
+      for (const row of rows)
+        mine?.get(naiveBucketStart(definition.bucket, row['time'] as bigint))?.rows.push(row)
     }
   }
 

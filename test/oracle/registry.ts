@@ -8,6 +8,7 @@ import { importSteps } from './steps/imports.ts'
 import { killSteps } from './steps/kills.ts'
 import { lakeSteps } from './steps/lake.ts'
 import { lakeTogetherSteps } from './steps/lake-together.ts'
+import { lateRowsSteps } from './steps/late-rows.ts'
 import { pagingSteps } from './steps/paging.ts'
 import { schemaSteps } from './steps/schema.ts'
 import { snapshotSteps } from './steps/snapshots.ts'
@@ -32,5 +33,6 @@ export const registry: readonly StepKind<unknown>[] = [
   ...killSteps,
   ...lakeSteps,
   ...lakeTogetherSteps,
+  ...lateRowsSteps,
   ...aggregateSteps,
 ] as readonly StepKind<unknown>[]

@@ -102,6 +102,10 @@ const settings = table('oracle.settings', {
 })
 
 export const oracleTables: readonly StoredDefinition[] = [keyed, events, ledger, usage, settings]
+/** The same, where one merges late rows: for a world that follows them (steps/late-rows.ts). */
+export const mergingTables: readonly StoredDefinition[] = oracleTables.map((definition) =>
+  definition === ledger ? Object.freeze({ ...ledger, late: 'merge' as const }) : definition,
+)
 export const tableNames: readonly string[] = oracleTables.map(({ name }) => name)
 export const hypertableNames: readonly string[] = oracleTables
   .filter(({ kind }) => kind === 'hypertable')

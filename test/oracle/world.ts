@@ -34,11 +34,11 @@ import {
   addedColumns,
   hypertableNames,
   type InputRow,
+  mergingTables,
   oracleNow,
-  oracleTables,
   tableNames,
 } from './tables.ts'
-import type { StoredRow } from './values.ts'
+import { type StoredRow, storedRow } from './values.ts'
 
 /** The shadow: for each table its rows, as committed. */
 export type Model = ReadonlyMap<string, Set<StoredRow>>
@@ -81,7 +81,7 @@ export class World {
   readonly consumers: CellConsumer[] = []
   readonly clock = fixedClock(oracleNow)
   /** Declarations as the database has them; an engine may still have older ones. */
-  readonly definitions = new Map<string, StoredDefinition>(oracleTables.map((d) => [d.name, d]))
+  readonly definitions = new Map<string, StoredDefinition>(mergingTables.map((d) => [d.name, d]))
   /** Which declaration of `oracle.by_hour` the database has; an engine may still have another. */
   variant = 0
   readonly #variants = new WeakMap<Tidemark, number>()
@@ -129,15 +129,26 @@ export class World {
     return given.some(({ columns }) => Object.keys(columns).length !== now)
   }
 
+  /**
+   * Rows that are neither of dropped time nor near it, of a table that merges those: what becomes of them hangs on the clocks of
+   * engines, which jump. `steps/late-rows.ts` inserts them.
+   */
+  withoutLate(definition: StoredDefinition, rows: readonly InputRow[]): InputRow[] {
+    if (definition.kind !== 'hypertable' || definition.late !== 'merge') return [...rows]
+    return rows.filter(
+      (row) => !this.frozen.isNearDropped(definition.name, storedRow(definition, row)['time'] as bigint),
+    )
+  }
+
   nextMark(): string {
     this.#mark += 1
     return `m${this.#mark}`
   }
 
-  /** Rows with values of the columns that were added meanwhile, and with a mark when one is given. */
+  /** Rows with values of the columns that were added meanwhile, and with a mark when one is given; without late ones. */
   complete(definition: StoredDefinition, rows: readonly InputRow[], mark?: string): InputRow[] {
     const extras = Object.entries(addedColumns).filter(([name]) => name in definition.columns)
-    return rows.map((row, i) => ({
+    return this.withoutLate(definition, rows).map((row, i) => ({
       ...row,
       ...(i % 2 === 0 ? Object.fromEntries(extras) : {}),
       ...(mark === undefined ? {} : { mark }),
@@ -357,12 +368,12 @@ export async function createWorld(connectionString: string, lakeRoot?: string): 
     tiers: [
       createHotTier(),
       createColdTier({ duckdb: oracleDuckDB(), store: lake.store }),
-      ...createAggregateTiers(aggregatesOver(oracleTables, 0)),
+      ...createAggregateTiers(aggregatesOver(mergingTables, 0)),
     ],
     results: createResultsCache({ memoryBytes: 4 * 1024 * 1024, watch: createChangeWatch() }),
     clocks,
   })
-  for (const i of [0, 1]) engines[i] = await world.createEngine(oracleTables, connectionString, clocks[i])
+  for (const i of [0, 1]) engines[i] = await world.createEngine(mergingTables, connectionString, clocks[i])
   await engines[0].migrate()
   const { rows } = await db.query(
     sql`select current_setting('max_prepared_transactions') <> '0', current_setting('wal_level') = 'logical'`,

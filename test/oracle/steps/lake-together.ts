@@ -225,6 +225,7 @@ export async function writeOne(
   let run: () => Promise<number>
   if (write.do === 'insert') {
     const rows = world.complete(definition, write.rows)
+    if (rows.length === 0) return false
     fits = draft.add(rows.map((row) => storedRow(definition, row)))
     expected = rows.length
     run = () =>

@@ -295,6 +295,7 @@ const lateStep = defineStep({
       const { time } = storedRow(definition, row) as { time: bigint }
       return { ...row, time: from + ((time < 0n ? -time : time) % (to - from)) }
     })
+    if (world.withoutLate(definition, rows).length < rows.length) return 'near dropped time'
     const draft = world.draft(name)
     const fits = draft.add(rows.map((row) => storedRow(definition, row)))
     const end = await endOf(world, () =>
