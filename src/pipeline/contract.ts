@@ -80,6 +80,6 @@ export interface Pipeline {
    */
   ingest(batch: IngestBatch): Promise<IngestReport>
   readonly state: PipelineState
-  /** Takes nothing more, writes what it has, and stops. */
+  /** Takes nothing more, writes what it has (bounded: what hangs then is left to whoever closes the connections), and stops. */
   close(): Promise<void>
 }

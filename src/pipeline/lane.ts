@@ -26,6 +26,11 @@ export class Lane {
     return this.#waiting.length < before
   }
 
+  /** All who wait. */
+  clear(): readonly Caller[] {
+    return this.#waiting.splice(0)
+  }
+
   /** The next group: one caller at least, and those behind it that go with it, up to the limits. */
   take({ maxGroupRows, maxGroupBytes }: GroupLimits): readonly Caller[] {
     let rows = 0

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { HotWriter } from '../hot/index.ts'
 import type { Database } from '../postgres/index.ts'
 import type { CanonicalRow } from '../schema/index.ts'
@@ -26,6 +27,8 @@ export interface PipelineOptions {
   readonly maxPendingBytes?: number
   /** How long a caller waits for room; default 2 s. */
   readonly maxWaitMs?: number
+  /** How long `close` waits for what is to be written; then those whose transaction was not begun are refused. Default 10 s. */
+  readonly closeTimeoutMs?: number
 }
 
 export const pipelineDefaults = Object.freeze({
@@ -35,6 +38,7 @@ export const pipelineDefaults = Object.freeze({
   maxGroupBytes: 16 * 1024 * 1024,
   maxPendingBytes: 64 * 1024 * 1024,
   maxWaitMs: 2000,
+  closeTimeoutMs: 10_000,
 } satisfies Omit<Required<PipelineOptions>, 'db' | 'writer'>)
 
 /**
@@ -97,7 +101,17 @@ class GroupCommit implements Pipeline {
 
   async close(): Promise<void> {
     this.#isClosed = true
-    while (this.#underWay.size > 0) await Promise.allSettled(this.#underWay)
+    const timer = new AbortController()
+    const isLate = sleep(this.#options.closeTimeoutMs, true, { signal: timer.signal, ref: false }).catch(
+      () => false,
+    )
+    while (this.#underWay.size > 0)
+      if (await Promise.race([isLate, Promise.allSettled(this.#underWay).then(() => false)])) {
+        for (const lane of this.#lanes.values())
+          for (const caller of lane.clear()) caller.reject(closedError())
+        return
+      }
+    timer.abort()
   }
 
   async #ingest(batch: IngestBatch): Promise<IngestReport> {

@@ -217,6 +217,45 @@ describe('the pipeline', () => {
     await one.close()
   })
 
+  it('is closed though a transaction hangs: those behind it are refused', async () => {
+    const hanging = testPipeline(test.db, { connections: 1, closeTimeoutMs: 50 })
+    const other = await test.connect()
+    await other.execute('begin; insert into devices values (11, 1)')
+    const first = hanging.ingest(batchOf(devices, [{ id: 11, value: 2 }], { onConflict: 'ignore' }))
+    await expect.poll(() => waitingBackends()).toBe(1)
+    const second = hanging.ingest(batchOf(devices, [{ id: 12, value: 2 }]))
+    const [, answer] = await Promise.allSettled([hanging.close(), second])
+    expect(answer).toMatchObject({ status: 'rejected', reason: { code: 'TM_OVERLOADED' } })
+    await other.execute('rollback')
+    expect(await first).toMatchObject({ inserted: 1 })
+    await other.close()
+  })
+
+  it('holds no more in memory than it may, however many come', async () => {
+    const maxPendingBytes = 100_000
+    const small = testPipeline(test.db, { maxPendingBytes, maxWaitMs: 60_000 })
+    let most = 0
+    const rows = Array.from({ length: 50 }, (_, i) => event('x'.repeat(20), i))
+    const calls = Array.from({ length: 300 }, async () => {
+      const report = await small.ingest(batchOf(events, rows))
+      most = Math.max(most, small.state.pendingBytes)
+      return report.inserted
+    })
+    expect((await Promise.all(calls)).reduce((sum, inserted) => sum + inserted)).toBe(15_000)
+    expect(most).toBeGreaterThan(maxPendingBytes / 2)
+    expect(most).toBeLessThanOrEqual(maxPendingBytes)
+    expect(small.state.pendingBytes).toBe(0)
+    const impatient = testPipeline(test.db, { maxPendingBytes: 1, maxWaitMs: 1 })
+    const release = await impatient.reserve(1, null)
+    await expect(impatient.ingest(batchOf(events, rows))).rejects.toMatchObject({ code: 'TM_OVERLOADED' })
+    expect(await impatient.ingest(batchOf(events, rows, { isReserved: true }))).toMatchObject({
+      inserted: 50,
+    })
+    release()
+    await small.close()
+    await impatient.close()
+  })
+
   it('writes what it has when it is closed, and takes nothing more', async () => {
     const closing = testPipeline(test.db, { connections: 1 })
     const last = Array.from({ length: 20 }, (_, i) => closing.ingest(batchOf(events, [event(`t${i}`)])))
