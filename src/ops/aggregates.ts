@@ -23,6 +23,8 @@ export interface AggregateStatus {
   readonly lagMs: number | null
   /** Stretches before the watermark that a refresh has to compute: late rows, and what it has not come to. */
   readonly invalidRanges: number
+  /** Outputs are not known in buckets before, because their rows are gone and nobody kept them; null: all are. */
+  readonly unknownBefore: string | null
   /** Entries of the change log that no refresh has seen. */
   readonly missedEntries: number
   /** With indexes. */
@@ -78,6 +80,7 @@ export async function readAggregateStatus(connection: Queryable, clock: Clock): 
       watermark: watermark === null ? null : formatInstant(watermark),
       lagMs: watermark === null ? null : isCaughtUp ? 0 : Math.max(0, Number((now - watermark) / 1000n)),
       invalidRanges: invalid.filter(({ range }) => range.to !== infinityInstant).length,
+      unknownBefore: unknownBeforeOf(version),
       missedEntries: Number(missed),
       bytes: Number(bytes),
       refreshedAt: refreshedAt === null ? null : formatInstant(refreshedAt),
@@ -87,6 +90,12 @@ export async function readAggregateStatus(connection: Queryable, clock: Clock): 
     })
   }
   return found
+}
+
+function unknownBeforeOf({ unknownBefore, expiredBefore }: AggregateVersion): string | null {
+  const marks = [...unknownBefore.values(), ...(expiredBefore === null ? [] : [expiredBefore])]
+  if (marks.length === 0) return null
+  return formatInstant(marks.reduce((most, at) => (at > most ? at : most)))
 }
 
 /** A version that is being built waits by itself; with the current one the whole job does. */

@@ -125,6 +125,7 @@ describe('a new version with fewer keys or longer buckets', () => {
     })
     expect(rows.slice(0, 3)).toMatchObject([{ n: 143, most: null }, { n: 144, most: null }, { n: 144 }])
     expect(plan.partial).toEqual([{ output: 'most', before: '2026-01-03T00:00:00Z' }])
+    expect((await tm.status()).aggregates).toMatchObject([{ unknownBefore: '2026-01-03T00:00:00Z' }])
   })
 
   it('knows nothing of what it cannot be made of: other keys, shorter buckets, merged series', async () => {

@@ -35,6 +35,16 @@ const perHour = {
   },
 } as const
 
+const inOrder = {
+  ...perHour,
+  select: {
+    top: { fn: 'topK', column: 'host', k: 2 },
+    grown: { fn: 'increase', column: 'value', series: ['host'] },
+    speed: { fn: 'rate', column: 'value', series: ['host'] },
+    held: { fn: 'timeWeightedAvg', column: 'value', series: ['host'] },
+  },
+} as const
+
 let engine: TestEngine<typeof config>
 beforeAll(async () => {
   engine = await createTestEngine(config, { clock })
@@ -71,8 +81,10 @@ describe('a shadow check', () => {
     await ask({ ...perHour, from: '2026-03-01T00:20:00Z' })
     await ask({ ...perHour, limit: 5, order: ['-n'] })
     await ask({ ...perHour, bucket: undefined, by: [] })
+    await ask(inOrder)
+    await ask({ ...inOrder, from: '2026-03-01T00:20:00Z', bucket: undefined, by: [] })
     await tm.thaw(requests.name, { from: '2026-03-01T00:00:00Z', to: '2026-03-02T00:00:00Z' })
-    expect(tm.shadowChecks).toEqual({ checked: 5, different: 0, skipped: 0, failed: 0 })
+    expect(tm.shadowChecks).toEqual({ checked: 7, different: 0, skipped: 0, failed: 0 })
     expect(await tm.alarms()).toEqual([])
   })
 

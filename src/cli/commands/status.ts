@@ -143,6 +143,10 @@ function drawLake({ name, lake }: DatasetStatus): string[] {
   ]
 }
 
+function unknownText(before: string | null): string {
+  return before === null ? '' : `not all is known before ${before}`
+}
+
 function failureText({
   error,
   failures,
@@ -171,7 +175,7 @@ function drawAggregates(aggregates: readonly AggregateStatus[]): string[] {
       lagMs === null ? '-' : lagMs === 0 ? 'none' : formatDuration(lagMs),
       formatNumber(invalidRanges),
       formatNumber(missedEntries),
-      failed.error === null ? '' : pc.red(failureText(failed)),
+      failed.error === null ? unknownText(failed.unknownBefore) : pc.red(failureText(failed)),
     ]),
   )
   return [pc.bold(header), ...rows, '']
