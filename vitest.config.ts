@@ -29,6 +29,7 @@ const alias = [
   ['tidemark/tracker', 'src/tracker/index.ts'],
   ['tidemark/tracker/vitals', 'src/tracker/vitals/index.ts'],
   ['tidemark/terminal', 'src/cli/terminal.ts'],
+  ['tidemark/enrich', 'src/enrich/index.ts'],
 ].map(([door, file]) => ({
   find: new RegExp(`^${door}$`),
   replacement: fileURLToPath(new URL(file as string, import.meta.url)),

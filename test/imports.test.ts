@@ -45,6 +45,8 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   gapfill: ['util'],
   // bytes of other systems' protocols in, rows of declared datasets out
   protocols: ['schema', 'time', 'util'],
+  // steps that add columns to rows
+  enrich: ['schema', 'util'],
   // what the engine's calls take and give, and what they share
   engine: [
     'continuous',
@@ -138,6 +140,8 @@ const soleImporter: Readonly<Record<string, string>> = {
   typebox: 'api',
   commander: 'cli',
   picocolors: 'cli',
+  bowser: 'enrich',
+  'mmdb-lib': 'enrich',
 }
 
 interface Import {

@@ -1,5 +1,6 @@
 import { boundMicros, parseInterval, TimeProblem } from '../time/index.ts'
 import type { ContinuousAggregateDefinition, QueryableDefinition, StoredDefinition } from './definition.ts'
+import { type EnrichOptions, readEnrich } from './enrich-step.ts'
 import {
   noProtocols,
   type ProtocolConfig,
@@ -78,6 +79,8 @@ export interface ConfigOptions<
   }
   /** How rows of many callers are written, and where the points of protocols go. */
   readonly ingest?: ProtocolOptions & {
+    /** Steps that add columns to the rows of a table as they come, or drop rows; see tidemark/enrich. */
+    readonly enrich?: readonly EnrichOptions[]
     /** Transactions of one dataset at once, 1 to 100. Default 2; with one, callers wait longer and go in larger groups. */
     readonly connections?: number
     /** Rows of several callers that share a transaction. Default 50,000. */
@@ -127,6 +130,7 @@ export interface TidemarkConfig<
   readonly cache: { readonly memoryBytes: number }
   readonly shadow: { readonly share: number; readonly timeoutMs: number }
   readonly ingest: ProtocolConfig & {
+    readonly enrich: readonly EnrichOptions[]
     readonly connections: number
     readonly maxGroupRows: number
     readonly maxPendingBytes: number
@@ -177,6 +181,7 @@ export const configDefaults = Object.freeze({
   shadow: Object.freeze({ share: 0, timeoutMs: 10_000 }),
   ingest: Object.freeze({
     ...noProtocols,
+    enrich: Object.freeze([]),
     connections: 2,
     maxGroupRows: 50_000,
     maxPendingBytes: 64 * mebibyte,
@@ -248,7 +253,14 @@ export function defineConfig<
   const lake = section('lake', Object.keys(lakeKeys))
   const cache = section('cache', ['memory'])
   const shadow = section('shadow', ['share', 'timeout'])
-  const ingest = section('ingest', [...protocolKeys, 'connections', 'maxGroupRows', 'maxPending', 'maxWait'])
+  const ingest = section('ingest', [
+    ...protocolKeys,
+    'enrich',
+    'connections',
+    'maxGroupRows',
+    'maxPending',
+    'maxWait',
+  ])
   const server = section('server', ['host', 'port'])
   const worker = section('worker', ['every', 'enabled'])
   const limits = section('limits', Object.keys(limitKinds))
@@ -278,6 +290,7 @@ export function defineConfig<
     }),
     ingest: Object.freeze({
       ...readProtocols(problems, '.ingest', ingest.input, datasets),
+      enrich: readEnrich(problems, '.ingest.enrich', ingest.input['enrich'], datasets),
       connections: ingest.whole('connections', d.ingest.connections, 1, 100),
       maxGroupRows: ingest.whole('maxGroupRows', d.ingest.maxGroupRows),
       maxPendingBytes: ingest.bytes('maxPending', d.ingest.maxPendingBytes, 1) as number,

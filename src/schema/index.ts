@@ -19,6 +19,14 @@ export {
 export type * from './definition.ts'
 export { columnTypes } from './definition.ts'
 export { decodeDefinition, type EncodedDefinition, encodeDefinition } from './encode.ts'
+export {
+  type ApplyStep,
+  type Dropped,
+  dropReason,
+  type EnrichOptions,
+  type EnrichStep,
+  type RawRow,
+} from './enrich-step.ts'
 export type { InputForm, OutputForm } from './forms.ts'
 export { type HypertableOptions, hypertable, hypertableDefaults } from './hypertable.ts'
 export type {

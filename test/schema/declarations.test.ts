@@ -447,6 +447,7 @@ describe('a configuration', () => {
         maxGroupRows: 50_000,
         maxPendingBytes: 64 * 1024 * 1024,
         maxWaitMs: 2000,
+        enrich: [],
         lineProtocol: null,
         prometheus: null,
         otlp: { metrics: null, logs: null, spans: null, genAi: null },
