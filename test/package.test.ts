@@ -109,7 +109,10 @@ describe('the packed package', () => {
     writeFileSync(
       join(app, 'main.ts'),
       `import { count, createTidemark, percentile } from 'tidemark'
+import { createClient } from 'tidemark/client'
 import { defineConfig, hypertable, t } from 'tidemark/schema'
+import { createTracker } from 'tidemark/tracker'
+import { trackVitals } from 'tidemark/tracker/vitals'
 const cpu = hypertable('cpu', { columns: { time: t.timestamptz(), usage: t.float8() }, time: 'time' })
 const tm = await createTidemark(defineConfig({ datasets: [cpu] }), { connectionString: 'postgres://localhost/x' })
 const { rows } = await tm.query(cpu, { bucket: '1 hour', select: { n: count(), p: percentile('usage', 0.5) } })
@@ -117,6 +120,12 @@ const n: number | undefined = rows[0]?.n
 const p: number | null | undefined = rows[0]?.p
 // @ts-expect-error there is no such column
 await tm.query(cpu, { select: { p: percentile('usag', 0.5) } })
+const config = defineConfig({ datasets: [cpu] })
+const client = createClient<typeof config>({ url: 'http://localhost:4680' })
+await client.insert('public.cpu', [{ time: new Date(), usage: 1 }])
+// @ts-expect-error there is no such column
+await client.insert('public.cpu', [{ time: new Date(), usag: 1 }])
+trackVitals(createTracker({ url: '/api/v1/analytics' }))
 console.log(n, p)
 `,
     )

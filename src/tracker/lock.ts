@@ -19,7 +19,7 @@ export function createLock(
 ): (work: () => Promise<void>) => Promise<unknown> {
   const claimed = async (work: () => Promise<void>): Promise<void> => {
     for (;;) {
-      const left = Number.parseInt(store.get(name) ?? '') - Date.now()
+      const left = Number.parseInt(store.get(name) ?? '', 10) - Date.now()
       if (!(left > 0 && left <= claimMs)) {
         const claim = `${Date.now() + claimMs} ${newId()}`
         store.set(name, claim)

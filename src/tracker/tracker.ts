@@ -106,6 +106,7 @@ export function startTracker(browser: Browser | undefined, options: TrackerOptio
     }
   }
   const { document, history, location, navigator, screen } = browser
+  const timezone = Intl.DateTimeFormat().resolvedOptions().timeZone
   const newId = createIds()
   const store = createStore(browser)
   const choiceKey = `${name}.choice`
@@ -144,8 +145,11 @@ export function startTracker(browser: Browser | undefined, options: TrackerOptio
     timer = setTimeout(flush, ms)
   }
 
-  /** Milliseconds until the server may be asked again. All tabs wait for it; a clock that was set back does not hold them. */
-  const waitMs = (): number => Math.min(Number(store.get(waitKey) ?? 0) - Date.now(), maxWaitMs)
+  /** Milliseconds until the server may be asked again, for all tabs. What no wait can be is of a clock that was set back. */
+  const waitMs = (): number => {
+    const left = Number(store.get(waitKey) ?? 0) - Date.now()
+    return left > maxWaitMs ? 0 : left
+  }
 
   const request = async (body: string): Promise<BrowserResponse | undefined> => {
     try {
@@ -176,7 +180,7 @@ export function startTracker(browser: Browser | undefined, options: TrackerOptio
     const status = response?.status ?? 0
     if (response?.ok) {
       queue.remove(packed)
-      queue.dropped -= told
+      queue.dropped = Math.max(queue.dropped - told, 0)
       size = maxBatch
       failures = 0
       return true
@@ -196,7 +200,7 @@ export function startTracker(browser: Browser | undefined, options: TrackerOptio
       Number(after) * 1000 || Date.parse(after) - Date.now() || 0,
       Math.random() * Math.min(maxRetryMs, firstRetryMs * 2 ** failures++),
     )
-    store.set(waitKey, `${Date.now() + wait}`)
+    store.set(waitKey, `${Date.now() + Math.min(wait, maxWaitMs)}`)
     return false
   }
 
@@ -211,6 +215,8 @@ export function startTracker(browser: Browser | undefined, options: TrackerOptio
         return
       }
     }
+    // also those that another tab has sent
+    own.clear()
   }
 
   const flush = (): Promise<void> => {
@@ -228,8 +234,8 @@ export function startTracker(browser: Browser | undefined, options: TrackerOptio
       const keys = queue.keys().filter((key) => own.has(key))
       if (keys.length === 0 || waitMs() > 0) return
       if (!isGone) {
-        void send(keys)
-        schedule(0)
+        // what is left, and what to do about an answer that is none, is the ordinary way's
+        void send(keys).then(flush)
         return
       }
       // No answer will be heard. The events stay stored, and the next page sends them once more under the same ids.
@@ -268,11 +274,12 @@ export function startTracker(browser: Browser | undefined, options: TrackerOptio
           screen: `${screen.width}x${screen.height}`,
           viewport: `${browser.innerWidth}x${browser.innerHeight}`,
           language: navigator.language,
-          timezone: Intl.DateTimeFormat().resolvedOptions().timeZone,
+          timezone,
         },
       })
       if (!entry) return
       const key = queue.add(entry.id, entry)
+      if (own.size >= maxEvents) own.clear()
       if (key) own.add(key)
       schedule(Math.max(own.size < maxBatch ? flushMs : 0, waitMs()))
     } catch {
