@@ -18,6 +18,10 @@ function isConstraint(error: unknown): error is TidemarkError {
   return isTidemarkError(error) && error.code === 'TM_CONSTRAINT'
 }
 
+function isBusy(error: unknown): boolean {
+  return isTidemarkError(error) && error.code === 'TM_BUSY'
+}
+
 function isExpired(error: unknown): error is TidemarkError<'TM_EXPIRED'> {
   return isTidemarkError(error) && error.code === 'TM_EXPIRED'
 }
@@ -39,6 +43,8 @@ export interface BatchCommitsOptions {
 export class BatchCommits {
   readonly #options: BatchCommitsOptions
   readonly #ready: Batch[] = []
+  /** Something was in their way, perhaps our own other batches: each is written once more, alone. */
+  readonly #held: Batch[] = []
   readonly #inFlight = new Set<Promise<void>>()
   #failure: { readonly error: unknown } | null = null
   #rows: number
@@ -77,9 +83,12 @@ export class BatchCommits {
   /** Starts what is ready; true when there is room for more (`untilEmpty`: when nothing is left). */
   start(untilEmpty: boolean): boolean {
     this.assertGoing()
-    while (this.#ready.length > 0 && this.#inFlight.size < this.#options.connections)
-      this.#start(this.#ready.shift()!)
-    return this.#ready.length === 0 && (!untilEmpty || this.#inFlight.size === 0)
+    if (this.#held.length > 0) {
+      if (this.#inFlight.size === 0) this.#start(this.#held.shift()!, true)
+    } else
+      while (this.#ready.length > 0 && this.#inFlight.size < this.#options.connections)
+        this.#start(this.#ready.shift()!, false)
+    return this.#ready.length + this.#held.length === 0 && (!untilEmpty || this.#inFlight.size === 0)
   }
 
   /** Resolves when one of those under way has ended. */
@@ -97,8 +106,8 @@ export class BatchCommits {
     await Promise.allSettled(this.#inFlight)
   }
 
-  #start(batch: Batch): void {
-    const work = this.#write(batch)
+  #start(batch: Batch, isAlone: boolean): void {
+    const work = this.#write(batch, isAlone)
       .catch((error: unknown) => {
         this.#failure ??= { error }
       })
@@ -108,19 +117,27 @@ export class BatchCommits {
     this.#inFlight.add(work)
   }
 
-  async #write(batch: Batch): Promise<void> {
+  async #write(batch: Batch, isAlone: boolean): Promise<void> {
     const open = batch.open!
-    batch.open = null
     const { signal, rules } = this.#options
+    let isHeld = false
     try {
       await this.#commit(batch, batch.rows.length, batch.dead, (inTransaction) =>
         open.commit({ inTransaction, signal }),
       )
     } catch (error) {
+      if (isBusy(error) && !isAlone && this.#options.connections > 1) {
+        isHeld = true
+        this.#held.push(batch)
+        return
+      }
       if (!(isConstraint(error) || isExpired(error)) || rules.strict) throw error
       await this.#writeRest(batch, error)
     } finally {
-      open.release()
+      if (!isHeld) {
+        batch.open = null
+        open.release()
+      }
     }
   }
 
