@@ -177,6 +177,8 @@ export function startTracker(browser: Browser | undefined, options: TrackerOptio
     }
     const response = await request(body)
     for (const key of packed) underWay.delete(key)
+    // refused meanwhile: nothing of it is left, and nothing is to be stored
+    if (!isAllowed()) return false
     const status = response?.status ?? 0
     if (response?.ok) {
       queue.remove(packed)

@@ -46,7 +46,7 @@ describe('rows that are inserted', () => {
     ])
     await expect.poll(() => server.stored.length).toBe(3)
     expect(server.requests).toHaveLength(3)
-    expect(client.buffered).toBe(0)
+    await expect.poll(() => client.buffered).toBe(0)
   })
 
   it('of several tables and rules go apart', async () => {

@@ -124,7 +124,7 @@ describe('the tracker in Chromium', () => {
     expect(generated?.id).toMatch(/^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/)
     expect(Math.abs(Date.parse(generated?.timestamp ?? '') - Date.now())).toBeLessThan(60_000)
     expect(site.batches[0]).toMatchObject({ contentType: 'text/plain;charset=UTF-8', dropped: 0 })
-    expect(await eventKeysOf(tab)).toEqual([])
+    await expect.poll(() => eventKeysOf(tab)).toEqual([])
   })
 
   it('collects events into batches of at most 50', async () => {
@@ -483,7 +483,9 @@ describe('the tracker in Chromium', () => {
     )
     await expect.poll(() => eventKeysOf(tabs[0] as Page)).toEqual([])
     expect(new Set(names()).size).toBe(120)
-    expect((await keysOf(tabs[0] as Page)).filter((key) => key.includes('lock'))).toEqual([])
+    await expect
+      .poll(async () => (await keysOf(tabs[0] as Page)).filter((key) => key.includes('lock')))
+      .toEqual([])
   })
 
   it('stores and sends nothing before consent where it is required, and nothing after it is taken back', async () => {
@@ -509,6 +511,23 @@ describe('the tracker in Chromium', () => {
     await flush(tab)
     expect(await keysOf(tab)).toEqual([])
     expect(names()).toEqual(['page_view', 'b', 'c'])
+  })
+
+  it('stores nothing of a request that fails after the visitor has refused', async () => {
+    let fail = (_status: number): void => {}
+    site.answer = () =>
+      new Promise<number>((resolve) => {
+        fail = resolve
+      })
+    const tab = await open('/', { requireConsent: true, flushMs: 60_000 })
+    await tab.evaluate(() => window.tracker.optIn())
+    await track(tab, 'a')
+    const flushed = flush(tab)
+    await expect.poll(() => site.batches.length).toBe(1)
+    await tab.evaluate(() => window.tracker.optOut())
+    fail(503)
+    await flushed
+    expect(await keysOf(tab)).toEqual([])
   })
 
   it('remembers a refusal where consent is not required', async () => {
