@@ -18,6 +18,7 @@ import {
   ChunkMoves,
   callRefresh,
   describeTarget,
+  Enrichers,
   type EraseCallOptions,
   type ErasureSelection,
   explainUnmigrated,
@@ -91,7 +92,7 @@ import {
   runDoctor,
   type Status,
 } from './ops/index.ts'
-import { createPipeline, type IngestReport, type Pipeline } from './pipeline/index.ts'
+import { createPipeline, type IngestReport, type Pipeline, type StrayLetter } from './pipeline/index.ts'
 import { createDatabase, type Database } from './postgres/index.ts'
 import {
   type Answer,
@@ -113,7 +114,7 @@ import type {
   TidemarkConfig,
   UpdateRow,
 } from './schema/index.ts'
-import { type Clock, systemClock } from './time/index.ts'
+import { type Clock, type Instant, systemClock } from './time/index.ts'
 import { isTidemarkError, TidemarkError } from './util/errors.ts'
 import { sql } from './util/sql.ts'
 import {
@@ -175,6 +176,7 @@ export class Tidemark<Config extends TidemarkConfig = TidemarkConfig> {
   readonly #chunks: ChunkManager
   readonly #writer: HotWriter
   readonly #pipeline: Pipeline
+  readonly #enrichers: Enrichers
   readonly #queries: Queries
   readonly #limits: QueryLimits
   readonly #datasets: ReadonlyMap<string, QueryableDefinition>
@@ -241,11 +243,13 @@ export class Tidemark<Config extends TidemarkConfig = TidemarkConfig> {
       late: createLateMerger({ clock }),
       clock,
     })
+    this.#enrichers = new Enrichers(config.ingest.enrich, resolve(root))
     this.#pipeline = createPipeline({
       db: this.#db,
       writer: this.#writer,
       ...config.ingest,
       maxConnections: committers(config),
+      enricherOf: (definition) => this.#enrichers.of(definition),
     })
     this.#lake = { dir, store, lifecycle: this.#lifecycle }
     const rawCold = createColdTier({
@@ -420,6 +424,25 @@ export class Tidemark<Config extends TidemarkConfig = TidemarkConfig> {
   /** Waits for memory before rows of about `bytes` are read from somewhere; the function gives it back. */
   reserve(bytes: number, signal: AbortSignal | null = null): Promise<() => void> {
     return this.#pipeline.reserve(bytes, signal)
+  }
+
+  /** Keeps what came by a protocol and is no row of any dataset as dead letters; the rows of `ingest` need nothing of it. */
+  keepStrays(source: string, letters: readonly StrayLetter[]): Promise<void> {
+    return this.#pipeline.keepStrays(source, letters)
+  }
+
+  /**
+   * Opens what the steps of `ingest.enrich` need, as their databases, before the first row comes.
+   *
+   * @throws TidemarkError TM_CONFIG when a file or package is not there.
+   */
+  openEnrichment(): Promise<void> {
+    return this.#enrichers.openAll()
+  }
+
+  /** What "now" is for this engine: µs since the epoch. */
+  now(): Instant {
+    return this.#clock.now()
   }
 
   /** Inserts rows, or overwrites those whose primary key exists; of rows with one key the last wins. */

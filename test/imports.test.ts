@@ -50,6 +50,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   // what the engine's calls take and give, and what they share
   engine: [
     'continuous',
+    'enrich',
     'gapfill',
     'hot',
     'ingest',
@@ -95,7 +96,8 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
     'time',
     'util',
   ],
-  api: ['engine.ts', 'query', 'schema', 'time', 'util'],
+  // decodes protocols, as it parses JSON
+  api: ['engine.ts', 'protocols', 'query', 'schema', 'time', 'util'],
   // what runs in browsers: nothing of it may reach the server's code, and the client knows only types
   client: ['query', 'schema'],
   tracker: [],

@@ -78,6 +78,8 @@ export interface WriteReport {
   /** Their event id was seen. */
   readonly duplicates: number
   readonly rejected: { readonly count: number; readonly rows: readonly RejectedRow[] }
+  /** Left out by the server's steps of enrichment, by reason: `{ bot: 3 }`. */
+  readonly dropped: { readonly count: number; readonly reasons: Readonly<Record<string, number>> }
   /** An earlier try had written them, whose answer was lost. */
   readonly replayed: boolean
 }

@@ -1,5 +1,6 @@
 export { ChunkMoves } from './chunk-moves.ts'
 export { describeTarget } from './describe-target.ts'
+export { Enrichers } from './enrichers.ts'
 export { type IngestOptions, ingestRows } from './ingest-rows.ts'
 export type {
   CallOptions,

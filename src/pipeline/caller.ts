@@ -21,6 +21,7 @@ export class Caller {
   #rows: readonly CanonicalRow[]
   #places: readonly number[]
   #dead: DeadRow[]
+  readonly #checked: CheckedRows
   #duplicates = 0
   #isSettled = false
   #resolve!: (report: IngestReport) => void
@@ -31,6 +32,7 @@ export class Caller {
     this.fingerprint = fingerprint
     this.bytes = bytes
     this.signal = batch.signal
+    this.#checked = checked
     this.#rows = checked.rows
     this.#places = checked.places
     this.#dead = [...checked.dead]
@@ -71,7 +73,7 @@ export class Caller {
   ): void {
     for (const { at, reason, message } of refused) {
       const index = this.#places[at]!
-      this.#dead.push({ index, column: null, value: null, reason, message, row: this.batch.rows[index] })
+      this.#dead.push({ index, column: null, value: null, reason, message, row: this.#checked.given[index] })
     }
     const places = new Set(refused.map(({ at }) => at))
     this.#keep((_, at) => !places.has(at))
@@ -105,6 +107,7 @@ export class Caller {
         count: dead.length,
         rows: Object.freeze(dead.slice(0, maxListed).map(withoutRow)),
       }),
+      dropped: this.#checked.dropped,
       isReplayed: false,
       isQueued: false,
     })

@@ -39,8 +39,38 @@ export interface RejectedRow {
   readonly message: string
 }
 
+/** Adds columns to rows as they come, or leaves rows out. */
+export interface RowEnricher {
+  enrich(
+    row: Readonly<Record<string, unknown>>,
+  ):
+    | { readonly row: Readonly<Record<string, unknown>>; readonly dropped: null }
+    | { readonly row: null; readonly dropped: { readonly reason: string } }
+}
+
+/** Rows that steps of enrichment left out. */
+export interface DroppedRows {
+  readonly count: number
+  /** How many by reason: `{ bot: 3 }`. */
+  readonly reasons: Readonly<Record<string, number>>
+}
+
+/** Something that came and is no row of any dataset. */
+export interface StrayLetter {
+  /** The dataset that it was meant for; the name of the protocol where none is known. */
+  readonly dataset: string
+  /** Its place in what was sent, from 0. */
+  readonly index: number
+  readonly column: string | null
+  readonly value: string | null
+  readonly reason: string
+  readonly message: string
+  /** As it came; a text is kept as it is, everything else as JSON. */
+  readonly raw: unknown
+}
+
 export interface IngestReport {
-  /** Rows of the batch that are stored, now or before: all but the rejected. With 'queued': those that will be. */
+  /** Rows of the batch that are stored, now or before: all but the rejected and the dropped. With 'queued': those that will be. */
   readonly accepted: number
   readonly inserted: number
   readonly updated: number
@@ -52,6 +82,8 @@ export interface IngestReport {
   readonly duplicates: number
   /** How many rows were rejected; `rows` lists the first of them. */
   readonly rejected: { readonly count: number; readonly rows: readonly RejectedRow[] }
+  /** Left out by steps of enrichment, and kept nowhere. */
+  readonly dropped: DroppedRows
   /** The batch was written by an earlier call with its idempotency key, or an earlier try of this one; this is its report. */
   readonly isReplayed: boolean
   readonly isQueued: boolean
@@ -79,6 +111,8 @@ export interface Pipeline {
    * @throws TidemarkError TM_OVERLOADED, TM_IDEMPOTENCY, TM_CANCELLED, TM_COMMIT_UNKNOWN; with `isAtomic` those of insert.
    */
   ingest(batch: IngestBatch): Promise<IngestReport>
+  /** Keeps what is no row of any dataset as dead letters, in a transaction of its own. */
+  keepStrays(source: string, letters: readonly StrayLetter[]): Promise<void>
   readonly state: PipelineState
   /** Takes nothing more, writes what it has (bounded: what hangs then is left to whoever closes the connections), and stops. */
   close(): Promise<void>

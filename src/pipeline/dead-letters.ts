@@ -3,6 +3,7 @@ import type { DeadReason } from '../ingest/index.ts'
 import type { Connection } from '../postgres/index.ts'
 import { toJsonText } from '../util/json.ts'
 import { sql } from '../util/sql.ts'
+import type { StrayLetter } from './contract.ts'
 import { storedText } from './stored-text.ts'
 
 /** A row that was not taken, as it is kept. */
@@ -34,26 +35,63 @@ const pieceRows = 1000
 /** Stores dead letters, in the transaction of the rows that were taken. */
 export async function insertDeadRows(connection: Connection, all: readonly DeadRows[]): Promise<void> {
   for (const { dataset, source, onConflict, rows } of all)
-    for (let from = 0; from < rows.length; from += pieceRows) {
-      const letters = rows.slice(from, from + pieceRows).map(({ row, ...letter }) => {
-        const raw = rawOf(row)
-        return {
-          ...letter,
-          raw: raw === null ? null : storedText(raw, maxDeadRaw),
-          is_whole: raw !== null && raw.length <= maxDeadRaw && !raw.includes('\0'),
-        }
-      })
-      await connection.query(sql`
-        insert into tidemark.dead_letter (
-          dataset, file, line, column_name, value, reason, message, raw, on_conflict, is_whole
-        )
-        select
-          ${dataset}::text, ${source}::text, l.index, l."column", l.value, l.reason, l.message, l.raw,
-          ${onConflict}::text, l.is_whole
-        from json_to_recordset(${JSON.stringify(letters)}::json) as l (
-          index int8, "column" text, value text, reason text, message text, raw text, is_whole bool
-        )`)
-    }
+    await insertLetters(
+      connection,
+      source,
+      onConflict,
+      rows.map(({ row, ...letter }) => ({ ...letter, dataset, raw: rawOf(row) })),
+    )
+}
+
+/** Stores what is no row of any dataset. It has no rule for conflicts, so it is nothing that can be written again as a row. */
+export async function insertStrays(
+  connection: Connection,
+  source: string,
+  letters: readonly StrayLetter[],
+): Promise<void> {
+  const stored = letters.map((letter) => ({
+    ...letter,
+    column: letter.column === null ? null : storedText(letter.column, maxDeadValue),
+    value: letter.value === null ? null : storedText(letter.value, maxDeadValue),
+    message: storedText(letter.message, maxDeadMessage),
+    raw: typeof letter.raw === 'string' ? letter.raw : rawOf(letter.raw),
+  }))
+  await insertLetters(connection, source, null, stored)
+}
+
+interface Letter {
+  readonly dataset: string
+  readonly index: number
+  readonly column: string | null
+  readonly value: string | null
+  readonly reason: string
+  readonly message: string
+  readonly raw: string | null
+}
+
+async function insertLetters(
+  connection: Connection,
+  source: string,
+  onConflict: OnConflict | null,
+  all: readonly Letter[],
+): Promise<void> {
+  for (let from = 0; from < all.length; from += pieceRows) {
+    const letters = all.slice(from, from + pieceRows).map(({ raw, ...letter }) => ({
+      ...letter,
+      raw: raw === null ? null : storedText(raw, maxDeadRaw),
+      is_whole: raw !== null && raw.length <= maxDeadRaw && !raw.includes('\0'),
+    }))
+    await connection.query(sql`
+      insert into tidemark.dead_letter (
+        dataset, file, line, column_name, value, reason, message, raw, on_conflict, is_whole
+      )
+      select
+        l.dataset, ${source}::text, l.index, l."column", l.value, l.reason, l.message, l.raw,
+        ${onConflict}::text, l.is_whole
+      from json_to_recordset(${JSON.stringify(letters)}::json) as l (
+        dataset text, index int8, "column" text, value text, reason text, message text, raw text, is_whole bool
+      )`)
+  }
 }
 
 /** JSON of what came; null where there is none (a row of TypeScript may hold itself). */

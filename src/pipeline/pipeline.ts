@@ -1,11 +1,19 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { HotWriter } from '../hot/index.ts'
 import type { Database } from '../postgres/index.ts'
-import type { CanonicalRow } from '../schema/index.ts'
+import type { CanonicalRow, StoredDefinition } from '../schema/index.ts'
 import { TidemarkError } from '../util/errors.ts'
 import { Caller } from './caller.ts'
 import { cancelledError } from './cancelled.ts'
-import type { IngestBatch, IngestReport, Pipeline, PipelineState } from './contract.ts'
+import type {
+  IngestBatch,
+  IngestReport,
+  Pipeline,
+  PipelineState,
+  RowEnricher,
+  StrayLetter,
+} from './contract.ts'
+import { insertStrays } from './dead-letters.ts'
 import { fingerprintOf } from './fingerprint.ts'
 import { GroupWriter } from './group-writer.ts'
 import { Lane } from './lane.ts'
@@ -29,6 +37,8 @@ export interface PipelineOptions {
   readonly maxWaitMs?: number
   /** How long `close` waits for what is to be written; then those whose transaction was not begun are refused. Default 10 s. */
   readonly closeTimeoutMs?: number
+  /** The steps of enrichment of a dataset; null: it has none. They see each row before it is checked. */
+  readonly enricherOf?: (definition: StoredDefinition) => Promise<RowEnricher> | null
 }
 
 export const pipelineDefaults = Object.freeze({
@@ -39,6 +49,7 @@ export const pipelineDefaults = Object.freeze({
   maxPendingBytes: 64 * 1024 * 1024,
   maxWaitMs: 2000,
   closeTimeoutMs: 10_000,
+  enricherOf: () => null,
 } satisfies Omit<Required<PipelineOptions>, 'db' | 'writer'>)
 
 /**
@@ -99,6 +110,14 @@ class GroupCommit implements Pipeline {
     }
   }
 
+  async keepStrays(source: string, letters: readonly StrayLetter[]): Promise<void> {
+    this.#assertOpen()
+    if (letters.length === 0) return
+    await this.#options.db.transaction({ mode: 'read committed' }, (connection) =>
+      insertStrays(connection, source, letters),
+    )
+  }
+
   async close(): Promise<void> {
     this.#isClosed = true
     const timer = new AbortController()
@@ -115,7 +134,8 @@ class GroupCommit implements Pipeline {
   }
 
   async #ingest(batch: IngestBatch): Promise<IngestReport> {
-    const checked = await checkRows(batch.definition, batch.rows, batch.isAtomic)
+    const enricher = await this.#options.enricherOf(batch.definition)
+    const checked = await checkRows(batch.definition, batch.rows, batch.isAtomic, enricher)
     const key = batch.idempotencyKey
     const fingerprint = key === null ? null : fingerprintOf(batch, checked)
     const bytes = bytesOf(checked.rows)

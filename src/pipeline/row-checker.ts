@@ -10,6 +10,7 @@ import {
 } from '../schema/index.ts'
 import { TidemarkError } from '../util/errors.ts'
 import { unreachable } from '../util/unreachable.ts'
+import type { DroppedRows, RowEnricher } from './contract.ts'
 import { type DeadRow, maxDeadMessage, maxDeadValue } from './dead-letters.ts'
 import { eventIdOf, eventIdPlace, maxEventIdChars } from './event-id.ts'
 import { storedText } from './stored-text.ts'
@@ -20,7 +21,12 @@ export interface CheckedRows {
   /** The place in the batch of each of `rows`. */
   readonly places: readonly number[]
   readonly dead: readonly DeadRow[]
+  readonly dropped: DroppedRows
+  /** The rows of the batch by their place, as dead letters keep them: with what steps added, without what they took away. */
+  readonly given: readonly unknown[]
 }
+
+const noneDropped: DroppedRows = Object.freeze({ count: 0, reasons: Object.freeze({}) })
 
 /** Rows after which others have their turn: a large batch does not stop the process. */
 const sliceRows = 4096
@@ -45,15 +51,29 @@ export async function checkRows(
   definition: StoredDefinition,
   given: readonly unknown[],
   isAtomic: boolean,
+  enricher: RowEnricher | null = null,
 ): Promise<CheckedRows> {
   const codec = codecOf(definition)
   const idPlace = eventIdPlace(definition)
   const rows: CanonicalRow[] = []
   const places: number[] = []
   const dead: DeadRow[] = []
+  const enriched: unknown[] = []
+  const reasons = new Map<string, number>()
   for (let index = 0; index < given.length; index += 1) {
     if (index % sliceRows === sliceRows - 1) await setImmediate()
-    const row = given[index]
+    let row = given[index]
+    if (enricher !== null && isObject(row)) {
+      const result = enricher.enrich(row)
+      if (result.dropped !== null) {
+        const { reason } = result.dropped
+        reasons.set(reason, (reasons.get(reason) ?? 0) + 1)
+        enriched.push(null)
+        continue
+      }
+      row = result.row
+    }
+    if (enricher !== null) enriched.push(row)
     // a list has no columns of its own, so it would pass where every column has a default
     const values = Array.isArray(row) ? null : codec.encode(row as object)
     if (values === null) {
@@ -73,7 +93,16 @@ export async function checkRows(
     rows.push(values)
     places.push(index)
   }
-  return { rows, places, dead }
+  const counts = [...reasons.values()]
+  const dropped =
+    counts.length === 0
+      ? noneDropped
+      : { count: counts.reduce((sum, n) => sum + n), reasons: Object.fromEntries(reasons) }
+  return { rows, places, dead, dropped, given: enricher === null ? given : enriched }
+}
+
+function isObject(row: unknown): row is Readonly<Record<string, unknown>> {
+  return typeof row === 'object' && row !== null && !Array.isArray(row)
 }
 
 function deadRow(

@@ -131,7 +131,9 @@ const RejectedRow = Type.Object({
 
 export const WriteAnswer = Type.Object(
   {
-    accepted: Type.Integer({ description: 'Rows that are stored, now or before: all but the rejected.' }),
+    accepted: Type.Integer({
+      description: 'Rows that are stored, now or before: all but the rejected and the dropped.',
+    }),
     inserted: Type.Integer(),
     updated: Type.Integer({ description: 'Overwritten: onConflict=update.' }),
     ignored: Type.Integer({ description: 'Left as they were, because their key exists: onConflict=ignore.' }),
@@ -143,11 +145,30 @@ export const WriteAnswer = Type.Object(
       count: Type.Integer(),
       rows: Type.Array(RejectedRow, { description: 'The first 100; all are kept as dead letters.' }),
     }),
+    dropped: Type.Object(
+      {
+        count: Type.Integer(),
+        reasons: Type.Record(Type.String(), Type.Integer(), { examples: [{ bot: 3 }] }),
+      },
+      { description: 'Left out by steps of enrichment (robots), and kept nowhere.' },
+    ),
     replayed: Type.Boolean({
       description: 'The idempotency key was there: nothing was written, this is the answer of then.',
     }),
   },
   { $id: 'WriteAnswer', title: 'WriteAnswer' },
+)
+
+export const AnalyticsAnswer = Type.Object(
+  {
+    accepted: Type.Integer({ description: 'Events that are stored, now or before: all but the rejected.' }),
+    duplicates: Type.Integer({ description: 'Of them: their id was written before.' }),
+    rejected: Type.Object({
+      count: Type.Integer(),
+      rows: Type.Array(RejectedRow, { description: 'The first 100; all are kept as dead letters.' }),
+    }),
+  },
+  { $id: 'AnalyticsAnswer', title: 'AnalyticsAnswer' },
 )
 
 export const Health = Type.Object(

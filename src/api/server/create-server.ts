@@ -4,6 +4,7 @@ import Fastify, { type FastifyBaseLogger, type FastifyInstance } from 'fastify'
 import type { Tidemark } from '../../engine.ts'
 import { installBodies } from './bodies.ts'
 import { installProblems } from './problems.ts'
+import { installAnalyticsRoute } from './routes-analytics.ts'
 import { installDatasetRoutes } from './routes-datasets.ts'
 import { installHealthRoute } from './routes-health.ts'
 import { installQueryRoute } from './routes-query.ts'
@@ -30,6 +31,8 @@ export const serverDefaults = Object.freeze({
  * @example
  * const app = await createServer(tm)
  * await listen(app, { host: '127.0.0.1', port: 4680 })
+ *
+ * @throws TidemarkError TM_CONFIG when a file that a step of `ingest.enrich` needs is not there.
  */
 export async function createServer(
   tm: Tidemark,
@@ -40,6 +43,8 @@ export async function createServer(
     bodyLimitBytes: tm.config.limits.maxBodyBytes,
     ...options,
   }
+  // a database of countries that is missing is told now, not to the first sender
+  await tm.openEnrichment()
   const app = Fastify({
     ...(logger === false ? { logger: false } : { loggerInstance: logger }),
     bodyLimit: bodyLimitBytes,
@@ -68,6 +73,7 @@ export async function createServer(
   installDatasetRoutes(app, tm)
   installRowRoutes(app, tm)
   installQueryRoute(app, tm)
+  await installAnalyticsRoute(app, tm)
   app.get('/openapi.json', { schema: { hide: true } }, async () => app.swagger())
   return app
 }

@@ -63,7 +63,7 @@ export function installRowRoutes(app: FastifyInstance, tm: Tidemark): void {
       })
       const { count, rows: rejected } = report.rejected
       const [first] = rejected
-      if (report.accepted === 0 && first !== undefined) {
+      if (report.accepted === 0 && report.dropped.count === 0 && first !== undefined) {
         const params = {
           table: definition.name,
           count,
