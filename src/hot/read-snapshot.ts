@@ -1,4 +1,11 @@
-import type { Connection, Database, QueryAnswer, Reading, RowPieces } from '../postgres/index.ts'
+import {
+  type Connection,
+  type Database,
+  isStaleStatement,
+  type QueryAnswer,
+  type Reading,
+  type RowPieces,
+} from '../postgres/index.ts'
 import type { ReadSnapshot } from '../query/index.ts'
 import type { DatasetDefinition, HypertableDefinition } from '../schema/index.ts'
 import type { Instant } from '../time/index.ts'
@@ -59,7 +66,7 @@ export interface ReadSnapshotOptions {
  * await withReadSnapshot(db, { timeoutMs: 30_000 }, (snapshot) => tier.scan(request, { snapshot, signal: null }))
  *
  * `use` is called again, with another snapshot that is taken at once, when a presumed catalog was wrong and the transaction had
- * failed by then.
+ * failed by then, or a statement that the connection kept parsed was gone or gives other columns.
  *
  * @throws TidemarkError TM_TIMEOUT after `timeoutMs`, TM_CANCELLED by the signal; both have stopped the server's work.
  */
@@ -96,8 +103,10 @@ export async function withReadSnapshot<T>(
     try {
       return await lend(options.taken)
     } catch (error) {
-      // An old catalog named a file that is gone, and what ran beside it was cancelled: this transaction cannot read again.
-      if ((lent as LentSnapshot | null)?.isMisled !== true || signal.aborted) throw error
+      // An old catalog named a file that is gone, and what ran beside it was cancelled: this transaction cannot read again. Nor can one
+      // in which a statement that was kept parsed had been thrown away.
+      const isMisled = (lent as LentSnapshot | null)?.isMisled === true
+      if (signal.aborted || !(isMisled || isStaleStatement(error))) throw error
       return await lend('at once')
     }
   } finally {

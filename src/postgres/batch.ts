@@ -6,6 +6,7 @@ import { FrontendMessages } from './frontend-messages.ts'
 import { encodeParameter, type WireValue } from './parameters.ts'
 import type { PreparedStatements } from './prepared-statements.ts'
 import { Statement, type WireConnection } from './statement.ts'
+import { isStaleStatement } from './translate-error.ts'
 
 /** The protocol counts parameters in 16 bits. */
 const maxParameters = 65_535
@@ -190,6 +191,8 @@ export class Batch extends Statement {
     super.handleError(error)
     // which of them the server has parsed by now is not known, nor whether one of them is what failed
     for (const text of this.#kept.splice(0)) this.#prepared?.forget(text)
+    // where one is gone, all are, most likely
+    if (isStaleStatement(error)) this.#prepared?.forgetAll()
   }
 
   override handleCommandComplete(message: { text: string }): void {

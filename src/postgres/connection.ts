@@ -18,7 +18,7 @@ import {
   cancelledError,
   connectFailure,
   isServerError,
-  sqlstateOf,
+  isStaleStatement,
   translateError,
 } from './translate-error.ts'
 
@@ -119,8 +119,8 @@ export class ServerConnection implements Connection {
     try {
       await this.#repeatable(begin)
     } catch (error) {
-      // somebody has said DISCARD ALL here; the failed batch has forgotten what it used
-      if (sqlstateOf(error) !== '26000' || this.#lost) throw error
+      // the failed batch has forgotten what was kept
+      if (!isStaleStatement(error) || this.#lost) throw error
       await this.execute('rollback')
       for (const item of items) item.reset()
       await this.#repeatable(begin)

@@ -26,5 +26,5 @@ export { createPlainAccess, type PlainAccess, type PlainAccessOptions } from './
 export type { RetryOptions } from './retry.ts'
 export { isRetryable, retry, retryableStates } from './retry.ts'
 export { createRowDigester, type DigestColumn, rowDigestSql } from './row-digest.ts'
-export { sqlstateOf, translateError } from './translate-error.ts'
+export { isStaleStatement, sqlstateOf, translateError } from './translate-error.ts'
 export { assertSupportedVersion } from './version.ts'

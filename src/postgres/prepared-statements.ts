@@ -32,6 +32,10 @@ export class PreparedStatements {
     this.#stale.push(name)
   }
 
+  forgetAll(): void {
+    for (const text of [...this.#names.keys()]) this.forget(text)
+  }
+
   /** Names that the next batch has to close, once. */
   takeStale(): readonly string[] {
     if (this.#stale.length === 0) return []

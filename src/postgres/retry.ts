@@ -1,5 +1,5 @@
 import { TidemarkError } from '../util/errors.ts'
-import { cancelledError, isNetworkError, sqlstateOf } from './translate-error.ts'
+import { cancelledError, isNetworkError, isStaleStatement, sqlstateOf } from './translate-error.ts'
 
 const readOnlyState = '25006'
 
@@ -25,6 +25,7 @@ export const retryableStates: Readonly<Record<string, string>> = Object.freeze({
 /** Whether running the same transaction again can help. Never where it is unknown if a commit went through. */
 export function isRetryable(error: unknown): boolean {
   if (error instanceof TidemarkError && error.code === 'TM_COMMIT_UNKNOWN') return false
+  if (isStaleStatement(error)) return true
   const state = sqlstateOf(error)
   if (state !== null) return Object.hasOwn(retryableStates, state)
   return error instanceof TidemarkError

@@ -8,6 +8,8 @@ interface ServerError extends Error {
   readonly schema?: string
   readonly table?: string
   readonly constraint?: string
+  /** Where in the server's source it was raised. */
+  readonly routine?: string
 }
 
 /** What is known about a statement when it fails. */
@@ -33,6 +35,17 @@ export function sqlstateOf(error: unknown): string | null {
     if (isTidemarkError(at) && at.code === 'TM_DATABASE') return (at.params as { sqlstate: string }).sqlstate
   }
   return null
+}
+
+/**
+ * Whether what the connection kept parsed is gone (DISCARD ALL), or gives other columns by now (a migration): it has been forgotten, so
+ * that the same transaction succeeds when it is run again.
+ */
+export function isStaleStatement(error: unknown): boolean {
+  for (let at: unknown = error, depth = 0; at instanceof Error && depth < 10; at = at.cause, depth += 1)
+    if (isServerError(at))
+      return at.code === '26000' || (at.code === '0A000' && at.routine === 'RevalidateCachedQuery')
+  return false
 }
 
 export function isServerError(error: unknown): error is ServerError {
