@@ -13,6 +13,7 @@ export {
   type LinePrecision,
   type LineProtocolDecoder,
   type LineProtocolOptions,
+  lineOf,
   linePrecision,
   lineProtocolDefaults,
 } from './line-protocol/index.ts'
@@ -44,11 +45,15 @@ export {
   type Sample,
 } from './prometheus/index.ts'
 export {
+  type AnalyticsBatch,
+  type AnalyticsRows,
+  createAnalyticsRouter,
   createLineRouter,
   createLogsRouter,
   createMetricsRouter,
   createPrometheusRouter,
   createSpansRouter,
+  type OldEvent,
   type Routed,
   type RoutedRow,
   type RoutedRows,

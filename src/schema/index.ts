@@ -48,6 +48,8 @@ export type {
   UpdateRow,
 } from './infer.ts'
 export {
+  type AnalyticsOptions,
+  type AnalyticsRoute,
   type LineRoute,
   type LineRouteOptions,
   noProtocols,

@@ -1,3 +1,4 @@
+import { boundMicros, microsPerDay, parseInterval, TimeProblem } from '../time/index.ts'
 import type { HypertableDefinition } from './definition.ts'
 import { checkKeys, type ProblemList, suggest } from './problems.ts'
 import {
@@ -20,6 +21,14 @@ export interface LineRouteOptions extends RouteOptions {
   readonly measurement?: string
 }
 
+/** Where the events of browsers go; docs/reference/analytics-api.md. */
+export interface AnalyticsOptions extends RouteOptions {
+  /** Origins whose pages may send: `['https://example.org']`. The server's own always may. Default '*': all. */
+  readonly origins?: '*' | readonly string[]
+  /** Events that are older when they come are refused: a wrong clock must not make chunks of all times. Default '30 days'. */
+  readonly maxAge?: string
+}
+
 /** Where the points of protocols go. A hypertable stands for `{ into: it }`. */
 export interface ProtocolOptions {
   readonly lineProtocol?: {
@@ -38,6 +47,8 @@ export interface ProtocolOptions {
     /** Spans that are calls to models, by their gen_ai attributes. */
     readonly genAi?: HypertableDefinition | RouteOptions
   }
+  /** `POST /api/v1/analytics`, what the tracker sends. The hypertable has to know event ids (`dedupe`). */
+  readonly analytics?: HypertableDefinition | AnalyticsOptions
 }
 
 export interface Route {
@@ -47,6 +58,11 @@ export interface Route {
 
 export interface LineRoute extends Route {
   readonly measurement: string | null
+}
+
+export interface AnalyticsRoute extends Route {
+  readonly origins: '*' | readonly string[]
+  readonly maxAgeMicros: bigint
 }
 
 /** Null: the protocol is not taken. */
@@ -59,18 +75,20 @@ export interface ProtocolConfig {
     readonly spans: Route | null
     readonly genAi: Route | null
   }
+  readonly analytics: AnalyticsRoute | null
 }
 
 export const noProtocols: ProtocolConfig = Object.freeze({
   lineProtocol: null,
   prometheus: null,
   otlp: Object.freeze({ metrics: null, logs: null, spans: null, genAi: null }),
+  analytics: null,
 })
 
 /** Keys of the section that are about protocols. */
-export const protocolKeys = ['lineProtocol', 'prometheus', 'otlp'] as const
+export const protocolKeys = ['lineProtocol', 'prometheus', 'otlp', 'analytics'] as const
 
-/** Reads and checks `lineProtocol`, `prometheus` and `otlp`, given with their path: `.ingest`. */
+/** Reads and checks `lineProtocol`, `prometheus`, `otlp` and `analytics`, given with their path: `.ingest`. */
 export function readProtocols(
   problems: ProblemList,
   path: string,
@@ -92,6 +110,7 @@ export function readProtocols(
       spans: one('spans'),
       genAi: one('genAi'),
     }),
+    analytics: reader.analytics(`${path}.analytics`, input['analytics']),
   })
 }
 
@@ -142,6 +161,79 @@ class RouteReader {
     const route = this.#read(path, input, [])
     if (route !== null) this.#checkSources(path, route, protocolSources[kind])
     return route
+  }
+
+  analytics(path: string, input: unknown): AnalyticsRoute | null {
+    if (input === undefined || input === null) return null
+    const route = this.#read(path, input, ['origins', 'maxAge'])
+    if (route === null) return null
+    const sources = protocolSources.analytics
+    this.#checkSources(path, route, sources)
+    for (const source of Object.keys(route.columns))
+      if (!sources.some(({ name }) => name === source))
+        this.#problems.add(
+          `${path}.columns.${source}`,
+          `"${source}" is nothing that events have${suggest(
+            source,
+            sources.map(({ name }) => name),
+          )}`,
+        )
+    this.#checkIds(path, route)
+    const options: Partial<AnalyticsOptions> = isDefinition(input) ? {} : (input as AnalyticsOptions)
+    return Object.freeze({
+      ...route,
+      origins: this.#origins(`${path}.origins`, options.origins ?? '*'),
+      maxAgeMicros: this.#maxAge(`${path}.maxAge`, options.maxAge ?? '30 days'),
+    })
+  }
+
+  /** What a closing page sends comes twice as a rule: without ids it would count twice. */
+  #checkIds(path: string, { into, columns }: Route): void {
+    const found = [...columnsOfSources(into, protocolSources.analytics, columns)]
+    const id = found.find(([{ name }]) => name === 'id')?.[1]
+    if (id === undefined)
+      this.#problems.add(
+        path,
+        `${into.name} has no column for the id of an event; add event_id: t.uuid().nullable()`,
+      )
+    else if (into.dedupe?.by !== id)
+      this.#problems.add(
+        path,
+        `${into.name} does not know the ids of events, which come again when an answer is lost; add dedupe: { by: '${id}', within: '7 days' }`,
+      )
+    else if (boundMicros(into.dedupe.within).least < 7n * microsPerDay)
+      this.#problems.add(
+        path,
+        `${into.name} knows event ids for ${into.dedupe.within.text}; trackers send again for longer: dedupe.within must be '7 days' or more`,
+      )
+  }
+
+  #origins(path: string, input: unknown): AnalyticsRoute['origins'] {
+    if (input === '*') return input
+    const isList = Array.isArray(input) && input.length > 0
+    const isOrigin = (text: unknown): boolean =>
+      typeof text === 'string' && URL.canParse(text) && new URL(text).origin === text
+    if (isList && input.every(isOrigin)) return Object.freeze([...input])
+    this.#problems.add(
+      path,
+      `${JSON.stringify(input)} is neither '*' nor a list of origins such as ['https://example.org'], without a path or a slash at the end`,
+    )
+    return '*'
+  }
+
+  #maxAge(path: string, input: string): bigint {
+    try {
+      const { least } = boundMicros(parseInterval(input))
+      if (least >= microsPerDay) return least
+      this.#problems.add(
+        path,
+        `'${input}' is shorter than a day; browsers keep events while they are offline`,
+      )
+    } catch (error) {
+      if (!(error instanceof TimeProblem)) throw error
+      this.#problems.add(path, error.problem)
+    }
+    return microsPerDay
   }
 
   #read(path: string, input: unknown, more: readonly string[]): Route | null {

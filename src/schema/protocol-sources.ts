@@ -123,6 +123,21 @@ export const protocolSources = Object.freeze({
     source('name', text, ['spanName']),
     ...spanSources,
   ]),
+  /** Events of browsers, as the tracker and older ones send them. */
+  analytics: Object.freeze([
+    source('id', ['uuid', 'text'], ['eventId'], false),
+    source('event', text, ['eventName', 'name']),
+    source('category', text),
+    source('userId', text, ['user'], false),
+    source('anonymousId', ['text', 'uuid'], ['visitorId'], false),
+    source('sessionId', ['text', 'uuid'], ['session'], false),
+    source('pageUrl', text, ['url'], false),
+    source('referrer', text, [], false),
+    source('properties', json),
+    source('device', json, ['deviceInfo'], false),
+    source('received', instant, ['receivedAt']),
+    source('userAgent', text, [], false),
+  ]),
 } satisfies Record<string, readonly ProtocolSource[]>)
 
 export type ProtocolKind = keyof typeof protocolSources

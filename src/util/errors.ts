@@ -304,12 +304,20 @@ export const errorRegistry = {
     'Send one of the types that the message lists.',
     (p) => `content of type "${p.found}" is not taken here; allowed: ${p.allowed.join(', ')}`,
   ),
-  TM_ROUTE: define<{ method: string; url: string }>(
+  TM_ORIGIN: define<{ origin: string; allowed: readonly string[] }>(
+    403,
+    false,
+    'A page of an origin that is not declared sent events.',
+    'Add the origin to `ingest.analytics.origins`, if its pages are yours.',
+    (p) =>
+      `pages of ${p.origin} may not send events; ingest.analytics.origins allows ${p.allowed.join(', ')}`,
+  ),
+  TM_ROUTE: define<{ method: string; url: string; todo?: string }>(
     404,
     false,
-    'There is no such route.',
-    'Look at /openapi.json for the routes that exist.',
-    (p) => `there is no route ${p.method} ${p.url}; see /openapi.json`,
+    'There is no such route, or what it takes is not declared.',
+    'Look at /openapi.json for the routes that exist; declare what the message names.',
+    (p) => `there is no route ${p.method} ${p.url}; ${p.todo ?? 'see /openapi.json'}`,
   ),
   TM_INTERNAL: define<{ id: string }>(
     500,

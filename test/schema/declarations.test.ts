@@ -451,6 +451,7 @@ describe('a configuration', () => {
         lineProtocol: null,
         prometheus: null,
         otlp: { metrics: null, logs: null, spans: null, genAi: null },
+        analytics: null,
       },
       server: { host: '127.0.0.1', port: 4680 },
       worker: { everyMs: 10_000, enabled: true },

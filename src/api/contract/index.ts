@@ -1,2 +1,10 @@
 export { Problem } from './problem.ts'
-export { Dataset, Health, QueryAnswer, QueryBody, StatusAnswer, WriteAnswer } from './schemas.ts'
+export {
+  AnalyticsAnswer,
+  Dataset,
+  Health,
+  QueryAnswer,
+  QueryBody,
+  StatusAnswer,
+  WriteAnswer,
+} from './schemas.ts'

@@ -7,6 +7,7 @@ import { installProblems } from './problems.ts'
 import { installAnalyticsRoute } from './routes-analytics.ts'
 import { installDatasetRoutes } from './routes-datasets.ts'
 import { installHealthRoute } from './routes-health.ts'
+import { installInfluxRoutes } from './routes-influx.ts'
 import { installQueryRoute } from './routes-query.ts'
 import { installRowRoutes } from './routes-rows.ts'
 
@@ -73,6 +74,7 @@ export async function createServer(
   installDatasetRoutes(app, tm)
   installRowRoutes(app, tm)
   installQueryRoute(app, tm)
+  await installInfluxRoutes(app, tm, { bodyLimitBytes })
   await installAnalyticsRoute(app, tm)
   app.get('/openapi.json', { schema: { hide: true } }, async () => app.swagger())
   return app

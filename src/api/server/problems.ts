@@ -7,7 +7,7 @@ const bodyTypes = ['application/json', 'application/x-ndjson', 'text/csv']
 /** Only registered errors speak; everything else is logged and answered as TM_INTERNAL with the request's id. */
 export function installProblems(app: FastifyInstance, options: { readonly bodyLimitBytes: number }): void {
   app.setErrorHandler((error: FastifyError, request, reply) => {
-    const known = toKnownError(error, request, options.bodyLimitBytes)
+    const known = knownError(error, request, options.bodyLimitBytes)
     if (known.status >= 500 && known.code !== 'TM_TIMEOUT') request.log.error({ err: error }, known.message)
     return sendProblem(reply, request, known)
   })
@@ -40,7 +40,7 @@ export function sendProblem(
     )
 }
 
-function toKnownError(error: FastifyError, request: FastifyRequest, bodyLimitBytes: number): TidemarkError {
+export function knownError(error: FastifyError, request: FastifyRequest, bodyLimitBytes: number): TidemarkError {
   if (isTidemarkError(error)) {
     // what PostgreSQL said of an unforeseen error can hold rows: it goes to the log only
     return error.code === 'TM_DATABASE'
@@ -49,7 +49,9 @@ function toKnownError(error: FastifyError, request: FastifyRequest, bodyLimitByt
   }
   switch (error.code) {
     case 'FST_ERR_CTP_BODY_TOO_LARGE':
-      return new TidemarkError('TM_BODY_TOO_LARGE', { limitBytes: bodyLimitBytes })
+      return new TidemarkError('TM_BODY_TOO_LARGE', {
+        limitBytes: request.routeOptions.bodyLimit ?? bodyLimitBytes,
+      })
     case 'FST_ERR_CTP_INVALID_MEDIA_TYPE':
       return new TidemarkError('TM_MEDIA_TYPE', {
         found: request.headers['content-type'] ?? 'none',

@@ -1,3 +1,4 @@
+export { type AnalyticsBatch, type AnalyticsRows, createAnalyticsRouter, type OldEvent } from './analytics.ts'
 export type { Routed, RoutedRow, RoutedRows } from './contract.ts'
 export { createLogsRouter, createMetricsRouter, createSpansRouter } from './otlp.ts'
 export { createLineRouter, createPrometheusRouter, type RouteLimits } from './points.ts'
