@@ -16,8 +16,8 @@ create table tidemark.ingest_batch (
 
 create index ingest_batch_by_age on tidemark.ingest_batch (created_at);
 
--- Which generation of event ids a dataset is in. Writers hold the row FOR KEY SHARE until they commit; moving on takes it
--- FOR UPDATE, so no id comes into a generation that is over.
+-- Which generation of event ids a dataset is in. Writers hold the row FOR KEY SHARE until they commit; moving on locks
+-- the table, so no id comes into a generation that is over.
 create table tidemark.seen_generation (
   id int4 generated always as identity primary key,
   -- schema.table

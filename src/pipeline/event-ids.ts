@@ -99,15 +99,14 @@ export async function rotateSeen(
   const isRotated =
     due.rows.length > 0 &&
     (await db.transaction({ mode: 'read committed', lockTimeoutMs, signal }, async (connection) => {
-      // an UPDATE alone would not wait for writers: it leaves the key as it is
-      const locked = await connection.query(sql`
-        select id from tidemark.seen_generation where dataset = ${dataset}::text and ${isDue} for update`)
-      if (locked.rows.length === 0) return false
-      await connection.query(sql`
+      // An UPDATE alone would not wait for writers: it leaves the key as it is. Nor would FOR UPDATE ever have its turn where they
+      // never all pause, because sharers of a row pass those who wait for it; for a lock of the table they queue.
+      await connection.execute('lock table tidemark.seen_generation in exclusive mode')
+      const { rowCount } = await connection.query(sql`
         update tidemark.seen_generation
         set generation = generation + 1, started_at = now()
-        where dataset = ${dataset}::text`)
-      return true
+        where dataset = ${dataset}::text and ${isDue}`)
+      return rowCount > 0
     }))
   let deleted = 0
   for (;;) {

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import fc from 'fast-check'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { type Pipeline, rotateSeen } from '../../src/pipeline/index.ts'
@@ -138,17 +139,43 @@ describe('the window of event ids', () => {
     await expect(rotateSeen(test.db, clicks.name, { withinMs: 0, lockTimeoutMs: 50 })).rejects.toMatchObject({
       cause: { code: '55P03' },
     })
-    // nor does waiting for it hold up other writers
     const rotating = rotateSeen(test.db, clicks.name, { withinMs: 0, lockTimeoutMs: 30_000 })
     await expect.poll(waiting).toBe(1)
-    expect(await send('second')).toBe(0)
+    const second = send('second')
     await connection.query(sql`
       insert into tidemark.seen_event (dataset_id, generation, id)
       select id, generation, 'third' from tidemark.seen_generation`)
     await connection.execute('commit')
     expect(await rotating).toMatchObject({ isRotated: true })
-    expect(await send('third')).toBe(1)
+    expect([await second, await send('third')]).toEqual([0, 1])
     await connection.close()
+  })
+
+  it('moves on though writers never all pause', async () => {
+    await send('first')
+    const connections = await Promise.all([1, 2, 3].map(() => test.connect()))
+    const begin = `begin; select * from tidemark.seen_generation for key share`
+    let isOver = false
+    // each begins its next transaction while another one is in the midst of its own
+    let next = Promise.resolve()
+    const writers = connections.map(async (connection) => {
+      while (!isOver) {
+        const turn = next.then(() => connection.execute(begin))
+        next = turn.then(() => sleep(20))
+        await turn
+        await sleep(70)
+        await connection.execute('commit')
+      }
+      await connection.close()
+    })
+    await sleep(100)
+    try {
+      const { isRotated } = await rotateSeen(test.db, clicks.name, { withinMs: 0, lockTimeoutMs: 5000 })
+      expect(isRotated).toBe(true)
+    } finally {
+      isOver = true
+      await Promise.all(writers)
+    }
   })
 
   it('loses nothing while it moves on under many writers', async () => {
