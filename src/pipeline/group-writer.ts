@@ -72,6 +72,8 @@ export class GroupWriter {
         // its rows may be those of another transaction with its key
         callers = await this.#answerKnown(callers)
         if (callers[0]) await this.#refuse(callers[0], error as TidemarkError)
+        // of each dropped chunk there is one, however many there are: the rows of one are gone now
+        if (isTidemarkError(error) && error.code === 'TM_EXPIRED') round -= 1
       }
     }
   }

@@ -131,6 +131,19 @@ describe('rows of many callers', () => {
     }
   })
 
+  it('of time that retention has dropped are rejected, of however many chunks', async () => {
+    const days = Array.from({ length: 120 }, (_, i) => new Date(Date.UTC(2020, 0, 1 + i)).toISOString())
+    const old = days.map((day, i) => ({ time: day, tag: `${i}`, value: 1 }))
+    await pipeline.ingest(batchOf(events, old))
+    await test.db.execute(`
+      update tidemark.chunk as k set state = 'dropped'
+      from tidemark.hypertable as h
+      where h.id = k.hypertable_id and h.table_name = 'events' and k.range_to <= '2021-01-01';
+      update tidemark.hypertable set epoch = epoch + 1`)
+    const report = await pipeline.ingest(batchOf(events, [...old, event('new')]))
+    expect(report).toMatchObject({ accepted: 1, rejected: { count: 120 } })
+  })
+
   it('that are refused in great number are refused as a whole', async () => {
     const rows = Array.from({ length: 1000 }, (_, i) => event(`t${i}`, 5000))
     await expect(pipeline.ingest(batchOf(events, rows))).rejects.toMatchObject({ code: 'TM_CONSTRAINT' })
