@@ -136,16 +136,24 @@ export function parametersOf(values: readonly unknown[]): DuckDBValue[] | undefi
   return values.length === 0 ? undefined : (values as DuckDBValue[])
 }
 
-/** A connection for as long as the borrower lives: a generator, an object that is filled. Given back once. */
-export async function borrow(
-  duckdb: DuckDB,
-  signal: AbortSignal | null,
-): Promise<{ connection: DuckDBConnection; giveBack: () => void }> {
+export interface Borrowed {
+  readonly connection: DuckDBConnection
+  /** Once, when nothing runs on it any more; one that is not clean is closed, and its temporary tables are gone. */
+  giveBack(isClean?: boolean): void
+}
+
+/** A connection for as long as the borrower lives: a generator, an object that is filled. */
+export async function borrow(duckdb: DuckDB, signal: AbortSignal | null): Promise<Borrowed> {
   return new Promise((resolve, reject) => {
     duckdb
       .withConnection(
         signal,
-        (connection) => new Promise<void>((giveBack) => resolve({ connection, giveBack: () => giveBack() })),
+        (connection) =>
+          new Promise<void>((end, fail) => {
+            const giveBack = (isClean = true): void =>
+              isClean ? end() : fail(new Error('the borrower has left something on it'))
+            resolve({ connection, giveBack })
+          }),
       )
       .catch(reject)
   })

@@ -7,7 +7,7 @@ import { identifier, printSqlInline, raw, type Sql, sql } from '../util/sql.ts'
 import { completeFile, contentOf, copyStatement, throttled, writeProblem } from './complete-file.ts'
 import type { LakeFilesOptions, WriteProgress, WrittenFile } from './contract.ts'
 import { cancelled, copyHeader } from './copy-stream.ts'
-import { borrow } from './duckdb.ts'
+import { type Borrowed, borrow } from './duckdb.ts'
 import { createFeeds, type Feeds } from './feed.ts'
 import { RowTally } from './row-decoder.ts'
 import { RowSpool } from './row-spool.ts'
@@ -109,7 +109,9 @@ class Segment implements LakeSegment {
   #lastTally = new RowTally()
   #rowCount = 0
   #bytes = 0
-  #lent: Promise<{ connection: DuckDBConnection; giveBack: () => void }> | null = null
+  #lent: Promise<Borrowed> | null = null
+  #writing: Promise<unknown> | null = null
+  #disposing: Promise<void> | null = null
 
   constructor(
     options: LakeFilesOptions,
@@ -207,6 +209,17 @@ class Segment implements LakeSegment {
   }
 
   async write(onProgress?: (progress: WriteProgress) => void): Promise<readonly SegmentFile[]> {
+    const work = this.#write(onProgress)
+    this.#writing = work
+    this.#disposing = null
+    try {
+      return await work
+    } finally {
+      await this.dispose()
+    }
+  }
+
+  async #write(onProgress?: (progress: WriteProgress) => void): Promise<readonly SegmentFile[]> {
     if (this.#encoder.rows > 0) this.#decode()
     this.#spool.decoder.finish()
     this.#stage?.finish()
@@ -259,8 +272,6 @@ class Segment implements LakeSegment {
         if (file.summary !== null) await this.#options.store.remove(file.summary.path).catch(() => {})
       }
       throw error
-    } finally {
-      await this.dispose()
     }
     return written
   }
@@ -281,13 +292,24 @@ class Segment implements LakeSegment {
     return (await this.#lent).connection
   }
 
-  async dispose(): Promise<void> {
+  /** Once, and never under the hands of `write`: what is given back is somebody else's. */
+  dispose(): Promise<void> {
+    this.#disposing ??= Promise.allSettled([this.#writing]).then(() => this.#giveBack())
+    return this.#disposing
+  }
+
+  async #giveBack(): Promise<void> {
+    let isClean = true
+    try {
+      await this.#spool.dispose()
+    } catch {
+      // interrupted, as everything on it was: its tables go with the connection, and what went wrong first is what has to be said
+      isClean = false
+    }
     const lent = this.#lent
-    await this.#spool.dispose()
     this.#lent = null
-    if (lent === null) return
-    const { giveBack } = await lent.catch(() => ({ giveBack: () => {} }))
-    giveBack()
+    const borrowed = await lent?.catch(() => null)
+    borrowed?.giveBack(isClean)
   }
 }
 

@@ -1,6 +1,7 @@
 import { mkdtemp, readdir, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import type { DuckDBConnection } from '@duckdb/node-api'
 import fc from 'fast-check'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import {
@@ -16,6 +17,8 @@ import {
 import { RowSlots, slotHow } from '../../src/postgres/index.ts'
 import { hypertable, t } from '../../src/schema/index.ts'
 import type { TimeRange } from '../../src/time/index.ts'
+import { TidemarkError } from '../../src/util/errors.ts'
+import { raw } from '../../src/util/sql.ts'
 import { copyStream } from './lake-rows.ts'
 
 const plain = hypertable('lake.plain', {
@@ -204,7 +207,55 @@ describe('rows of any chunks become one file for each', () => {
     await expect(writing).rejects.toMatchObject({ code: 'TM_CANCELLED' })
     expect(await paths()).toEqual(before)
   })
+
+  /** What stops a write goes on interrupting its connection, and so what tidies up after it. */
+  it('and says that it was stopped, also when its rows cannot be dropped, whose connection is not lent again', async () => {
+    const own = createDuckDB({ threads: 1, memoryBytes: 256 * 1024 * 1024 })
+    let drops = 0
+    const unruly = (connection: DuckDBConnection): DuckDBConnection =>
+      new Proxy(connection, {
+        get(target, key) {
+          if (key !== 'run') return bound(target, key)
+          return async (text: string) => {
+            if (!text.startsWith('drop table')) return target.run(text)
+            drops += 1
+            throw new Error('INTERRUPT Error: Interrupted!')
+          }
+        },
+      })
+    const options = {
+      store: parts.store,
+      duckdb: {
+        ...own,
+        withConnection: ((signal, use) =>
+          own.withConnection(signal, (connection) => use(unruly(connection)))) as DuckDB['withConnection'],
+      },
+    }
+    const before = await paths()
+    const segment = createLakeSegments(options).open({ definition: plain, signal: null })
+    for (let i = 0; i < 300; i += 1) {
+      const time = start + BigInt(i % 3) * day
+      segment.addRow(chunkOf(time), [null, time, `host ${i}`, i, null, null, i, null])
+    }
+    const problem = new TidemarkError('TM_CANCELLED', { what: 'the import' })
+    const writing = segment.write(({ stage, rows }) => {
+      if (stage === 'write' && rows >= 100) throw problem
+    })
+    // somebody else tidies up at the same moment, and it is done once
+    await Promise.all([expect(writing).rejects.toBe(problem), segment.dispose(), segment.dispose()])
+    expect(drops).toBe(1)
+    expect(await paths()).toEqual(before)
+    const { rows } = await own.query(raw('select count(*) from duckdb_tables()'), null)
+    expect(rows).toEqual([[0n]])
+    // and it ends: nothing is lent any more
+    await own.close()
+  })
 })
+
+function bound<T extends object>(target: T, key: string | symbol): unknown {
+  const value: unknown = Reflect.get(target, key)
+  return typeof value === 'function' ? value.bind(target) : value
+}
 
 const dayRanges = new Map<bigint, TimeRange>()
 function chunkAt(time: bigint): TimeRange {
