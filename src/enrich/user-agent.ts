@@ -57,9 +57,11 @@ export function cachedParse(): (text: string) => Agent {
     const key = text.length > mostChars ? text.slice(0, mostChars) : text
     const known = kept.get(key)
     if (known !== undefined) return known
-    const agent = Bowser.parse(key)
+    // a copy: a piece of a text keeps all of it in memory, which may be a body of CSV
+    const own = Buffer.from(key, 'utf16le').toString('utf16le')
+    const agent = Bowser.parse(own)
     if (kept.size >= mostKept) kept.delete(kept.keys().next().value as string)
-    kept.set(key, agent)
+    kept.set(own, agent)
     return agent
   }
 }

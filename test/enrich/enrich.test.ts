@@ -1,6 +1,8 @@
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
 import { gunzipSync } from 'node:zlib'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import {
@@ -154,6 +156,20 @@ describe('robots', () => {
       'Mozilla/5.0 (Macintosh; Intel Mac OS X 10.15; rv:120.0) Gecko/20100101 Firefox/120.0',
     ])
       expect(isBot(agent), agent).toBe(false)
+  })
+
+  it('keep nothing of the text that they are a piece of, such as a body of CSV', () => {
+    setFlagsFromString('--expose-gc')
+    const gc = runInNewContext('gc') as () => void
+    const isBot = createBotTest()
+    gc()
+    const before = process.memoryUsage().heapUsed
+    for (let n = 0; n < 100; n++) {
+      const body = Buffer.alloc(1_000_000, 'x').toString('latin1')
+      isBot(`Mozilla/5.0 (X11; Linux x86_64; rv:${n}.0) ${body}`.slice(0, 2000))
+    }
+    gc()
+    expect(process.memoryUsage().heapUsed - before).toBeLessThan(20_000_000)
   })
 
   const log = new URL('../../../shared/data/web/apache_access_2015.log.gz', import.meta.url)
