@@ -1,23 +1,23 @@
 import { parseArgs } from 'node:util'
-import { accountForServer } from '../../src/postgres/embedded/account.ts'
-import { prepareBinaries } from '../../src/postgres/embedded/binaries.ts'
 import { createDatabase } from '../../src/postgres/index.ts'
 import { startStandby } from '../helpers/standby.ts'
-import { startTestServer } from '../helpers/test-server.ts'
 import { aggregateNames } from './aggregates.ts'
 import { runCrashLane } from './crash/crash-lane.ts'
 import { startDurableServer } from './crash/durable-server.ts'
 import { mountSmallDisk, runDiskFull } from './disk-full.ts'
-import { Difference, runEpisode } from './episode.ts'
+import { binariesOf, type EpisodeServer, startEpisodeServer } from './episode-server.ts'
+import { type JobsReport, runJobs } from './jobs.ts'
 import { runStandby } from './standby.ts'
 
 /**
- * The long run: `npm run oracle -- --steps 10000 [--seed N] [--lane pg18|pg15]`. Episodes of `--episode` steps, each on a
- * database of its own; episode k has the seed N + k, so it can be run alone.
+ * The long run: `npm run oracle -- --steps 10000 [--jobs 4] [--seed N] [--lane pg18|pg15]`. Episodes of `--episode` steps, each
+ * on a database of its own; episode k has the seed N + k, so it can be run alone. A process waits most of the time: two for
+ * each core keep a machine busy.
  */
 const { values } = parseArgs({
   options: {
     steps: { type: 'string', default: '1000' },
+    jobs: { type: 'string', default: '1' },
     episode: { type: 'string', default: '150' },
     seed: { type: 'string' },
     lane: { type: 'string', default: 'pg18' },
@@ -33,45 +33,19 @@ const { values } = parseArgs({
     rounds: { type: 'string', default: '100' },
   },
 })
-const total = Number(values.steps)
-const perEpisode = Number(values.episode)
 const firstSeed = values.seed === undefined ? Math.floor(Math.random() * 2 ** 31) : Number(values.seed)
-const focus = values.focus === undefined ? undefined : new RegExp(values.focus)
-const only = values.only?.split(',').map(Number)
 
-const bin =
-  values.lane === 'pg15'
-    ? '/usr/lib/postgresql/15/bin'
-    : (await prepareBinaries(await accountForServer())).bin
 if (values.crash) {
   process.exitCode = await runCrashes()
   process.exit()
 }
-const server = await startTestServer(`oracle-${values.lane}`, bin)
-const admin = createDatabase({ connectionString: server.connectionString, max: 1 })
-
-async function withDatabase<T>(use: (connectionString: string) => Promise<T>): Promise<T> {
-  const name = `oracle_${databases++}`
-  await admin.execute(`create database ${name} template template0`)
-  const url = new URL(server.connectionString)
-  url.pathname = `/${name}`
-  try {
-    return await use(url.href)
-  } finally {
-    // what was prepared and not ended would keep it
-    const db = createDatabase({ connectionString: url.href, max: 1 })
-    await rollBackPrepared(db).finally(() => db.close())
-    await admin.execute(`drop database ${name} with (force)`)
-  }
+if (values['disk-full'] || values.standby) {
+  const host = await startEpisodeServer(values.lane)
+  process.exitCode = await (values.standby ? runOnStandby(host) : runFullDisks(host))
+  await host.close()
+  process.exit()
 }
-
-async function rollBackPrepared(db: ReturnType<typeof createDatabase>): Promise<void> {
-  const { rows } = await db.query({
-    kind: 'sql',
-    parts: [{ kind: 'text', text: 'select gid from pg_prepared_xacts where database = current_database()' }],
-  })
-  for (const [gid] of rows) await db.execute(`rollback prepared '${String(gid)}'`)
-}
+process.exitCode = await runSteps()
 
 function printCounts(counts: ReadonlyMap<string, number>): void {
   for (const [what, count] of [...counts].sort())
@@ -84,7 +58,7 @@ function printDifference({ message, cause }: Error): void {
 
 /** Kills, in lives of `--episode` kills each on a database of its own. */
 async function runCrashes(): Promise<number> {
-  const durable = await startDurableServer(bin)
+  const durable = await startDurableServer(await binariesOf(values.lane))
   const kills = Number(values.kills)
   const endsAt = values.minutes === undefined ? Infinity : performance.now() + Number(values.minutes) * 60_000
   const sum = { kills: 0, orders: 0, queries: 0 }
@@ -125,7 +99,7 @@ async function runCrashes(): Promise<number> {
   }
 }
 
-async function runOnStandby(): Promise<number> {
+async function runOnStandby({ server, bin, withDatabase }: EpisodeServer): Promise<number> {
   const standby = await startStandby(server, bin, values.lane)
   process.stdout.write(`${values.lane}: seed ${firstSeed}, ${values.rounds} rounds with a standby\n`)
   try {
@@ -149,7 +123,7 @@ async function runOnStandby(): Promise<number> {
   }
 }
 
-async function runFullDisks(): Promise<number> {
+async function runFullDisks({ withDatabase }: EpisodeServer): Promise<number> {
   const mounted = mountSmallDisk(2 * 1024 * 1024)
   if ('refusal' in mounted) {
     process.stdout.write(`skipped: ${mounted.refusal}\n`)
@@ -172,128 +146,55 @@ async function runFullDisks(): Promise<number> {
   }
 }
 
-let databases = 0
-let done = 0
-let queries = 0
-const counts = new Map<string, number>()
-const sources = new Map<string, number>()
-const startedAt = performance.now()
-
-function report(): void {
-  const seconds = (performance.now() - startedAt) / 1000
-  process.stdout.write(
-    `${values.lane}: ${done} steps, ${queries} queries compared, ${(done / seconds).toFixed(1)} steps/s\n`,
-  )
-}
-
-const command = (seed: number, more = ''): string =>
-  `npm run oracle -- --lane ${values.lane} --seed ${seed} --steps ${perEpisode} --episode ${perEpisode}${focus ? ` --focus '${values.focus}'` : ''}${more}`
-
-/** The same steps without one stretch after the other, for as long as there is still a difference. */
-async function shrink(seed: number, failed: Difference, places: readonly number[]): Promise<void> {
-  const endsAt = performance.now() + Number(values.shrink) * 1000
-  let least = places.filter((place) => place <= failed.place)
-  let found = failed
-  for (let size = Math.ceil(least.length / 2); size >= 1 && performance.now() < endsAt; ) {
-    let isShorter = false
-    for (let at = 0; at < least.length && performance.now() < endsAt; ) {
-      const candidate = [...least.slice(0, at), ...least.slice(at + size)]
-      const difference = await attempt(seed, candidate)
-      if (difference) {
-        found = difference
-        least = candidate.filter((place) => place <= difference.place)
-        isShorter = true
-      } else at += size
-    }
-    if (size === 1 && !isShorter) break
-    size = size === 1 ? 1 : Math.ceil(size / 2)
-  }
-  process.stdout.write(
-    `\ncut down to ${least.length} steps:\n${found.log.join('\n')}\n\n${found.message}\n\nagain: ${command(seed, ` --only ${least.join(',')}`)}\n`,
-  )
-}
-
-async function attempt(seed: number, places: readonly number[]): Promise<Difference | null> {
-  try {
-    await withDatabase((connectionString) =>
-      runEpisode({ connectionString, seed, steps: perEpisode, only: places, focus }),
+/** Episodes on databases of their own, in `--jobs` processes. */
+async function runSteps(): Promise<number> {
+  const total = Number(values.steps)
+  const stepsPerEpisode = Number(values.episode)
+  const only = values.only?.split(',').map(Number) ?? null
+  const episodes = only ? 1 : Math.ceil(total / stepsPerEpisode)
+  const startedAt = performance.now()
+  const print = ({ steps, queries }: JobsReport): void => {
+    const seconds = (performance.now() - startedAt) / 1000
+    process.stdout.write(
+      `${values.lane}: ${steps} steps, ${queries} queries compared, ${(steps / seconds).toFixed(1)} steps/s\n`,
     )
-    return null
-  } catch (error) {
-    if (error instanceof Difference) return error
-    throw error
   }
-}
-
-if (values['disk-full'] || values.standby) {
-  process.exitCode = await (values.standby ? runOnStandby() : runFullDisks())
-  await admin.close()
-  await server.stop()
-  process.exit()
-}
-
-process.stdout.write(`${values.lane}: seed ${firstSeed}, ${total} steps in episodes of ${perEpisode}\n`)
-let isRight = true
-let stepBegan = performance.now()
-let cpuBegan = process.cpuUsage()
-try {
-  for (let episode = 0; done < total && isRight; episode += 1) {
-    const seed = firstSeed + episode
-    const before = done
-    try {
-      const result = await withDatabase((connectionString) =>
-        runEpisode({
-          connectionString,
-          seed,
-          steps: perEpisode,
-          focus,
-          ...(only ? { only } : {}),
-          onStep(place, kind, outcome) {
-            done += 1
-            const now = performance.now()
-            const { user, system } = process.cpuUsage(cpuBegan)
-            if (values.verbose)
-              process.stdout.write(
-                `${place} ${kind}: ${outcome} (${Math.round(now - stepBegan)} ms, ${Math.round((user + system) / 1000)} ms of processor)\n`,
-              )
-            stepBegan = now
-            cpuBegan = process.cpuUsage()
-          },
-        }),
-      )
-      queries += result.queries
-      for (const [kind, count] of result.counts) counts.set(kind, (counts.get(kind) ?? 0) + count)
-      for (const [source, count] of result.sources) sources.set(source, (sources.get(source) ?? 0) + count)
-      report()
-    } catch (error) {
-      if (!(error instanceof Difference)) throw error
-      isRight = false
-      process.stdout.write(
-        `\nDIFFERENCE in the episode of seed ${seed} after ${done - before} steps\n${error.log.join('\n')}\n\n` +
-          `${error.message}\n${error.cause instanceof Error ? error.cause.stack : ''}\n\nagain: ${command(seed)}\n`,
-      )
-      if (!only && Number(values.shrink) > 0)
-        await shrink(
-          seed,
-          error,
-          Array.from({ length: perEpisode }, (_, i) => i),
-        )
-    }
-    if (only) break
-  }
-  report()
-  printCounts(counts)
-  process.stdout.write('parts of answers by where they came from:\n')
-  printCounts(sources)
-  const unused = ['hot', 'cold', 'cache', 'shadow: checked', ...aggregateNames].filter(
-    (source) => !sources.has(source),
+  process.stdout.write(
+    `${values.lane}: seed ${firstSeed}, ${total} steps in episodes of ${stepsPerEpisode}, ${values.jobs} at once\n`,
   )
-  if (isRight && !only && done >= 1000 && unused.length > 0) {
-    isRight = false
-    process.stdout.write(`\nnot one answer came from ${unused.join(', ')}\n`)
-  }
-} finally {
-  await admin.close()
-  await server.stop()
+  // once: the jobs find them there
+  await binariesOf(values.lane)
+  const report = await runJobs(
+    {
+      lane: values.lane,
+      stepsPerEpisode,
+      focus: values.focus ?? null,
+      only,
+      shrinkSeconds: Number(values.shrink),
+      isVerbose: values.verbose,
+    },
+    Number(values.jobs),
+    Array.from({ length: episodes }, (_, i) => firstSeed + i),
+    print,
+  )
+  print(report)
+  printCounts(report.counts)
+  process.stdout.write('parts of answers by where they came from:\n')
+  printCounts(report.sources)
+  printProcessor(report)
+  const unused = ['hot', 'cold', 'cache', 'shadow: checked', ...aggregateNames].filter(
+    (source) => !report.sources.has(source),
+  )
+  if (!report.isRight) return 1
+  if (only || report.steps < 1000 || unused.length === 0) return 0
+  process.stdout.write(`\nnot one answer came from ${unused.join(', ')}\n`)
+  return 1
 }
-process.exitCode = isRight ? 0 : 1
+
+/** Of what a step costs, who pays it. */
+function printProcessor({ processor, steps }: JobsReport): void {
+  const each = [...processor].map(([who, ms]) => [who, ms / Math.max(1, steps)] as const)
+  const sum = each.reduce((all, [, ms]) => all + ms, 0)
+  process.stdout.write(`milliseconds of processor a step: ${sum.toFixed(1)}\n`)
+  for (const [who, ms] of each) process.stdout.write(`${ms.toFixed(1).padStart(7)} ${who}\n`)
+}
