@@ -31,6 +31,9 @@ const noneDropped: DroppedRows = Object.freeze({ count: 0, reasons: Object.freez
 /** Rows after which others have their turn: a large batch does not stop the process. */
 const sliceRows = 4096
 
+/** Memory of the texts of one batch. A few bytes of a protocol may stand for much: labels are sent once for all samples of a series. */
+const maxTextBytes = 256 * 1024 * 1024
+
 const codecs = new WeakMap<StoredDefinition, RowCodec>()
 
 function codecOf(definition: StoredDefinition): RowCodec {
@@ -45,7 +48,7 @@ function codecOf(definition: StoredDefinition): RowCodec {
 /**
  * Checks and converts rows when they come, so that what is wrong is known before anything is written.
  *
- * @throws TidemarkError with `isAtomic` TM_ROW for the first row that does not fit.
+ * @throws TidemarkError with `isAtomic` TM_ROW for the first row that does not fit; TM_LIMIT.
  */
 export async function checkRows(
   definition: StoredDefinition,
@@ -60,6 +63,7 @@ export async function checkRows(
   const dead: DeadRow[] = []
   const enriched: unknown[] = []
   const reasons = new Map<string, number>()
+  let textBytes = 0
   for (let index = 0; index < given.length; index += 1) {
     if (index % sliceRows === sliceRows - 1) await setImmediate()
     let row = given[index]
@@ -90,6 +94,8 @@ export async function checkRows(
       dead.push({ ...deadRow(definition, index, row, found), reason: 'range' })
       continue
     }
+    for (const value of values) if (typeof value === 'string') textBytes += value.length * 2
+    if (textBytes > maxTextBytes) throw tooMuchText(definition)
     rows.push(values)
     places.push(index)
   }
@@ -99,6 +105,15 @@ export async function checkRows(
       ? noneDropped
       : { count: counts.reduce((sum, n) => sum + n), reasons: Object.fromEntries(reasons) }
   return { rows, places, dead, dropped, given: enricher === null ? given : enriched }
+}
+
+function tooMuchText(definition: StoredDefinition): TidemarkError {
+  return new TidemarkError('TM_LIMIT', {
+    what: `the text of the rows for ${definition.name}`,
+    value: 'more',
+    limit: `${maxTextBytes} bytes in one transaction`,
+    todo: 'send the rows in several requests',
+  })
 }
 
 function isObject(row: unknown): row is Readonly<Record<string, unknown>> {

@@ -144,6 +144,13 @@ describe('rows of many callers', () => {
     expect(report).toMatchObject({ accepted: 1, rejected: { count: 120 } })
   })
 
+  it('that share more text than one transaction may have are refused, however few bytes they came in', async () => {
+    const tag = 'x'.repeat(1_000_000)
+    const rows = Array.from({ length: 200 }, () => event(tag))
+    await expect(pipeline.ingest(batchOf(events, rows))).rejects.toMatchObject({ code: 'TM_LIMIT' })
+    expect(await tags()).toEqual([])
+  })
+
   it('that are refused in great number are refused as a whole', async () => {
     const rows = Array.from({ length: 1000 }, (_, i) => event(`t${i}`, 5000))
     await expect(pipeline.ingest(batchOf(events, rows))).rejects.toMatchObject({ code: 'TM_CONSTRAINT' })

@@ -166,6 +166,24 @@ describe('OTLP', () => {
     expect(decodeOtlpMetrics(empty, { encoding: 'protobuf' }).points).toEqual([])
   })
 
+  it('bounds what each item has of its resource, which is in the body only once', () => {
+    const attributes = Array.from({ length: 100 }, (_, i) => ({ key: `k${i}`, value: { stringValue: 'v' } }))
+    const record = { timeUnixNano: nanos }
+    const body = (scopes: number) =>
+      Buffer.from(
+        JSON.stringify({
+          resourceLogs: [
+            { resource: { attributes }, scopeLogs: Array(scopes).fill({ logRecords: [record, record] }) },
+          ],
+        }),
+      )
+    const options = { encoding: 'json', maxMessages: 1000, receivedAt: 0n } as const
+    const { points } = decodeOtlpLogs(body(50), options)
+    expect(points).toHaveLength(100)
+    expect(new Set(points.map(({ resource }) => resource)).size).toBe(1)
+    expect(() => decodeOtlpLogs(body(51), options)).toThrow(/over the limit of 10000/)
+  })
+
   it('answers with partial_success as the schema has it', () => {
     const { root } = protobuf.parse(`syntax = "proto3";
       message Partial { int64 rejected_data_points = 1; string error_message = 2; }

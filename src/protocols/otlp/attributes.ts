@@ -11,9 +11,10 @@ export interface Origin {
   readonly scopeVersion: string | null
 }
 
-export function originOf(resource: Read | undefined, scope: Read | undefined): Origin {
+/** @param resource Shared by all scopes: a small body may hold many of them. */
+export function originOf(resource: Attributes, scope: Read | undefined): Origin {
   return {
-    resource: attributesOf(resource?.['attributes']),
+    resource,
     scope: textOrNull(scope?.['name']),
     scopeVersion: textOrNull(scope?.['version']),
   }

@@ -1,6 +1,6 @@
 import { TidemarkError } from '../../util/errors.ts'
 import { type Decoded, Problems, type ProtocolReason } from '../contract.ts'
-import { type Origin, originOf } from './attributes.ts'
+import { attributesOf, type Origin, originOf } from './attributes.ts'
 import { Budget, type Message, MessageFault, type Read } from './message.ts'
 import { readJson } from './read-json.ts'
 import { readProtobuf } from './read-protobuf.ts'
@@ -16,6 +16,9 @@ export interface OtlpOptions {
 }
 
 export const otlpDefaults = Object.freeze({ maxMessages: 2_000_000 })
+
+/** Attributes of resources that items have together at most, in multiples of `maxMessages`. */
+const copiesPerMessage = 10
 
 /** Why one item is not taken; the others go on. */
 export class ItemFault {
@@ -54,8 +57,12 @@ export function decodeSignal<T>(
   const points: T[] = []
   const problems = new Problems(options.maxProblems)
   let index = 0
+  // each row has those of its resource, which are in the body only once
+  let attributesOfItem = 0
+  const copies = new Budget(copiesPerMessage * (options.maxMessages ?? otlpDefaults.maxMessages))
   const add = (make: (index: number) => T): void => {
     const at = index++
+    copies.take(attributesOfItem)
     try {
       points.push(make(at))
     } catch (fault) {
@@ -65,8 +72,10 @@ export function decodeSignal<T>(
     }
   }
   for (const resource of list(request, signal.resources)) {
+    const attributes = attributesOf((resource['resource'] as Read | undefined)?.['attributes'])
+    attributesOfItem = Object.keys(attributes).length
     for (const scope of list(resource, signal.scopes)) {
-      const origin = originOf(resource['resource'] as Read | undefined, scope['scope'] as Read | undefined)
+      const origin = originOf(attributes, scope['scope'] as Read | undefined)
       for (const item of list(scope, signal.items)) read(item, origin, add)
     }
   }

@@ -67,8 +67,9 @@ export class Budget {
   }
 
   /** @throws TidemarkError TM_LIMIT */
-  take(): void {
-    if (++this.#used <= this.#most) return
+  take(count = 1): void {
+    this.#used += count
+    if (this.#used <= this.#most) return
     throw new TidemarkError('TM_LIMIT', {
       what: 'the number of points, records, spans and attributes of the request',
       value: `over ${this.#most}`,
