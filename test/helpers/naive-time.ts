@@ -92,8 +92,33 @@ function firstReach(zone: string, local: bigint): Instant {
   return instant
 }
 
-/** Start of the bucket that holds the instant. */
+const starts = new Map<string, Map<Instant, Instant>>()
+let knownStarts = 0
+
+/** Start of the bucket that holds the instant. In zones it is searched for; the same instants come again and again. */
 export function naiveBucketStart(spec: BucketSpec, instant: Instant): Instant {
+  const { every, zone } = spec
+  if (zone === null || zone === 'UTC') return findBucketStart(spec, instant)
+  const key = `${zone} ${every.kind === 'fixed' ? every.micros : `${every.months}/${every.days}`}`
+  if (knownStarts > 200_000) {
+    starts.clear()
+    knownStarts = 0
+  }
+  let known = starts.get(key)
+  if (known === undefined) {
+    known = new Map()
+    starts.set(key, known)
+  }
+  let start = known.get(instant)
+  if (start === undefined) {
+    start = findBucketStart(spec, instant)
+    known.set(instant, start)
+    knownStarts += 1
+  }
+  return start
+}
+
+function findBucketStart(spec: BucketSpec, instant: Instant): Instant {
   const { every, zone } = spec
   const dates = datesOf(spec)
   if (zone === null || zone === 'UTC') {

@@ -56,14 +56,19 @@ export interface NaiveBounded {
   readonly between?: readonly [number, number]
 }
 
-/** Rows may hold any form that insert takes. */
+/**
+ * Rows may hold any form that insert takes.
+ *
+ * @param normal How a row is brought into one form; whoever asks of the same rows again and again may remember it.
+ */
 export function naiveAnswer(
   node: QueryNode,
   rows: readonly Readonly<Record<string, unknown>>[],
+  normal: typeof normalRow = normalRow,
 ): NaiveAnswer {
   const { dataset, range } = node
   const matching = rows
-    .map((row) => normalRow(dataset, row))
+    .map((row) => normal(dataset, row))
     .filter((row) => {
       if (range && dataset.kind === 'hypertable') {
         const time = row[dataset.time] as Instant
@@ -666,22 +671,21 @@ function fillLines(node: AggregateQueryNode, outputs: readonly Output[], lines: 
     if (group) group.lines.push(line)
     else groups.set(id, { keys: line.keys, lines: [line] })
   }
-  return [...groups.values()].flatMap((group) =>
-    buckets.map((bucket): Line => {
-      const here = group.lines.find((line) => line.bucket === bucket)
-      if (here) return here
-      const before = group.lines
-        .filter((line) => line.bucket! < bucket)
-        .sort((a, b) => (a.bucket! < b.bucket! ? 1 : -1))[0]
-      const after = group.lines
-        .filter((line) => line.bucket! > bucket)
-        .sort((a, b) => (a.bucket! < b.bucket! ? -1 : 1))[0]
+  return [...groups.values()].flatMap((group) => {
+    const sorted = [...group.lines].sort((a, b) => (a.bucket! < b.bucket! ? -1 : 1))
+    // how many lines lie before the bucket; buckets come in order
+    let passed = 0
+    return buckets.map((bucket): Line => {
+      while (passed < sorted.length && sorted[passed]!.bucket! < bucket) passed += 1
+      const next = sorted[passed]
+      if (next !== undefined && next.bucket === bucket) return next
+      const before = sorted[passed - 1]
       const values = node.select.map((_, i) =>
-        gapValue(node, outputs[1 + node.by.length + i]!.type, bucket, before, after, i),
+        gapValue(node, outputs[1 + node.by.length + i]!.type, bucket, before, next, i),
       )
       return { bucket, keys: group.keys, values }
-    }),
-  )
+    })
+  })
 }
 
 function gapValue(

@@ -1,7 +1,6 @@
 import type { ContinuousAggregateDefinition } from '../../src/schema/index.ts'
 import { sql } from '../../src/util/sql.ts'
 import { naiveBucketStart, naiveBuckets } from '../helpers/naive-time.ts'
-import { aggregatesOver } from './aggregates.ts'
 import type { ChunkState } from './lake.ts'
 import type { StoredRow } from './values.ts'
 import type { World } from './world.ts'
@@ -35,7 +34,7 @@ export class FrozenBuckets {
     const versions = await currentVersions(world)
     for (const { id } of fresh) this.#seen.add(id)
     this.#dropped.set(name, [...this.dropped(name), ...fresh])
-    for (const definition of aggregatesOver([...world.definitions.values()], world.variant)) {
+    for (const definition of world.aggregates) {
       if (definition.base.name !== name) continue
       const { bucket } = definition
       const version = versions.get(definition.name)
@@ -71,7 +70,7 @@ export class FrozenBuckets {
 
   /** Late rows were merged: into every bucket that has them and is frozen. */
   merge(world: World, name: string, rows: readonly StoredRow[]): void {
-    for (const definition of aggregatesOver([...world.definitions.values()], world.variant)) {
+    for (const definition of world.aggregates) {
       if (definition.base.name !== name) continue
       const mine = this.#buckets.get(definition.name)
       for (const row of rows)

@@ -1,5 +1,5 @@
 import { fork } from 'node:child_process'
-import { chmodSync, existsSync, mkdtempSync, rmSync, statfsSync } from 'node:fs'
+import { chmodSync, existsSync, mkdtempSync, rmSync, statfsSync, symlinkSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -77,8 +77,7 @@ export async function runJobs(
       Array.from({ length: Math.min(jobs, seeds.length) }, async () => {
         const job = fork(fileURLToPath(new URL('job.ts', import.meta.url)), [JSON.stringify(orders)], {
           execArgv: [...process.execArgv, ...jobFlags],
-          // what has been transpiled stays where it is
-          env: { JITI_FS_CACHE: join(tmpdir(), 'jiti'), ...process.env, TMPDIR: dir },
+          env: { ...process.env, TMPDIR: dir },
           // whole numbers of 64 bits, maps
           serialization: 'advanced',
         })
@@ -121,5 +120,7 @@ function roomInMemory(jobs: number): string {
   const dir = mkdtempSync(join(shared, 'tidemark-oracle-'))
   // the server's account has folders in it
   chmodSync(dir, 0o711)
+  // what has been transpiled is looked for beside other temporary files
+  symlinkSync(join(tmpdir(), 'jiti'), join(dir, 'jiti'))
   return dir
 }

@@ -11,7 +11,11 @@ import { createColdTier } from '../../src/lake/index.ts'
 import { applyPartitionPolicies } from '../../src/migrate/index.ts'
 import { type Connection, createDatabase, type Database } from '../../src/postgres/index.ts'
 import { type Answer, createResultsCache, type ResultsCache, type Tier } from '../../src/query/index.ts'
-import { defineConfig, type StoredDefinition } from '../../src/schema/index.ts'
+import {
+  type ContinuousAggregateDefinition,
+  defineConfig,
+  type StoredDefinition,
+} from '../../src/schema/index.ts'
 import { type FixedClock, fixedClock } from '../../src/time/index.ts'
 import { isTidemarkError } from '../../src/util/errors.ts'
 import { identifier, sql } from '../../src/util/sql.ts'
@@ -273,6 +277,24 @@ export class World {
     this.#variants.set(engine, variant)
     return engine
   }
+
+  /** The aggregates over the tables as they are declared now; engines have objects of their own. */
+  get aggregates(): readonly ContinuousAggregateDefinition[] {
+    const { variant } = this
+    const definitions = [...this.definitions.values()]
+    const known = this.#aggregates
+    if (known?.variant === variant && definitions.every((each, i) => each === known.definitions[i]))
+      return known.aggregates
+    const aggregates = aggregatesOver(definitions, variant)
+    this.#aggregates = { variant, definitions, aggregates }
+    return aggregates
+  }
+
+  #aggregates: {
+    readonly variant: number
+    readonly definitions: readonly StoredDefinition[]
+    readonly aggregates: readonly ContinuousAggregateDefinition[]
+  } | null = null
 
   /** Which declaration of `oracle.by_hour` an engine has. */
   engineVariant(i: number): number {

@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import fc from 'fast-check'
 import { isTidemarkError } from '../../../src/util/errors.ts'
 import { sql } from '../../../src/util/sql.ts'
-import { aggregateNames, aggregatesOver, variants } from '../aggregates.ts'
+import { aggregateNames, variants } from '../aggregates.ts'
 import { type KillPlan, underFire } from '../kill.ts'
 import { askCells, verifySnapshot } from '../queries.ts'
 import { runOp } from '../sql-ops.ts'
@@ -102,9 +102,7 @@ const writersStep = defineStep({
   async run(world, { name, writes, refreshes, freezes, choice, seed }) {
     const definition = world.definition(name)
     const canUseEngine = definition === world.engineDefinition(1, name)
-    const mine = aggregatesOver([...world.definitions.values()], world.variant).filter(
-      ({ base }) => base.name === name,
-    )
+    const mine = world.aggregates.filter(({ base }) => base.name === name)
     const draft = world.draft(name)
     let done = 0
     let isOver = false

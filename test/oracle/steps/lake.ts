@@ -2,7 +2,6 @@ import fc from 'fast-check'
 import type { ChunkSelection, Lifecycle, MovedChunks } from '../../../src/lifecycle/index.ts'
 import type { HypertableDefinition, StoredDefinition } from '../../../src/schema/index.ts'
 import { parseInterval } from '../../../src/time/index.ts'
-import { aggregatesOver } from '../aggregates.ts'
 import { type ChunkState, checkStore } from '../lake.ts'
 import { defineStep, type StepKind } from '../step.ts'
 import { Subscriber } from '../subscriber.ts'
@@ -184,7 +183,7 @@ export async function followExpiry(
 
 /** What stands on a table is brought up to now, unless somebody is in the way. */
 export async function refreshOver(world: World, name: string, engine: number): Promise<void> {
-  for (const { name: aggregate, base } of aggregatesOver([...world.definitions.values()], world.variant)) {
+  for (const { name: aggregate, base } of world.aggregates) {
     if (base.name !== name) continue
     const end = await endOf(world, () => world.engine(engine).refresh(aggregate))
     if (!end.ok && !isBusy(end.code)) throw new Error(`a refresh of ${aggregate} gave ${end.code}`)

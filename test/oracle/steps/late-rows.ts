@@ -2,7 +2,6 @@ import fc from 'fast-check'
 import type { HypertableDefinition } from '../../../src/schema/index.ts'
 import { isTidemarkError } from '../../../src/util/errors.ts'
 import { naiveBucketStart } from '../../helpers/naive-time.ts'
-import { aggregatesOver } from '../aggregates.ts'
 import { underFire } from '../kill.ts'
 import type { ChunkState } from '../lake.ts'
 import { defineStep, type StepKind } from '../step.ts'
@@ -133,9 +132,7 @@ function frozenOf(world: World, rows: readonly StoredRow[]): bigint[] {
 }
 
 function overLedger(world: World) {
-  return aggregatesOver([...world.definitions.values()], world.variant).filter(
-    ({ base }) => base.name === name,
-  )
+  return world.aggregates.filter(({ base }) => base.name === name)
 }
 
 /** Rows of each frozen bucket, as the aggregate has them. */
