@@ -26,7 +26,32 @@ export type {
   SweepReport,
   VerifyReport,
 } from './lifecycle/index.ts'
-export type { IngestReport, RejectedRow } from './pipeline/index.ts'
+export type {
+  DeadLetter,
+  DeadLetterChoice,
+  DeadLetterGroup,
+  DeadLetters,
+  ExplainedLetter,
+  FixOptions,
+  FixReport,
+  IngestReport,
+  RejectedRow,
+  ReplayOptions,
+  ReplayReport,
+  RowChange,
+} from './pipeline/index.ts'
+export type {
+  ActiveUsersRow,
+  EventsAnswer,
+  FunnelRow,
+  LifecycleRow,
+  PathsRow,
+  ProductKind,
+  ProductQuestions,
+  RetentionRow,
+  SessionsRow,
+  TopPagesRow,
+} from './product/index.ts'
 export type { Answer, AnswerPlan, PlanPart, QueryInput, QueryRow } from './query/index.ts'
 export {
   avg,

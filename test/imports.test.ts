@@ -43,6 +43,8 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   ],
   // text of SQL in, text of SQL out
   gapfill: ['util'],
+  // questions that need events one by one; it is handed the place where they are
+  product: ['query', 'schema', 'time', 'util'],
   // bytes of other systems' protocols in, rows of declared datasets out
   protocols: ['schema', 'time', 'util'],
   // steps that add columns to rows
@@ -57,6 +59,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
     'lifecycle',
     'pipeline',
     'postgres',
+    'product',
     'query',
     'schema',
     'time',
@@ -77,6 +80,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
     'ops',
     'pipeline',
     'postgres',
+    'product',
     'query',
     'schema',
     'time',
@@ -91,13 +95,14 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
     'lifecycle',
     'pipeline',
     'postgres',
+    'product',
     'query',
     'schema',
     'time',
     'util',
   ],
   // decodes protocols, as it parses JSON
-  api: ['engine.ts', 'protocols', 'query', 'schema', 'time', 'util'],
+  api: ['engine.ts', 'product', 'protocols', 'query', 'schema', 'time', 'util'],
   // what runs in browsers: nothing of it may reach the server's code, and the client knows only types
   client: ['query', 'schema'],
   tracker: [],
@@ -122,7 +127,9 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
     'lifecycle',
     'migrate',
     'ops',
+    'pipeline',
     'postgres',
+    'product',
     'query',
     'schema',
     'time',

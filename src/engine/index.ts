@@ -22,6 +22,7 @@ export type {
   VerifyCallOptions,
 } from './options.ts'
 export { PlainSql, type SqlAnswer } from './plain-sql.ts'
+export { askEvents, type ProductCalls, type ProductOptions } from './product.ts'
 export { Queries } from './queries.ts'
 export { callRefresh } from './refresh-call.ts'
 export { selectErased, selectRows } from './select-rows.ts'

@@ -1,6 +1,7 @@
 export { statsToJson } from './catalog.ts'
 export type * from './contract.ts'
 export { createDuckDB, type DuckDB, type DuckDBOptions } from './duckdb.ts'
+export { createEventStore, type EventStoreOptions } from './events.ts'
 export { equalBytes, sha256 } from './file-digest.ts'
 export { datasetPrefix, isFilePath } from './file-paths.ts'
 export { createFileReader, type FileRecord, fileColumnCount, fileColumns } from './file-record.ts'

@@ -124,7 +124,8 @@ export async function streamFiles(
 /** DuckDB met JSON that it reads in another way than PostgreSQL: the question has to be answered in TypeScript. */
 export class InexactError extends Error {}
 
-async function withLakeErrors<T>(access: Pick<LakeAccess, 'store'>, run: () => Promise<T>): Promise<T> {
+/** Names what went wrong in DuckDB: memory, a file, JSON that it reads differently. */
+export async function withLakeErrors<T>(access: Pick<LakeAccess, 'store'>, run: () => Promise<T>): Promise<T> {
   try {
     return await run()
   } catch (cause) {

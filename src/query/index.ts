@@ -52,6 +52,16 @@ export {
   compareAnswers,
 } from './compare-answers.ts'
 export { ExactNumber, evaluateFilter, type Operand, type Truth } from './evaluate.ts'
+export {
+  type EventPart,
+  type EventQuestion,
+  type EventRequest,
+  type EventRow,
+  type EventStore,
+  type EventTable,
+  type EventText,
+  readEventQuestion,
+} from './events.ts'
 export { executeQuery } from './execute.ts'
 export { filterRefs, filterToJson, refText } from './filter-json.ts'
 export { defaultQueryLimits, type QueryLimits, queryLimits } from './limits.ts'

@@ -21,6 +21,8 @@ export interface LimitOptions {
   readonly maxCells?: number
   /** Buckets of one query that are listed one by one (calendar buckets, fill). Default 100,000. */
   readonly maxBuckets?: number
+  /** Rows of PostgreSQL that one question of product analytics may bring over to DuckDB. Default 10,000,000: some hundred MB. */
+  readonly maxEvents?: number
   /** Width of a query's range. Default none. */
   readonly maxRange?: string | null
   /** Time of one query, after which it is cancelled in the database too. Default '30s'. */
@@ -158,6 +160,7 @@ export interface Limits {
   readonly maxAnswerBytes: number
   readonly maxCells: number
   readonly maxBuckets: number
+  readonly maxEvents: number
   readonly maxRangeMs: number | null
   readonly queryTimeoutMs: number
   readonly maxBodyBytes: number
@@ -194,6 +197,7 @@ export const configDefaults = Object.freeze({
     maxAnswerBytes: 64 * mebibyte,
     maxCells: 200_000,
     maxBuckets: 100_000,
+    maxEvents: 10_000_000,
     maxRangeMs: null,
     queryTimeoutMs: 30_000,
     maxBodyBytes: 64 * mebibyte,
@@ -309,6 +313,7 @@ export function defineConfig<
       maxAnswerBytes: limits.whole('maxAnswerBytes', d.limits.maxAnswerBytes),
       maxCells: limits.whole('maxCells', d.limits.maxCells),
       maxBuckets: limits.whole('maxBuckets', d.limits.maxBuckets),
+      maxEvents: limits.whole('maxEvents', d.limits.maxEvents),
       maxRangeMs: limits.millis('maxRange', d.limits.maxRangeMs),
       queryTimeoutMs: limits.millis('queryTimeout', d.limits.queryTimeoutMs) as number,
       maxBodyBytes: limits.whole('maxBodyBytes', d.limits.maxBodyBytes),
@@ -338,6 +343,7 @@ const limitKinds: Readonly<Record<keyof LimitOptions, true>> = {
   maxAnswerBytes: true,
   maxCells: true,
   maxBuckets: true,
+  maxEvents: true,
   maxRange: true,
   queryTimeout: true,
   maxBodyBytes: true,

@@ -69,6 +69,18 @@ export interface TableDefinition extends RelationDefinition {
   readonly kind: 'table'
 }
 
+/** Columns of a table of events: who did what, and where. */
+export interface EventColumns {
+  /** Who; rows in which it is null are nobody's. */
+  readonly user: string
+  /** Who, where `user` is null. */
+  readonly anonymous: string | null
+  /** What happened. */
+  readonly event: string
+  readonly session: string | null
+  readonly page: string | null
+}
+
 export interface HypertableDefinition extends RelationDefinition {
   readonly kind: 'hypertable'
   /** Name of the timestamptz column, NOT NULL and finite. */
@@ -82,6 +94,8 @@ export interface HypertableDefinition extends RelationDefinition {
   readonly late: 'refuse' | 'merge'
   /** Rows with the same value of `by` within the window are one event that was sent twice; null: every row is new. */
   readonly dedupe: { readonly by: string; readonly within: Interval } | null
+  /** Which columns of an event mean what, for product analytics; null: rows are no events, or each question says so. */
+  readonly events: EventColumns | null
   /** Attached partitions at most; thousands exhaust PostgreSQL's lock table. Default 200. */
   readonly maxChunks: number
   /** Width of a cell of the change log; default: the chunk's length / 24, at least a minute, at most a day. */

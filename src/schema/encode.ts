@@ -3,6 +3,7 @@ import { TidemarkError } from '../util/errors.ts'
 import type {
   ColumnDefault,
   ColumnDefinition,
+  EventColumns,
   IndexDefinition,
   JsonValue,
   StoredDefinition,
@@ -31,6 +32,8 @@ export interface EncodedDefinition {
   readonly late?: 'merge'
   /** Not there: none. */
   readonly dedupe?: { readonly by: string; readonly within: string }
+  /** Not there: none. */
+  readonly events?: EventColumns
   readonly maxChunks?: number
   readonly changeCell?: string
 }
@@ -68,6 +71,7 @@ export function encodeDefinition(definition: StoredDefinition): EncodedDefinitio
     ...(definition.dedupe === null
       ? {}
       : { dedupe: { by: definition.dedupe.by, within: definition.dedupe.within.text } }),
+    ...(definition.events === null ? {} : { events: definition.events }),
     maxChunks: definition.maxChunks,
     changeCell: definition.changeCell.text,
   }
@@ -166,6 +170,7 @@ export function decodeDefinition(json: unknown): StoredDefinition {
     dedupe: encoded.dedupe
       ? Object.freeze({ by: encoded.dedupe.by, within: parseInterval(encoded.dedupe.within) })
       : null,
+    events: encoded.events ? Object.freeze({ ...encoded.events }) : null,
     maxChunks: encoded.maxChunks as number,
     changeCell: interval(encoded.changeCell) as Interval,
   })

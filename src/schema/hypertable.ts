@@ -7,7 +7,7 @@ import {
   parseInterval,
   TimeProblem,
 } from '../time/index.ts'
-import type { ColumnDefinition, IndexDefinition } from './definition.ts'
+import type { ColumnDefinition, EventColumns, IndexDefinition } from './definition.ts'
 import type { Columns, Hypertable, NamesOf, QualifiedNameOf, TimeNames } from './infer.ts'
 import { boundedName } from './names.ts'
 import { checkKeys, type ProblemList } from './problems.ts'
@@ -48,6 +48,11 @@ export interface HypertableOptions<
    * costs some 100 bytes meanwhile. Default: no ids are kept.
    */
   readonly dedupe?: { readonly by: NamesOf<NoInfer<C>>; readonly within: string }
+  /**
+   * Which columns mean what in a table of events, for product analytics (docs/guide/product-analytics.md): text, uuid, bool or whole
+   * numbers. Where `user` is null, the user is who `anonymous` says. Default: each question names its columns.
+   */
+  readonly events?: EventOptions<NamesOf<NoInfer<C>>>
   /** Attached partitions at most, 1..2000. Default 200; thousands exhaust PostgreSQL's lock table. */
   readonly maxChunks?: number
   /**
@@ -57,6 +62,14 @@ export interface HypertableOptions<
   readonly changeCell?: string
   /** Whether there is an index on the time when no declared one and no primary key leads with it. Default true. */
   readonly timeIndex?: boolean
+}
+
+export interface EventOptions<Name extends string = string> {
+  readonly user: Name
+  readonly event: Name
+  readonly anonymous?: Name
+  readonly session?: Name
+  readonly page?: Name
 }
 
 const hypertableOptions = [
@@ -73,6 +86,7 @@ const hypertableOptions = [
   'retain',
   'late',
   'dedupe',
+  'events',
   'maxChunks',
   'changeCell',
   'comment',
@@ -174,6 +188,7 @@ export function hypertable<
   if (late !== 'refuse' && late !== 'merge')
     problems.add('.late', `${JSON.stringify(late)} is neither 'refuse' nor 'merge'`)
   const dedupe = readDedupe(problems, input['dedupe'], columns)
+  const events = readEvents(problems, input['events'], columns)
   const orderBy = readOrderBy(problems, input['orderBy'], time, columns)
   const wantsTimeIndex = readBoolean(problems, '.timeIndex', input['timeIndex'], hypertableDefaults.timeIndex)
   const indexes = [...relation.indexes]
@@ -207,6 +222,7 @@ export function hypertable<
     retain,
     late,
     dedupe,
+    events,
     maxChunks,
     changeCell: changeCell ?? defaultChangeCell(chunk as Interval),
   }) as Hypertable<QualifiedNameOf<Name>, C, Time, Key, Tenant>
@@ -269,6 +285,37 @@ function readDedupe(
   if (boundMicros(within).least < minuteMicros)
     problems.add('.dedupe.within', `'${within.text}' is shorter than a minute`)
   return Object.freeze({ by, within })
+}
+
+const eventTypes = ['text', 'uuid', 'bool', 'int2', 'int4', 'int8']
+const eventRoles = ['user', 'anonymous', 'event', 'session', 'page'] as const
+const neededRoles: readonly string[] = ['user', 'event']
+
+function readEvents(
+  problems: ProblemList,
+  input: unknown,
+  columns: Readonly<Record<string, ColumnDefinition>>,
+): EventColumns | null {
+  if (input === undefined || input === null) return null
+  if (!checkKeys(problems, '.events', input, eventRoles)) return null
+  const found: Record<(typeof eventRoles)[number], string | null> = {
+    user: null,
+    anonymous: null,
+    event: null,
+    session: null,
+    page: null,
+  }
+  for (const role of eventRoles) {
+    const name = input[role]
+    if (name === undefined && !neededRoles.includes(role)) continue
+    if (!isKnownColumn(problems, `.events.${role}`, name, columns)) continue
+    const { type } = columns[name] as ColumnDefinition
+    if (!eventTypes.includes(type))
+      problems.add(`.events.${role}`, `column "${name}" is ${type}; it must be ${eventTypes.join(', ')}`)
+    found[role] = name
+  }
+  const { user, event } = found
+  return user === null || event === null ? null : Object.freeze({ ...found, user, event })
 }
 
 function readOrderBy(

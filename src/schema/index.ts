@@ -28,7 +28,7 @@ export {
   type RawRow,
 } from './enrich-step.ts'
 export type { InputForm, OutputForm } from './forms.ts'
-export { type HypertableOptions, hypertable, hypertableDefaults } from './hypertable.ts'
+export { type EventOptions, type HypertableOptions, hypertable, hypertableDefaults } from './hypertable.ts'
 export type {
   AggregateShape,
   AggregateShapeOf,

@@ -460,6 +460,7 @@ describe('a configuration', () => {
         maxAnswerBytes: 67_108_864,
         maxCells: 200_000,
         maxBuckets: 100_000,
+        maxEvents: 10_000_000,
         maxRangeMs: null,
         queryTimeoutMs: 30_000,
         maxBodyBytes: 67_108_864,

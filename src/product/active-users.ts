@@ -1,0 +1,56 @@
+import { formatInstant, type Instant, subtractInterval } from '../time/index.ts'
+import { join, raw, sql } from '../util/sql.ts'
+import type { ActiveUsersRow, ProductContext } from './contract.ts'
+import { overLimit, periodsSql, Question, readInterval, share, wrong } from './question.ts'
+
+/** Windows of one question, over all of its buckets. */
+const maxWindows = 10_000
+
+/**
+ * Different users in windows that end where each bucket ends (where the range does, in the last one): with windows of a day, a week
+ * and a month DAU, WAU and MAU. A window may begin before the range. Every user is counted exactly.
+ */
+export async function activeUsers(input: unknown, context: ProductContext) {
+  const question = new Question(input, ['bucket', 'windows'], context)
+  const { range } = question
+  const borders = question.borders(question.bucket('bucket', '1 day'))
+  const windows = readWindows(question)
+  if ((borders.length - 1) * windows.length > maxWindows)
+    throw overLimit('the number of buckets and windows', (borders.length - 1) * windows.length, maxWindows)
+  const spans = borders.slice(1).flatMap((end) => {
+    const to = end < range.to ? end : range.to
+    return windows.map((window) => ({ from: subtractInterval(end, window, question.zone), to }))
+  })
+  // between two neighbours of all ends a user counts in the same windows
+  const ends = [...new Set(spans.flatMap(({ from, to }) => [from, to]))].sort((a, b) =>
+    a < b ? -1 : a > b ? 1 : 0,
+  )
+  const placeOf = new Map(ends.map((end, i) => [end, i]))
+  const first = ends[0] as Instant
+  return question.answer<ActiveUsersRow>(
+    { range: { from: first, to: range.to }, where: question.ofSomebody() },
+    async (events) => {
+      const listed = spans.map(({ from, to }, i) => raw(`(${i}, ${placeOf.get(from)}, ${placeOf.get(to)})`))
+      const found = await events.ask(sql`
+        with c as (select * from ${periodsSql(ends)} c),
+        e as (select distinct u, c.i from events asof join c on t >= c.s),
+        w as (select * from (values ${join(listed, ', ')}) w(id, a, z))
+        select w.id, count(distinct u)
+        from e join w on e.i >= w.a and e.i < w.z
+        group by w.id`)
+      const counts = new Array<number>(spans.length).fill(0)
+      for (const [id, count] of found) counts[Number(id)] = Number(count)
+      return borders.slice(0, -1).map((start, i) => {
+        const users = counts.slice(i * windows.length, (i + 1) * windows.length)
+        return { bucket: formatInstant(start), users, stickiness: share(users[0]!, users.at(-1)!) }
+      })
+    },
+  )
+}
+
+function readWindows(question: Question) {
+  const { windows = ['1 day', '7 days', '30 days'] } = question.fields
+  if (!Array.isArray(windows) || windows.length === 0)
+    return wrong('windows', "must be a list such as ['1 day', '7 days']")
+  return windows.map((text: unknown, i) => readInterval(text, `windows[${i}]`))
+}

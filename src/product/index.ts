@@ -1,0 +1,2 @@
+export { askProduct, productKinds } from './ask.ts'
+export type * from './contract.ts'
