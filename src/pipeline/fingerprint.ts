@@ -17,16 +17,29 @@ export function fingerprintOf(batch: IngestBatch, { rows, dead, given }: Checked
     return hash.digest()
   }
   hash.update(JSON.stringify([batch.onConflict, batch.isAtomic, rows.length]))
-  for (const row of rows) hash.update(textOf(row))
+  const columns = Object.entries(batch.definition.columns)
+    .map(([name, { default: otherwise }], place) => ({ name, place, hasDefault: otherwise !== null }))
+    .sort((a, b) => (a.name < b.name ? -1 : 1))
+  for (const row of rows) hash.update(textOf(columns, row))
   for (const { index, column, value } of dead) hash.update(JSON.stringify([index, column, value]))
   return hash.digest()
 }
 
-function textOf(row: CanonicalRow): string {
-  return JSON.stringify(row, (_, value: unknown) => {
+interface FingerprintColumn {
+  readonly name: string
+  readonly place: number
+  readonly hasDefault: boolean
+}
+
+/** By name, and without what was not given: a column that is declared between two tries makes no other batch of it. */
+function textOf(columns: readonly FingerprintColumn[], row: CanonicalRow): string {
+  const given = columns.flatMap(({ name, place, hasDefault }) => {
+    const value = row[place]
+    return value === undefined || (value === null && !hasDefault) ? [] : [[name, value]]
+  })
+  return JSON.stringify(given, (_, value: unknown) => {
     if (typeof value === 'bigint') return `${value}n`
-    // JSON.stringify writes both as null
-    if (typeof value === 'number' && !Number.isFinite(value)) return `${value}f`
-    return value === undefined ? { default: true } : value
+    // JSON.stringify writes it as null
+    return typeof value === 'number' && !Number.isFinite(value) ? `${value}f` : value
   })
 }

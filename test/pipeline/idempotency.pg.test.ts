@@ -2,6 +2,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { createHotWriter, type HotWriter } from '../../src/hot/index.ts'
 import { createPipeline, deleteOldBatches, type Pipeline } from '../../src/pipeline/index.ts'
 import { createDatabase, type Database } from '../../src/postgres/index.ts'
+import { hypertable, t } from '../../src/schema/index.ts'
 import { TidemarkError } from '../../src/util/errors.ts'
 import { sql } from '../../src/util/sql.ts'
 import { createTestDatabase, type TestDatabase } from '../helpers/database.ts'
@@ -115,6 +116,26 @@ describe('a batch with an idempotency key', () => {
       await pipelines[0].ingest({ ...batch, definition: devices, rows: [{ id: 1, value: 1 }] }),
     ).toMatchObject({ inserted: 1 })
     expect(await count('events')).toBe(2)
+  })
+
+  it('is the same when columns are declared between two tries, and another one with a null where a default would be', async () => {
+    const key = { idempotencyKey: 'wider' }
+    await pipelines[0].ingest(batchOf(events, [rows[0]], key))
+    const { columns } = hypertable('public.events', {
+      columns: {
+        more: t.text().nullable(),
+        time: t.timestamptz(),
+        value: t.int4().nullable(),
+        tag: t.text(),
+      },
+      time: 'time',
+    })
+    const wider = { ...events, columns }
+    expect(await pipelines[1].ingest(batchOf(wider, [rows[0]], key))).toMatchObject({ isReplayed: true })
+    const counted = { ...events, columns: { ...columns, value: { ...columns.value, default: { value: 7 } } } }
+    await pipelines[0].ingest(batchOf(events, [{ time, tag: 'x' }], { idempotencyKey: 'default' }))
+    const given = batchOf(counted as never, [{ time, tag: 'x', value: null }], { idempotencyKey: 'default' })
+    await expect(pipelines[1].ingest(given)).rejects.toMatchObject({ code: 'TM_IDEMPOTENCY' })
   })
 
   it('whose transaction nobody knows of is looked for by its key: written once either way', async () => {
