@@ -92,7 +92,13 @@ import {
   runDoctor,
   type Status,
 } from './ops/index.ts'
-import { createPipeline, type IngestReport, type Pipeline, type StrayLetter } from './pipeline/index.ts'
+import {
+  createPipeline,
+  DeadLetters,
+  type IngestReport,
+  type Pipeline,
+  type StrayLetter,
+} from './pipeline/index.ts'
 import { createDatabase, type Database } from './postgres/index.ts'
 import {
   type Answer,
@@ -424,6 +430,14 @@ export class Tidemark<Config extends TidemarkConfig = TidemarkConfig> {
   /** Waits for memory before rows of about `bytes` are read from somewhere; the function gives it back. */
   reserve(bytes: number, signal: AbortSignal | null = null): Promise<() => void> {
     return this.#pipeline.reserve(bytes, signal)
+  }
+
+  /** Rows that were not taken: what is wrong with them, corrections, and their way back; docs/guide/dead-letters.md. */
+  get deadLetters(): DeadLetters {
+    return new DeadLetters(this.#db, this.#pipeline, (name) => {
+      const found = this.#datasets.get(name)
+      return found === undefined || found.kind === 'aggregate' ? null : found
+    })
   }
 
   /** Keeps what came by a protocol and is no row of any dataset as dead letters; the rows of `ingest` need nothing of it. */

@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs'
 import { Command, CommanderError, Help } from 'commander'
 import { alarmsCommand } from './commands/alarms.ts'
 import { compactCommand } from './commands/compact.ts'
+import { deadLettersCommand } from './commands/dead-letters.ts'
 import { devCommand } from './commands/dev.ts'
 import { doctorCommand } from './commands/doctor.ts'
 import { ejectCommand } from './commands/eject.ts'
@@ -70,6 +71,7 @@ for (const command of [
   workerCommand,
   doctorCommand,
   alarmsCommand,
+  deadLettersCommand,
 ]) {
   program.addCommand(command().copyInheritedSettings(program))
 }

@@ -51,13 +51,15 @@ export class Caller {
     return this.#isSettled
   }
 
-  get dead(): DeadRows {
-    const { definition, source, onConflict } = this.batch
-    return { dataset: definition.name, source, onConflict, rows: this.#dead }
+  /** To be kept as dead letters; none where the batch keeps them itself. */
+  get dead(): readonly DeadRows[] {
+    const { definition, source, onConflict, inTransaction } = this.batch
+    if (this.#dead.length === 0 || inTransaction !== undefined) return []
+    return [{ definition, source, onConflict, rows: this.#dead }]
   }
 
-  get hasDead(): boolean {
-    return this.#dead.length > 0
+  get rejected(): readonly RejectedRow[] {
+    return this.#dead.map(withoutRow)
   }
 
   /** Takes rows away that an earlier transaction has written. */

@@ -1,4 +1,5 @@
 import type { OnConflict } from '../hot/index.ts'
+import type { Connection } from '../postgres/index.ts'
 import type { StoredDefinition } from '../schema/index.ts'
 
 /** When a caller is answered: after COMMIT, or after its rows are on disk in the spool, from where they are written in order. */
@@ -23,6 +24,11 @@ export interface IngestBatch {
   /** The caller holds room of `reserve` for these rows; otherwise `ingest` waits for room itself. */
   readonly isReserved?: boolean
   readonly signal: AbortSignal | null
+  /**
+   * Work of its own in the transaction of the rows, in place of dead letters: it is told what was rejected. When it throws
+   * nothing is written, and the batch fails with that. Such a batch shares its transaction with no other.
+   */
+  readonly inTransaction?: (connection: Connection, rejected: readonly RejectedRow[]) => Promise<void>
 }
 
 /** A row that was not taken. */
@@ -55,7 +61,7 @@ export interface DroppedRows {
   readonly reasons: Readonly<Record<string, number>>
 }
 
-/** Something that came and is no row of any dataset. */
+/** Something that came and did not go through the pipeline, mostly because it is no row of any dataset. */
 export interface StrayLetter {
   /** The dataset that it was meant for; the name of the protocol where none is known. */
   readonly dataset: string
@@ -67,6 +73,8 @@ export interface StrayLetter {
   readonly message: string
   /** As it came; a text is kept as it is, everything else as JSON. */
   readonly raw: unknown
+  /** It is a row of the dataset after all, which may be replayed as it is. Default false. */
+  readonly isRow?: boolean
 }
 
 export interface IngestReport {
@@ -111,7 +119,7 @@ export interface Pipeline {
    * @throws TidemarkError TM_OVERLOADED, TM_IDEMPOTENCY, TM_CANCELLED, TM_COMMIT_UNKNOWN; with `isAtomic` those of insert.
    */
   ingest(batch: IngestBatch): Promise<IngestReport>
-  /** Keeps what is no row of any dataset as dead letters, in a transaction of its own. */
+  /** Keeps what did not go through the pipeline as dead letters, in a transaction of its own. */
   keepStrays(source: string, letters: readonly StrayLetter[]): Promise<void>
   readonly state: PipelineState
   /** Takes nothing more, writes what it has (bounded: what hangs then is left to whoever closes the connections), and stops. */

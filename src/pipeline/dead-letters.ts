@@ -1,6 +1,8 @@
 import type { OnConflict } from '../hot/index.ts'
 import type { DeadReason } from '../ingest/index.ts'
 import type { Connection } from '../postgres/index.ts'
+import type { StoredDefinition } from '../schema/index.ts'
+import { formatInstant, isTimeOfRow } from '../time/index.ts'
 import { toJsonText } from '../util/json.ts'
 import { sql } from '../util/sql.ts'
 import type { StrayLetter } from './contract.ts'
@@ -19,7 +21,7 @@ export interface DeadRow {
 }
 
 export interface DeadRows {
-  readonly dataset: string
+  readonly definition: StoredDefinition
   readonly source: string
   readonly onConflict: OnConflict
   readonly rows: readonly DeadRow[]
@@ -28,35 +30,66 @@ export interface DeadRows {
 export const maxDeadValue = 200
 export const maxDeadMessage = 1000
 /** Characters of a row; a longer one is cut, and said to be. */
-const maxDeadRaw = 100_000
+export const maxDeadRaw = 100_000
 /** Dead letters of one statement: some megabytes. */
 const pieceRows = 1000
 
 /** Stores dead letters, in the transaction of the rows that were taken. */
 export async function insertDeadRows(connection: Connection, all: readonly DeadRows[]): Promise<void> {
-  for (const { dataset, source, onConflict, rows } of all)
+  for (const { definition, source, onConflict, rows } of all)
     await insertLetters(
       connection,
       source,
       onConflict,
-      rows.map(({ row, ...letter }) => ({ ...letter, dataset, raw: rawOf(row) })),
+      rows.map(({ row, ...letter }) => ({
+        ...letter,
+        dataset: definition.name,
+        raw: rawOfRow(definition, row),
+      })),
     )
 }
 
-/** Stores what is no row of any dataset. It has no rule for conflicts, so it is nothing that can be written again as a row. */
+/** JSON of a row, from which it can be written again; null where there is none. */
+export function rawOfRow(definition: StoredDefinition, row: unknown): string | null {
+  return rawOf(withTimesAsText(definition, row))
+}
+
+/** JSON has no bigint: microseconds would come back as a number, which is no time. */
+function withTimesAsText(definition: StoredDefinition, row: unknown): unknown {
+  if (typeof row !== 'object' || row === null) return row
+  const entries = Object.entries(row)
+  const isTime = ([name, value]: [string, unknown]): boolean =>
+    typeof value === 'bigint' &&
+    Object.hasOwn(definition.columns, name) &&
+    definition.columns[name]!.type === 'timestamptz' &&
+    isTimeOfRow(value)
+  if (!entries.some(isTime)) return row
+  return Object.fromEntries(
+    entries.map((entry) => (isTime(entry) ? [entry[0], formatInstant(entry[1] as bigint)] : entry)),
+  )
+}
+
+/** Stores what did not go through the pipeline. What is no row has no rule for conflicts: it cannot be written again as it is. */
 export async function insertStrays(
   connection: Connection,
   source: string,
   letters: readonly StrayLetter[],
 ): Promise<void> {
-  const stored = letters.map((letter) => ({
+  const stored = letters.map(({ isRow: _, ...letter }) => ({
     ...letter,
     column: letter.column === null ? null : storedText(letter.column, maxDeadValue),
     value: letter.value === null ? null : storedText(letter.value, maxDeadValue),
     message: storedText(letter.message, maxDeadMessage),
     raw: typeof letter.raw === 'string' ? letter.raw : rawOf(letter.raw),
   }))
-  await insertLetters(connection, source, null, stored)
+  const isRow = (_: unknown, at: number): boolean => letters[at]!.isRow === true
+  await insertLetters(connection, source, 'error', stored.filter(isRow))
+  await insertLetters(
+    connection,
+    source,
+    null,
+    stored.filter((letter, at) => !isRow(letter, at)),
+  )
 }
 
 interface Letter {

@@ -118,10 +118,11 @@ export class GroupWriter {
         const own = callers.length === 1 ? written : { inserted: rows.length, updated: 0, ignored: 0 }
         return { caller, report: caller.report(own, twins) }
       })
-    const dead = callers.filter(({ hasDead }) => hasDead).map((caller) => caller.dead)
+    const dead = callers.flatMap((caller) => caller.dead)
+    const own = callers.filter(({ batch }) => batch.inTransaction !== undefined)
     const isKeyed = callers.some(({ batch }) => batch.idempotencyKey !== null)
     const mayMerge = definition.kind === 'hypertable' && definition.late === 'merge'
-    const hasMore = dead.length > 0 || ids.length > 0 || isKeyed || mayMerge
+    const hasMore = dead.length > 0 || ids.length > 0 || isKeyed || mayMerge || own.length > 0
     const written = await this.#writer.insertBatch({
       definition,
       rows: shares.length === 1 ? shares[0]!.rows : shares.flatMap(({ rows }) => rows),
@@ -142,6 +143,7 @@ export class GroupWriter {
                 }),
               )
             await insertDeadRows(connection, dead)
+            for (const caller of own) await caller.batch.inTransaction!(connection, caller.rejected)
           }
         : null,
     })

@@ -51,7 +51,8 @@ export class Lane {
  * Where keys are compared, each batch goes alone: what became of its rows is known for a transaction as a whole, and one that
  * waits for the rows of somebody's open transaction holds up nobody else.
  */
-function mayJoin({ batch: { definition, onConflict } }: Caller): boolean {
+function mayJoin({ batch: { definition, onConflict, inTransaction } }: Caller): boolean {
+  if (inTransaction !== undefined) return false
   if (onConflict === 'error') return true
   // nothing to compare: 'ignore' is the same as 'error'
   return (

@@ -77,7 +77,13 @@ export async function installAnalyticsRoute(app: FastifyInstance, tm: Tidemark):
         })
         await tm.keepStrays(
           source,
-          batch.old.map(({ row, ...letter }) => ({ ...letter, dataset: name, reason: 'time', raw: row })),
+          batch.old.map(({ row, ...letter }) => ({
+            ...letter,
+            dataset: name,
+            reason: 'time',
+            raw: row,
+            isRow: true,
+          })),
         )
         const rejected = [
           ...report.rejected.rows.map((row) => ({ ...row, index: batch.indexes[row.index] as number })),

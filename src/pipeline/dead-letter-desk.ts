@@ -1,0 +1,436 @@
+import type { OnConflict } from '../hot/index.ts'
+import type { Connection, Database } from '../postgres/index.ts'
+import { createRowCodec, type StoredDefinition } from '../schema/index.ts'
+import { TidemarkError } from '../util/errors.ts'
+import type { IngestReport, Pipeline, RejectedRow } from './contract.ts'
+import { allowedIn, todoOf, unreadableBecause } from './dead-letter-advice.ts'
+import {
+  checkChange,
+  type PatchOperation,
+  patchRow,
+  type RowChange,
+  type StoredRow,
+} from './dead-letter-patch.ts'
+import {
+  countLetters,
+  type DeadLetter,
+  type DeadLetterChoice,
+  type DeadLetterCount,
+  deleteLetters,
+  LettersChanged,
+  type LetterUpdate,
+  lockLetters,
+  type ReadLetter,
+  readChoice,
+  readLetters,
+  updateLetters,
+} from './dead-letter-store.ts'
+import { type DeadRow, maxDeadRaw, rawOfRow } from './dead-letters.ts'
+import { checkRows } from './row-checker.ts'
+
+export interface DeadLetterGroup extends DeadLetterCount {
+  /** The first of them. */
+  readonly samples: readonly DeadLetter[]
+}
+
+export interface ExplainedLetter extends DeadLetter {
+  /** Null: none can be read from it, and `todo` says why. */
+  readonly row: StoredRow | null
+  /** Everything that the declaration says against the row now; what the database said is the letter's `message`. */
+  readonly problems: readonly {
+    readonly column: string | null
+    readonly value: string
+    readonly problem: string
+  }[]
+  /** Of the columns to blame. */
+  readonly allowed: readonly string[]
+  readonly todo: string
+  readonly canReplay: boolean
+}
+
+export interface FixOptions {
+  /** Default false: it is only told what would be done. */
+  readonly apply?: boolean
+  readonly signal?: AbortSignal | null
+}
+
+export interface FixReport {
+  readonly isApplied: boolean
+  readonly changed: number
+  /** Of them: those that fit the declaration then. */
+  readonly fits: number
+  /** Nothing of the change was in them. */
+  readonly unchanged: number
+  /** How many could not be changed, by why. */
+  readonly failed: Readonly<Record<string, number>>
+  /** The first that are changed. */
+  readonly samples: readonly {
+    readonly id: string
+    readonly patch: readonly PatchOperation[]
+    readonly row: StoredRow
+    /** What the declaration says against it then. */
+    readonly problem: string | null
+  }[]
+}
+
+export interface ReplayOptions {
+  /** In place of the rule that the rows came with: for rows whose key exists. */
+  readonly onConflict?: OnConflict
+  readonly signal?: AbortSignal | null
+}
+
+export interface ReplayReport
+  extends Pick<IngestReport, 'inserted' | 'updated' | 'ignored' | 'merged' | 'duplicates'> {
+  /** Letters that are gone: their rows are stored, or were before, or steps of enrichment leave them out. */
+  readonly replayed: number
+  /** Rows that are refused again; the letters say why now. */
+  readonly rejected: { readonly count: number; readonly letters: readonly RejectedLetter[] }
+  /** Letters that hold no row, by why. They stay. */
+  readonly unreadable: Readonly<Record<string, number>>
+}
+
+export interface RejectedLetter extends Omit<RejectedRow, 'index'> {
+  readonly id: string
+}
+
+/** Letters of one transaction: as many rows as the database may refuse one by one. */
+const pageLetters = 100
+const maxListed = 100
+const maxSamples = 5
+/** Readings of letters that others change meanwhile. */
+const maxTries = 10
+
+/** Rows that were not taken: what is wrong with them, corrections, and their way back into the pipeline. */
+export class DeadLetters {
+  readonly #db: Database
+  readonly #pipeline: Pipeline
+  readonly #definitionOf: (name: string) => StoredDefinition | null
+
+  constructor(db: Database, pipeline: Pipeline, definitionOf: (name: string) => StoredDefinition | null) {
+    this.#db = db
+    this.#pipeline = pipeline
+    this.#definitionOf = definitionOf
+  }
+
+  /**
+   * Counted by dataset and reason, with the first of each.
+   *
+   * @example
+   * for (const { dataset, reason, count, samples } of await tm.deadLetters.groups()) console.log(dataset, reason, count)
+   */
+  async groups(
+    choice: DeadLetterChoice = {},
+    options: { readonly samples?: number } = {},
+  ): Promise<DeadLetterGroup[]> {
+    const chosen = this.#choice(choice, false)
+    const groups: DeadLetterGroup[] = []
+    for (const group of await countLetters(this.#db, chosen)) {
+      const { dataset, reason } = group
+      const page = { afterId: '0', limit: options.samples ?? 3 }
+      const samples = await readLetters(this.#db, { ...chosen, dataset, reason }, page)
+      groups.push({ ...group, samples: samples.map(withoutVersion) })
+    }
+    return groups
+  }
+
+  /** In the order of coming, after `afterId`; 1,000 at most where no `limit` is said. */
+  async list(
+    choice: DeadLetterChoice = {},
+    page: { readonly afterId?: string; readonly limit?: number } = {},
+  ): Promise<DeadLetter[]> {
+    const { afterId = '0', limit = 1000 } = page
+    return (await readLetters(this.#db, this.#choice(choice, false), { afterId, limit })).map(withoutVersion)
+  }
+
+  /**
+   * The row, what is wrong with it, what is allowed, and what to do.
+   *
+   * @throws TidemarkError TM_QUERY when there is no such letter.
+   */
+  async explain(id: string | number | bigint): Promise<ExplainedLetter> {
+    const chosen = readChoice({ ids: [id] }, true)
+    const [letter] = await readLetters(this.#db, chosen, { afterId: '0', limit: 1 })
+    if (letter === undefined)
+      throw new TidemarkError('TM_QUERY', {
+        path: 'ids',
+        problem: `there is no dead letter ${id}; it was replayed or dropped, or never there`,
+      })
+    const definition = this.#definitionOf(letter.dataset)
+    const row = rowOf(letter, definition)
+    const problems =
+      typeof row === 'string' || definition === null ? [] : createRowCodec(definition).problems(row)
+    return {
+      ...withoutVersion(letter),
+      row: typeof row === 'string' ? null : row,
+      problems,
+      allowed: definition === null ? [] : allowedIn(definition, letter, problems),
+      todo: typeof row === 'string' ? row : todoOf(letter, problems.length > 0),
+      canReplay: typeof row !== 'string',
+    }
+  }
+
+  /**
+   * Corrects stored rows; without `apply` it only tells what would be done. What was corrected is replayed by `replay`.
+   *
+   * @example
+   * await tm.deadLetters.fix({ dataset: 'events', reason: 'column' }, { rename: { userid: 'user_id' } }, { apply: true })
+   *
+   * @throws TidemarkError TM_QUERY where nothing is chosen or changed; TM_BUSY when others change the letters all the time.
+   */
+  async fix(choice: DeadLetterChoice, change: RowChange, options: FixOptions = {}): Promise<FixReport> {
+    checkChange(change)
+    const isApplied = options.apply ?? false
+    const failed = new Counts()
+    const samples: FixReport['samples'][number][] = []
+    let [changed, fits, unchanged] = [0, 0, 0]
+    await this.#eachPage(choice, options.signal ?? null, async (letters) => {
+      const found: { letter: ReadLetter; update: LetterUpdate; sample: FixReport['samples'][number] }[] = []
+      const page = { failed: new Counts(), unchanged: 0, fits: 0 }
+      for (const letter of letters) {
+        const definition = this.#definitionOf(letter.dataset)
+        const row = rowOf(letter, definition)
+        const given = typeof row === 'string' ? null : row
+        if (definition === null || (given === null && change.row === undefined)) {
+          page.failed.add(row as string)
+          continue
+        }
+        const patched = patchRow(given, change)
+        const raw = typeof patched === 'string' ? null : rawOfRow(definition, patched.row)
+        if (typeof patched === 'string') page.failed.add(patched)
+        else if (patched.patch.length === 0) page.unchanged += 1
+        else if (raw === null || raw.length > maxDeadRaw)
+          page.failed.add(`the row would have more than ${maxDeadRaw} characters of JSON`)
+        else {
+          const dead = await firstProblem(definition, JSON.parse(raw))
+          if (dead === null) page.fits += 1
+          found.push({
+            letter,
+            update: { id: letter.id, raw, problem: dead ?? corrected(letter) },
+            sample: { id: letter.id, ...patched, problem: dead?.message ?? null },
+          })
+        }
+      }
+      if (isApplied && found.length > 0)
+        await this.#db.transaction({ mode: 'read committed' }, async (connection) => {
+          await lockLetters(
+            connection,
+            found.map(({ letter }) => letter),
+          )
+          await updateLetters(
+            connection,
+            found.map(({ update }) => update),
+          )
+        })
+      changed += found.length
+      fits += page.fits
+      unchanged += page.unchanged
+      failed.addAll(page.failed)
+      samples.push(...found.slice(0, maxSamples - samples.length).map(({ sample }) => sample))
+    })
+    return { isApplied, changed, fits, unchanged, failed: failed.toObject(), samples }
+  }
+
+  /**
+   * Gives rows to the pipeline once more. A letter is gone in the transaction that writes its row: however often this is stopped
+   * and begun again, also by several at once, each row is written once. Those that are refused again stay and say why.
+   *
+   * @example
+   * const { replayed, rejected } = await tm.deadLetters.replay({ dataset: 'events' })
+   *
+   * @throws TidemarkError TM_QUERY where nothing is chosen; those of `ingest`: what was replayed by then stays so.
+   */
+  async replay(choice: DeadLetterChoice, options: ReplayOptions = {}): Promise<ReplayReport> {
+    const sums: ReplaySums = {
+      counts: { replayed: 0, inserted: 0, updated: 0, ignored: 0, merged: 0, duplicates: 0 },
+      rejectedCount: 0,
+      rejected: [],
+      unreadable: new Counts(),
+    }
+    await this.#eachPage(choice, options.signal ?? null, (letters) => this.#replay(letters, options, sums, 1))
+    const { counts, rejectedCount, rejected, unreadable } = sums
+    return {
+      ...counts,
+      rejected: { count: rejectedCount, letters: rejected },
+      unreadable: unreadable.toObject(),
+    }
+  }
+
+  async #replay(
+    letters: readonly ReadLetter[],
+    options: ReplayOptions,
+    sums: ReplaySums,
+    tries: number,
+  ): Promise<void> {
+    for (const { definition, onConflict, batch } of this.#batches(
+      letters,
+      options.onConflict,
+      sums.unreadable,
+    )) {
+      let report: IngestReport
+      try {
+        report = await this.#pipeline.ingest({
+          definition,
+          rows: batch.map(({ row }) => row),
+          onConflict,
+          acknowledge: 'durable',
+          isAtomic: false,
+          idempotencyKey: null,
+          source: 'dead-letters',
+          signal: options.signal ?? null,
+          inTransaction: (connection, refused) => settle(connection, batch, refused),
+        })
+      } catch (error) {
+        if (!(error instanceof LettersChanged)) throw error
+        if (tries === maxTries) throw busy(error)
+        const ids = batch.map(({ letter }) => letter.id)
+        const chosen = { ids, dataset: null, reason: null }
+        const left = await readLetters(this.#db, chosen, { afterId: '0', limit: ids.length })
+        await this.#replay(left, options, sums, tries + 1)
+        continue
+      }
+      const { rejected, ...counts } = report
+      sums.counts.replayed += batch.length - rejected.count
+      for (const name of ['inserted', 'updated', 'ignored', 'merged', 'duplicates'] as const)
+        sums.counts[name] += counts[name]
+      sums.rejectedCount += rejected.count
+      for (const { index, ...problem } of rejected.rows)
+        if (sums.rejected.length < maxListed) sums.rejected.push({ id: batch[index]!.letter.id, ...problem })
+    }
+  }
+
+  /** How many were taken away for good. @throws TidemarkError TM_QUERY where nothing is chosen. */
+  async drop(choice: DeadLetterChoice): Promise<number> {
+    return deleteLetters(this.#db, this.#choice(choice, true))
+  }
+
+  #choice(choice: DeadLetterChoice, mustChoose: boolean): ReturnType<typeof readChoice> {
+    const chosen = readChoice(choice, mustChoose)
+    const { dataset } = chosen
+    // as it is declared: `events` is `public.events`
+    return dataset === null ? chosen : { ...chosen, dataset: this.#definitionOf(dataset)?.name ?? dataset }
+  }
+
+  /** Page by page, once more where somebody else has changed one of a page meanwhile. */
+  async #eachPage(
+    choice: DeadLetterChoice,
+    signal: AbortSignal | null,
+    use: (letters: readonly ReadLetter[]) => Promise<void>,
+  ): Promise<void> {
+    const chosen = this.#choice(choice, true)
+    let afterId = '0'
+    for (let tries = 1; ; ) {
+      if (signal?.aborted) throw new TidemarkError('TM_CANCELLED', { what: 'going through dead letters' })
+      const letters = await readLetters(this.#db, chosen, { afterId, limit: pageLetters })
+      const last = letters.at(-1)
+      if (last === undefined) return
+      try {
+        await use(letters)
+      } catch (error) {
+        if (!(error instanceof LettersChanged)) throw error
+        if (tries === maxTries) throw busy(error)
+        tries += 1
+        continue
+      }
+      tries = 1
+      afterId = last.id
+    }
+  }
+
+  /** Rows that go together: of one dataset and one rule. */
+  #batches(
+    letters: readonly ReadLetter[],
+    rule: OnConflict | undefined,
+    unreadable: Counts,
+  ): readonly Replayed[] {
+    const byKey = new Map<string, Replayed>()
+    for (const letter of letters) {
+      const definition = this.#definitionOf(letter.dataset)
+      const row = rowOf(letter, definition)
+      if (typeof row === 'string' || definition === null) {
+        unreadable.add(row as string)
+        continue
+      }
+      const onConflict = rule ?? letter.onConflict ?? 'error'
+      const key = `${definition.name} ${onConflict}`
+      const batch = byKey.get(key) ?? { definition, onConflict, batch: [] }
+      byKey.set(key, batch)
+      batch.batch.push({ letter, row })
+    }
+    return [...byKey.values()]
+  }
+}
+
+function busy(cause: LettersChanged): TidemarkError {
+  const lastProblem = 'somebody else changes the same ones'
+  return new TidemarkError('TM_BUSY', { what: 'dead letters', tries: maxTries, lastProblem }, { cause })
+}
+
+interface ReplaySums {
+  readonly counts: Record<'replayed' | 'inserted' | 'updated' | 'ignored' | 'merged' | 'duplicates', number>
+  rejectedCount: number
+  readonly rejected: RejectedLetter[]
+  readonly unreadable: Counts
+}
+
+interface Replayed {
+  readonly definition: StoredDefinition
+  readonly onConflict: OnConflict
+  readonly batch: { readonly letter: ReadLetter; readonly row: StoredRow }[]
+}
+
+/** In the transaction of the rows: their letters go, those of rows that were refused again say why. */
+async function settle(
+  connection: Connection,
+  batch: Replayed['batch'],
+  refused: readonly RejectedRow[],
+): Promise<void> {
+  await lockLetters(
+    connection,
+    batch.map(({ letter }) => letter),
+  )
+  const stays = new Set(refused.map(({ index }) => index))
+  const ids = batch.flatMap(({ letter }, at) => (stays.has(at) ? [] : [letter.id]))
+  if (ids.length > 0) await deleteLetters(connection, { ids, dataset: null, reason: null })
+  await updateLetters(
+    connection,
+    refused.map(({ index, ...problem }) => ({ id: batch[index]!.letter.id, raw: null, problem })),
+  )
+}
+
+/** The row of a letter, or why none can be read from it. */
+function rowOf(letter: DeadLetter, definition: StoredDefinition | null): StoredRow | string {
+  if (definition === null) return `the configuration has no dataset ${letter.dataset} with rows of its own`
+  if (!letter.isWhole || letter.onConflict === null || letter.raw === null) return unreadableBecause(letter)
+  const row: unknown = JSON.parse(letter.raw)
+  if (typeof row !== 'object' || row === null || Array.isArray(row))
+    return 'what came is no row, which is an object with a value for each column; give the row whole (fix --row), or drop the letter'
+  return row as StoredRow
+}
+
+async function firstProblem(definition: StoredDefinition, row: unknown): Promise<DeadRow | null> {
+  return (await checkRows(definition, [row], false)).dead[0] ?? null
+}
+
+function corrected({ reason }: DeadLetter): LetterUpdate['problem'] {
+  return { column: null, value: null, reason, message: 'corrected: the row fits the declaration; replay it' }
+}
+
+function withoutVersion({ version: _, ...letter }: ReadLetter): DeadLetter {
+  return letter
+}
+
+class Counts {
+  readonly #counts = new Map<string, number>()
+
+  add(key: string, count = 1): void {
+    this.#counts.set(key, (this.#counts.get(key) ?? 0) + count)
+  }
+
+  addAll(other: Counts): void {
+    for (const [key, count] of other.#counts) this.add(key, count)
+  }
+
+  toObject(): Record<string, number> {
+    return Object.fromEntries(this.#counts)
+  }
+}
