@@ -13,6 +13,7 @@ import {
   type RefreshReport,
 } from './continuous/index.ts'
 import {
+  askEvents,
   type CallOptions,
   type ChunkCallOptions,
   ChunkMoves,
@@ -31,6 +32,8 @@ import {
   type MoveReport,
   type Ping,
   PlainSql,
+  type ProductCalls,
+  type ProductOptions,
   Queries,
   type QueryOptions,
   type RefreshCallOptions,
@@ -49,12 +52,15 @@ import {
   createHotTier,
   createHotWriter,
   type HotWriter,
+  postgresSnapshot,
+  readEvents,
   type WrittenCounts,
 } from './hot/index.ts'
 import { type ColdLake, type ImportReport, importFile, importFiles, parseCsvRows } from './ingest/index.ts'
 import {
   createColdTier,
   createDuckDB,
+  createEventStore,
   createFolderStore,
   createLakeFiles,
   createLakeSegments,
@@ -97,9 +103,11 @@ import {
   DeadLetters,
   type IngestReport,
   type Pipeline,
+  type PipelineState,
   type StrayLetter,
 } from './pipeline/index.ts'
 import { createDatabase, type Database } from './postgres/index.ts'
+import { type EventsAnswer, type ProductKind, type ProductQuestions, productKinds } from './product/index.ts'
 import {
   type Answer,
   type CheckedQuery,
@@ -185,6 +193,7 @@ export class Tidemark<Config extends TidemarkConfig = TidemarkConfig> {
   readonly #enrichers: Enrichers
   readonly #queries: Queries
   readonly #limits: QueryLimits
+  readonly #product: ProductOptions
   readonly #datasets: ReadonlyMap<string, QueryableDefinition>
   readonly #sql: PlainSql<KyselyDatabase<Config>>
   /** Not started, and not loaded, before something is in the lake. */
@@ -275,6 +284,15 @@ export class Tidemark<Config extends TidemarkConfig = TidemarkConfig> {
     }
     this.#queries = new Queries({ ...shared, config, rowTiers: [hot, rawCold] })
     this.#refreshing = shared
+    this.#product = {
+      ...{ db: this.#db, clock, limits: this.#limits, timeoutMs: config.limits.queryTimeoutMs },
+      store: createEventStore({
+        duckdb: this.#duckdb,
+        store,
+        maxHotRows: config.limits.maxEvents,
+        hot: (request, { snapshot, signal }) => readEvents(request, postgresSnapshot(snapshot), signal),
+      }),
+    }
     this.#datasets = new Map(
       [...config.datasets, ...config.aggregates].flatMap((d) => [
         [d.name, d] as const,
@@ -346,6 +364,31 @@ export class Tidemark<Config extends TidemarkConfig = TidemarkConfig> {
   /** The same for queries whose type is not known here: JSON from HTTP, the command line, a file. */
   async queryUnknown(name: string, query: unknown, options: QueryOptions = {}): Promise<Answer> {
     return this.#queries.ask(this.queryable(name), query, options)
+  }
+
+  /**
+   * Questions about events, in the order of each user: funnel, retention, sessions, topPages, paths, activeUsers, lifecycle;
+   * docs/guide/product-analytics.md. Exact, over hot and cold rows in one snapshot.
+   *
+   * @example
+   * const { rows } = await tm.product.funnel(events, { from: '-30 days', steps: ['visit', 'signup'], within: '7 days' })
+   *
+   * @throws TidemarkError TM_QUERY, TM_LIMIT, TM_TIMEOUT, TM_CANCELLED
+   */
+  get product(): ProductCalls<Config['datasets'][number]> {
+    const call = (kind: ProductKind) => (dataset: StoredDefinition, input: unknown, options?: QueryOptions) =>
+      this.productUnknown(kind, dataset.name, input, options)
+    return Object.fromEntries(productKinds.map((kind) => [kind, call(kind)])) as never
+  }
+
+  /** The same for questions whose type is not known here: JSON from HTTP, the command line, a file. */
+  async productUnknown<K extends ProductKind>(
+    kind: K,
+    name: string,
+    input: unknown,
+    options: QueryOptions = {},
+  ): Promise<EventsAnswer<ProductQuestions[K]['row']>> {
+    return askEvents(this.#product, kind, this.#hypertable(name), input, options)
   }
 
   /** What this process holds of results, and how often it was of use; null when `cache.memory` is 0. */
@@ -438,6 +481,11 @@ export class Tidemark<Config extends TidemarkConfig = TidemarkConfig> {
       const found = this.#datasets.get(name)
       return found === undefined || found.kind === 'aggregate' ? null : found
     })
+  }
+
+  /** Rows and bytes that wait to be written, of all callers of `ingest`. */
+  get ingestState(): PipelineState {
+    return this.#pipeline.state
   }
 
   /** Keeps what came by a protocol and is no row of any dataset as dead letters; the rows of `ingest` need nothing of it. */

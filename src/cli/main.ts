@@ -12,6 +12,7 @@ import { freezeCommand } from './commands/freeze.ts'
 import { importCommand } from './commands/import.ts'
 import { initCommand } from './commands/init.ts'
 import { migrateCommand } from './commands/migrate.ts'
+import { productCommand } from './commands/product.ts'
 import { queryCommand } from './commands/query.ts'
 import { refreshCommand } from './commands/refresh.ts'
 import { sqlCommand } from './commands/sql.ts'
@@ -58,6 +59,7 @@ for (const command of [
   migrateCommand,
   importCommand,
   queryCommand,
+  productCommand,
   sqlCommand,
   statusCommand,
   refreshCommand,

@@ -1,0 +1,67 @@
+import type { FastifyInstance } from 'fastify'
+import Type from 'typebox'
+import type { Tidemark } from '../../engine.ts'
+import { type ProductKind, productKinds } from '../../product/index.ts'
+import { TidemarkError } from '../../util/errors.ts'
+import { toJsonText } from '../../util/json.ts'
+import { Problem } from '../contract/index.ts'
+import { requestSignal } from './request-signal.ts'
+
+const EventsAnswer = Type.Object({
+  rows: Type.Array(Type.Record(Type.String(), Type.Unknown())),
+  plan: Type.Object({
+    parts: Type.Array(Type.Object({ source: Type.String(), rows: Type.Integer(), files: Type.Integer() })),
+    elapsedMs: Type.Integer(),
+  }),
+})
+
+const summaries: Readonly<Record<ProductKind, string>> = {
+  funnel: 'How many users go through steps, and how long it takes them',
+  retention: 'Which users come back, by the period in which they began',
+  sessions: 'How many sessions there were, how long, and how many had one event alone',
+  topPages: 'The pages with the most views',
+  paths: 'Where sessions go from place to place: the edges of a Sankey diagram',
+  activeUsers: 'Different users of the last day, week, month at the end of each bucket',
+  lifecycle: 'New, returning, resurrecting and dormant users of each period',
+}
+
+/** A route for each kind of question about events. Bodies are those of `tm.product`, and `timeoutMs`. */
+export function installProductRoutes(app: FastifyInstance, tm: Tidemark): void {
+  for (const kind of productKinds)
+    app.post<{ Params: { dataset: string } }>(
+      `/api/v1/datasets/:dataset/${kind.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`,
+      {
+        schema: {
+          summary: summaries[kind],
+          description: 'docs/guide/product-analytics.md explains every part, and what the answer means.',
+          tags: ['product analytics'],
+          params: Type.Object({ dataset: Type.String() }),
+          body: Type.Object({ from: Type.String() }, { additionalProperties: true }),
+          response: { 200: EventsAnswer, '4xx': Problem, '5xx': Problem },
+        },
+        serializerCompiler: () => (data) => (typeof data === 'string' ? data : toJsonText(data)),
+      },
+      async (request, reply) => {
+        const { timeoutMs, ...question } = asObject(request.body)
+        if (timeoutMs !== undefined && (!Number.isInteger(timeoutMs) || (timeoutMs as number) < 1))
+          throw new TidemarkError('TM_QUERY', {
+            path: 'timeoutMs',
+            problem: 'must be a positive whole number of milliseconds',
+          })
+        const answer = await tm.productUnknown(kind, request.params.dataset, question, {
+          signal: requestSignal(reply),
+          ...(timeoutMs === undefined ? {} : { timeoutMs: timeoutMs as number }),
+        })
+        return reply.type('application/json; charset=utf-8').send(answer)
+      },
+    )
+}
+
+function asObject(body: unknown): Record<string, unknown> {
+  if (typeof body === 'object' && body !== null && !Array.isArray(body))
+    return body as Record<string, unknown>
+  throw new TidemarkError('TM_BODY', {
+    problem: 'the body is not a JSON object',
+    todo: 'send one question as JSON',
+  })
+}
