@@ -436,6 +436,16 @@ export function isBusy(code: string): boolean {
   return busyCodes.includes(code) || busyStates.includes(code)
 }
 
+/**
+ * Whether PostgreSQL has refused a statement of plain SQL because somebody attached the partition of its row while it was on
+ * its way to the default one: it has to be sent again. (The engine does that by itself; hot/write-errors.ts.)
+ */
+export function isOvertaken(error: unknown): boolean {
+  if (!isTidemarkError(error) || error.code !== 'TM_CONSTRAINT') return false
+  const { code, constraint } = error.cause as { readonly code?: string; readonly constraint?: string }
+  return code === '23514' && constraint === undefined
+}
+
 /** How a call ended: its value, or the code of its error. */
 export type Ended<T> =
   | { readonly ok: true; readonly value: T }

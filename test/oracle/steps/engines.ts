@@ -4,7 +4,7 @@ import { runOp } from '../sql-ops.ts'
 import { defineStep, type StepKind } from '../step.ts'
 import { type InputRow, oracleNow, rowArbitrary, rowsArbitrary } from '../tables.ts'
 import { keyText, storedRow } from '../values.ts'
-import { codeOf, isBusy } from '../world.ts'
+import { codeOf, isBusy, isOvertaken } from '../world.ts'
 import { distinct } from './writes.ts'
 
 /** Restarts, and several writers at the same moment. */
@@ -31,11 +31,15 @@ const clocksStep = defineStep({
 })
 
 /** Whether a write at the same moment as others was done; it may have been in somebody's way. */
-async function wasDone(call: Promise<unknown>): Promise<boolean> {
+async function wasDone(
+  call: Promise<unknown>,
+  isAllowed: (error: unknown) => boolean = () => false,
+): Promise<boolean> {
   try {
     await call
     return true
   } catch (error) {
+    if (isAllowed(error)) return false
     const code = codeOf(error)
     if (code === 'TM_CHUNK_CAP' || code === 'TM_EXPIRED' || isBusy(code)) return false
     throw error
@@ -70,6 +74,7 @@ const togetherStep = defineStep({
         world.real.db.transaction({ lockTimeoutMs: 3000 }, (connection) =>
           runOp(connection, definition, { op: 'insert', rows: third }),
         ),
+        isOvertaken,
       ),
       hasDrain ? world.real.chunks.drainDefault(definition as never) : null,
       hasWorker ? world.engine(1).createWorker().runOnce({ force: true }) : null,

@@ -12,7 +12,7 @@ import { runOp } from '../sql-ops.ts'
 import { defineStep, type StepKind } from '../step.ts'
 import { firstDay, hypertableNames, type InputRow, rowsArbitrary, tableNames } from '../tables.ts'
 import { storedRow } from '../values.ts'
-import { codeOf, endOf, isBusy, type World } from '../world.ts'
+import { codeOf, endOf, isBusy, isOvertaken, type World } from '../world.ts'
 import {
   type Choice,
   choice,
@@ -261,6 +261,7 @@ export async function writeOne(
     count = await run()
   } catch (error) {
     undo()
+    if (!byEngine && isOvertaken(error)) return false
     const code = codeOf(error)
     const isAllowed =
       isBusy(code) ||
