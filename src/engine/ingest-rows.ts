@@ -10,6 +10,8 @@ export interface IngestOptions extends CallOptions {
   readonly atomic?: boolean
   /** 1 to 200 printable characters: the same rows with the same key are written once, however often they are sent within 48 hours. */
   readonly idempotencyKey?: string | null
+  /** In place of a key, a digest of what was sent: the same rows of the same digest are written once within 48 hours. */
+  readonly sentDigest?: string | null
   /** Where the rows come from, for dead letters. Default 'tm.ingest'. */
   readonly source?: string
   /** Room of `reserve` is held for the rows. Default false: they wait for it here. */
@@ -32,6 +34,7 @@ export function ingestRows(
       acknowledge: 'durable',
       isAtomic: options.atomic ?? false,
       idempotencyKey: options.idempotencyKey ?? null,
+      sentDigest: options.sentDigest ?? null,
       source: options.source ?? 'tm.ingest',
       isReserved: options.isReserved ?? false,
       signal: options.signal ?? null,

@@ -19,6 +19,11 @@ export interface IngestBatch {
    * first one was, and writes nothing. Null: a batch that is sent twice is written twice.
    */
   readonly idempotencyKey: string | null
+  /**
+   * In place of a key, for senders that send a request again without saying so: a digest of what was sent, at most 100 characters.
+   * The same rows of the same digest are written once within 48 hours.
+   */
+  readonly sentDigest?: string | null
   /** The way in, for dead letters: 'http', 'websocket', 'line protocol', … */
   readonly source: string
   /** The caller holds room of `reserve` for these rows; otherwise `ingest` waits for room itself. */

@@ -133,11 +133,15 @@ class GroupCommit implements Pipeline {
     timer.abort()
   }
 
-  async #ingest(batch: IngestBatch): Promise<IngestReport> {
-    const enricher = await this.#options.enricherOf(batch.definition)
-    const checked = await checkRows(batch.definition, batch.rows, batch.isAtomic, enricher)
-    const key = batch.idempotencyKey
-    const fingerprint = key === null ? null : fingerprintOf(batch, checked)
+  async #ingest(given: IngestBatch): Promise<IngestReport> {
+    const enricher = await this.#options.enricherOf(given.definition)
+    const checked = await checkRows(given.definition, given.rows, given.isAtomic, enricher)
+    const digest = given.idempotencyKey === null ? (given.sentDigest ?? null) : null
+    const fingerprint =
+      digest !== null || given.idempotencyKey !== null ? fingerprintOf(given, checked) : null
+    const key =
+      digest === null ? given.idempotencyKey : `${digest} ${Buffer.from(fingerprint!).toString('hex')}`
+    const batch: IngestBatch = digest === null ? given : { ...given, idempotencyKey: key }
     const bytes = bytesOf(checked.rows)
     const release = batch.isReserved === true ? null : await this.#room.take(bytes, batch.signal)
     try {

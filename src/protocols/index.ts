@@ -23,6 +23,7 @@ export {
   decodeOtlpMetrics,
   decodeOtlpTraces,
   encodeOtlpResponse,
+  encodeOtlpStatus,
   type GenAiCall,
   genAiCallOf,
   type LogRecord,

@@ -12,6 +12,8 @@ export function installBodies(app: FastifyInstance): void {
   app.addHook('preParsing', async (request, _reply, payload) => {
     const encoding = request.headers['content-encoding']
     if (encoding === undefined || encoding === 'identity') return payload
+    // the route unpacks it
+    if (encoding === (request.routeOptions.config as { readonly encoding?: string }).encoding) return payload
     if (encoding !== 'gzip') {
       throw new TidemarkError('TM_MEDIA_TYPE', {
         found: `content-encoding ${encoding}`,

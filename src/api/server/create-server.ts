@@ -8,6 +8,8 @@ import { installAnalyticsRoute } from './routes-analytics.ts'
 import { installDatasetRoutes } from './routes-datasets.ts'
 import { installHealthRoute } from './routes-health.ts'
 import { installInfluxRoutes } from './routes-influx.ts'
+import { installOtlpRoutes } from './routes-otlp.ts'
+import { installPrometheusRoutes } from './routes-prometheus.ts'
 import { installQueryRoute } from './routes-query.ts'
 import { installRowRoutes } from './routes-rows.ts'
 
@@ -75,6 +77,8 @@ export async function createServer(
   installRowRoutes(app, tm)
   installQueryRoute(app, tm)
   await installInfluxRoutes(app, tm, { bodyLimitBytes })
+  await installPrometheusRoutes(app, tm, { bodyLimitBytes })
+  await installOtlpRoutes(app, tm, { bodyLimitBytes })
   await installAnalyticsRoute(app, tm)
   app.get('/openapi.json', { schema: { hide: true } }, async () => app.swagger())
   return app

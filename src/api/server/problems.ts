@@ -40,7 +40,11 @@ export function sendProblem(
     )
 }
 
-export function knownError(error: FastifyError, request: FastifyRequest, bodyLimitBytes: number): TidemarkError {
+export function knownError(
+  error: FastifyError,
+  request: FastifyRequest,
+  bodyLimitBytes: number,
+): TidemarkError {
   if (isTidemarkError(error)) {
     // what PostgreSQL said of an unforeseen error can hold rows: it goes to the log only
     return error.code === 'TM_DATABASE'

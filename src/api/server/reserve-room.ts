@@ -12,9 +12,16 @@ const memoryPerByte = 4
 /**
  * Waits for memory before the body is read: meanwhile nobody reads the socket, so the sender waits, too. The room is given
  * back when the request has ended, in whatever way.
+ *
+ * @param mostBytes of memory, where a body is written piece by piece while it comes
  */
-export async function reserveRoom(tm: Tidemark, request: FastifyRequest, reply: FastifyReply): Promise<void> {
-  const release = await tm.reserve(memoryOf(request), requestSignal(reply))
+export async function reserveRoom(
+  tm: Tidemark,
+  request: FastifyRequest,
+  reply: FastifyReply,
+  mostBytes = Number.POSITIVE_INFINITY,
+): Promise<void> {
+  const release = await tm.reserve(Math.min(mostBytes, memoryOf(request)), requestSignal(reply))
   if (reply.raw.closed) return release()
   // whichever comes: a client that has gone never finishes
   reply.raw.once('finish', release)

@@ -6,3 +6,4 @@ export {
   lineProtocolDefaults,
 } from './decode.ts'
 export { type LinePrecision, linePrecision } from './precision.ts'
+export { lineOf } from './write-line.ts'

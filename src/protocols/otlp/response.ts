@@ -39,6 +39,13 @@ export function encodeOtlpResponse(
   return Buffer.concat([Buffer.from([0x0a]), varint(partial.length), partial])
 }
 
+/** The body of an answer that is an error: google.rpc.Status, of which exporters show the message. */
+export function encodeOtlpStatus(encoding: OtlpEncoding, message: string): Buffer {
+  if (encoding === 'json') return Buffer.from(JSON.stringify({ message }))
+  const text = Buffer.from(message)
+  return Buffer.concat([Buffer.from([0x12]), varint(text.length), text])
+}
+
 function varint(value: number): Buffer {
   const bytes: number[] = []
   let left = value
