@@ -34,9 +34,12 @@ export async function activeUsers(input: unknown, context: ProductContext) {
       const found = await events.ask(sql`
         with c as (select * from ${periodsSql(ends)} c),
         e as (select distinct u, c.i from events asof join c on t >= c.s),
-        w as (select * from (values ${join(listed, ', ')}) w(id, a, z))
-        select w.id, count(distinct u)
-        from e join w on e.i >= w.a and e.i < w.z
+        w as (select * from (values ${join(listed, ', ')}) w(id, a, z)),
+        -- a user is counted in a window at its first place there: when the one before lies before the window
+        seen as (select i, coalesce(lag(i) over (partition by u order by i), -1) as last from e),
+        counted as (select i, last, count(*) as users from seen group by i, last)
+        select w.id, sum(users)
+        from counted join w on i >= w.a and i < w.z and last < w.a
         group by w.id`)
       const counts = new Array<number>(spans.length).fill(0)
       for (const [id, count] of found) counts[Number(id)] = Number(count)
