@@ -9,6 +9,7 @@ import { installDatasetRoutes } from './routes-datasets.ts'
 import { installHealthRoute } from './routes-health.ts'
 import { installInfluxRoutes } from './routes-influx.ts'
 import { installOtlpRoutes } from './routes-otlp.ts'
+import { installProductRoutes } from './routes-product.ts'
 import { installPrometheusRoutes } from './routes-prometheus.ts'
 import { installQueryRoute } from './routes-query.ts'
 import { installRowRoutes } from './routes-rows.ts'
@@ -76,6 +77,7 @@ export async function createServer(
   installDatasetRoutes(app, tm)
   installRowRoutes(app, tm)
   installQueryRoute(app, tm)
+  installProductRoutes(app, tm)
   await installInfluxRoutes(app, tm, { bodyLimitBytes })
   await installPrometheusRoutes(app, tm, { bodyLimitBytes })
   await installOtlpRoutes(app, tm, { bodyLimitBytes })
