@@ -86,7 +86,13 @@ export class Delivery {
  * A point that comes again takes the place of the one before, as those protocols have it: by primary key. Without one nothing tells
  * two points from one that came twice.
  */
-function ruleOf({ primaryKey, appendOnly }: HypertableDefinition): 'ignore' | 'update' {
+function ruleOf({
+  primaryKey,
+  appendOnly,
+  indexes,
+}: Pick<HypertableDefinition, 'primaryKey' | 'appendOnly' | 'indexes'>): 'error' | 'ignore' | 'update' {
+  // with nothing to compare it goes the quick way, and what is late may be merged into aggregates
+  if (primaryKey === null && !indexes.some(({ unique }) => unique)) return 'error'
   return primaryKey !== null && !appendOnly ? 'update' : 'ignore'
 }
 
