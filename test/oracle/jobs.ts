@@ -82,6 +82,12 @@ export async function runJobs(
   }
   const left = [...seeds]
   const dir = roomInMemory(jobs)
+  // also when it is stopped: what is left there is memory. The jobs and their servers end without us, a moment later.
+  const clear = (): void => {
+    if (dir !== tmpdir()) rmSync(dir, { recursive: true, force: true, maxRetries: 30, retryDelay: 100 })
+  }
+  process.once('exit', clear)
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(1))
   try {
     await Promise.all(
       Array.from({ length: Math.min(jobs, seeds.length) }, async () => {
@@ -113,7 +119,7 @@ export async function runJobs(
       }),
     )
   } finally {
-    if (dir !== tmpdir()) rmSync(dir, { recursive: true, force: true })
+    clear()
   }
   return report
 }
