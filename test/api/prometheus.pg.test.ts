@@ -96,7 +96,7 @@ describe('remote write', () => {
     const blocker = await engine.test.connect()
     try {
       await blocker.execute('begin; lock table metrics.samples in access exclusive mode')
-      const first = post(bodyOf([{ __name__: 'first', }, 1]))
+      const first = post(bodyOf([{ __name__: 'first' }, 1]))
       await expect.poll(() => engine.tm.ingestState.pendingRows).toBe(1)
       // what it would take as rows is more than all there is, so it has to have it for itself alone
       const body = bodyOf(

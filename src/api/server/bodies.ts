@@ -1,11 +1,11 @@
-import { Readable } from 'node:stream'
-import { createGunzip } from 'node:zlib'
+import { Readable, type Transform } from 'node:stream'
+import * as zlib from 'node:zlib'
 import type { FastifyInstance } from 'fastify'
 import { TidemarkError } from '../../util/errors.ts'
-import { parseJsonBody } from './json-body.ts'
+import { parseJsonBody, parseNdjson } from './json-body.ts'
 
 /**
- * Takes JSON, NDJSON and CSV bodies, gzipped or not. The limit holds for the unpacked bytes, so a small body cannot
+ * Takes JSON, NDJSON and CSV bodies, packed by gzip (or zstd, where Node has it) or not. The limit holds for the unpacked bytes, so a small body cannot
  * unpack into a large one.
  */
 export function installBodies(app: FastifyInstance): void {
@@ -14,16 +14,10 @@ export function installBodies(app: FastifyInstance): void {
     if (encoding === undefined || encoding === 'identity') return payload
     // the route unpacks it
     if (encoding === (request.routeOptions.config as { readonly encoding?: string }).encoding) return payload
-    if (encoding !== 'gzip') {
-      throw new TidemarkError('TM_MEDIA_TYPE', {
-        found: `content-encoding ${encoding}`,
-        allowed: ['gzip', 'identity'],
-      })
-    }
+    const unpacker = unpackerOf(encoding)
     delete request.headers['content-length']
-    const gunzip = createGunzip()
-    const unpacked = Readable.from(unpack(payload.pipe(gunzip)), { objectMode: false })
-    payload.on('error', (error) => gunzip.destroy(error))
+    const unpacked = Readable.from(unpack(payload.pipe(unpacker), encoding), { objectMode: false })
+    payload.on('error', (error) => unpacker.destroy(error))
     return unpacked
   })
   app.removeAllContentTypeParsers()
@@ -40,15 +34,35 @@ export function installBodies(app: FastifyInstance): void {
   )
 }
 
-async function* unpack(stream: Readable): AsyncGenerator<Buffer> {
+/** Windows of zstd in HTTP are at most 8 MiB (RFC 9659): what a sender names is allocated. */
+const maxWindowLog = 23
+/** Node has it from 22.15 on. */
+const { createZstdDecompress, constants } = zlib as {
+  readonly createZstdDecompress?: (options: { params: Readonly<Record<number, number>> }) => Transform
+  readonly constants: { readonly ZSTD_d_windowLogMax?: number }
+}
+
+function unpackerOf(encoding: string): Transform {
+  if (encoding === 'gzip') return zlib.createGunzip()
+  const hasZstd = createZstdDecompress !== undefined && constants.ZSTD_d_windowLogMax !== undefined
+  if (encoding === 'zstd' && hasZstd)
+    return createZstdDecompress({ params: { [constants.ZSTD_d_windowLogMax!]: maxWindowLog } })
+  const reason = encoding === 'zstd' ? ' (it needs a server on Node 22.15 or later)' : ''
+  throw new TidemarkError('TM_MEDIA_TYPE', {
+    found: `content-encoding ${encoding}${reason}`,
+    allowed: ['gzip', ...(hasZstd ? ['zstd'] : []), 'identity'],
+  })
+}
+
+async function* unpack(stream: Readable, encoding: string): AsyncGenerator<Buffer> {
   try {
     for await (const chunk of stream) yield chunk
   } catch (error) {
     throw new TidemarkError(
       'TM_BODY',
       {
-        problem: 'the body is not whole gzip data',
-        todo: 'send it again, or without content-encoding: gzip',
+        problem: `the body is not whole ${encoding} data`,
+        todo: `send it again, or without content-encoding: ${encoding}`,
       },
       { cause: error },
     )
@@ -70,10 +84,4 @@ function parseJson(body: string): unknown {
   if (body.trim() === '')
     throw new TidemarkError('TM_BODY', { problem: 'the body is empty', todo: 'send JSON' })
   return parseJsonBody(body)
-}
-
-function parseNdjson(body: string): unknown[] {
-  return body
-    .split('\n')
-    .flatMap((text, i) => (text.trim() === '' ? [] : [parseJsonBody(text, `line ${i + 1}`)]))
 }

@@ -13,6 +13,7 @@ import { installProductRoutes } from './routes-product.ts'
 import { installPrometheusRoutes } from './routes-prometheus.ts'
 import { installQueryRoute } from './routes-query.ts'
 import { installRowRoutes } from './routes-rows.ts'
+import { installStreamRoute } from './routes-stream.ts'
 
 export interface ServerOptions {
   /** Unpacked bytes of a request's body at most. Default: `limits.maxBodyBytes` of the configuration. */
@@ -81,6 +82,7 @@ export async function createServer(
   await installInfluxRoutes(app, tm, { bodyLimitBytes })
   await installPrometheusRoutes(app, tm, { bodyLimitBytes })
   await installOtlpRoutes(app, tm, { bodyLimitBytes })
+  await installStreamRoute(app, tm, { bodyLimitBytes })
   await installAnalyticsRoute(app, tm)
   app.get('/openapi.json', { schema: { hide: true } }, async () => app.swagger())
   return app

@@ -32,6 +32,18 @@ export function parseJsonBody(text: string, place: string | null = null): unknow
   return value
 }
 
+/** One value a line; blank lines are none. @throws TidemarkError TM_BODY */
+export function parseNdjson(text: string): unknown[] {
+  return text
+    .split('\n')
+    .flatMap((line, i) => (line.trim() === '' ? [] : [parseJsonBody(line, `line ${i + 1}`)]))
+}
+
+/** Rows as a JSON array, or one a line. @throws TidemarkError TM_BODY */
+export function parseRows(text: string): readonly unknown[] {
+  return text.trimStart().startsWith('[') ? (parseJsonBody(text) as unknown[]) : parseNdjson(text)
+}
+
 /** A key may be spelled with escapes. */
 const mayHoldForbidden = /__proto__|constructor|\\u/
 

@@ -32,6 +32,6 @@ function memoryOf({ headers }: FastifyRequest): number {
   const length = Number(headers['content-length'])
   if (headers['content-length'] === undefined || !Number.isSafeInteger(length))
     return unknownBytes * memoryPerByte
-  const isPacked = headers['content-encoding'] === 'gzip'
+  const isPacked = headers['content-encoding'] === 'gzip' || headers['content-encoding'] === 'zstd'
   return length * memoryPerByte * (isPacked ? unpackedPerByte : 1)
 }
