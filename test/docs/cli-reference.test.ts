@@ -3,6 +3,7 @@ import { fileURLToPath } from 'node:url'
 import type { Command } from 'commander'
 import { describe, expect, it } from 'vitest'
 import { compactCommand } from '../../src/cli/commands/compact.ts'
+import { deadLettersCommand } from '../../src/cli/commands/dead-letters.ts'
 import { devCommand } from '../../src/cli/commands/dev.ts'
 import { doctorCommand } from '../../src/cli/commands/doctor.ts'
 import { ejectCommand } from '../../src/cli/commands/eject.ts'
@@ -30,6 +31,7 @@ const commands: readonly Command[] = [
   queryCommand(),
   sqlCommand(),
   statusCommand(),
+  deadLettersCommand(),
   freezeCommand(),
   thawCommand(),
   compactCommand(),
