@@ -17,7 +17,7 @@ import {
   TimeProblem,
   type TimeRange,
 } from '../time/index.ts'
-import { TidemarkError } from '../util/errors.ts'
+import { isTidemarkError, TidemarkError } from '../util/errors.ts'
 import { join, raw, type Sql, sql } from '../util/sql.ts'
 import type { ProductContext } from './contract.ts'
 
@@ -185,12 +185,18 @@ export class Question {
   since(path: string): Instant {
     const given = this.fields[path]
     if (given == null) return everything.from
-    const { from } = readEventQuestion(
+    const asked = readEventQuestion(
       { from: given, to: this.range.to, zone: this.zone ?? undefined },
       ['from', 'to', 'zone'],
       this.#context,
-    ).range()
-    return from
+    )
+    try {
+      return asked.range().from
+    } catch (error) {
+      if (isTidemarkError(error) && error.code === 'TM_QUERY')
+        wrong(path, (error as TidemarkError<'TM_QUERY'>).params.problem)
+      throw error
+    }
   }
 }
 

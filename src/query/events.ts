@@ -3,8 +3,8 @@ import type { Clock, Instant, TimeRange } from '../time/index.ts'
 import type { Sql } from '../util/sql.ts'
 import type { QueryLimits } from './limits.ts'
 import type { ColumnRef, FilterNode } from './nodes.ts'
-import { assertKeys, type Fields, parseTimeRange, parseWhere, startContext } from './parse-context.ts'
-import { fail, plainObject, show } from './problem.ts'
+import { type Fields, parseTimeRange, parseWhere, startContext } from './parse-context.ts'
+import { fail, plainObject, show, suggest } from './problem.ts'
 import { parseRef, typeOfGroup } from './references.ts'
 import { everything, type ScanContext } from './tier.ts'
 
@@ -80,7 +80,9 @@ export function readEventQuestion(
   context: { readonly dataset: HypertableDefinition; readonly clock: Clock; readonly limits: QueryLimits },
 ): EventQuestion {
   const fields = plainObject(input, 'query', 'a question such as { from: "-30 days" }')
-  assertKeys(fields, known, '')
+  for (const [key, value] of Object.entries(fields))
+    if (value !== undefined && !known.includes(key))
+      fail(key, `there is no "${key}" in this question${suggest(key, known)}`)
   const { dataset } = context
   const started = startContext(context, dataset)
   return {

@@ -111,8 +111,8 @@ const stepArbitrary = fc.constantFrom(
   { input: { where: { page: '/a' } }, is: (v: Visit) => v.page === '/a' },
   { input: { where: { what: { ne: 'buy' } } }, is: (v: Visit) => v.what !== 'buy' },
   {
-    input: { event: 'view', where: { 'props.n': { gte: 2 } } },
-    is: (v: Visit) => v.what === 'view' && (v.props?.n ?? 0) >= 2,
+    input: { event: 'view', where: { 'props.n': { gte: 2.5 } } },
+    is: (v: Visit) => v.what === 'view' && (v.props?.n ?? 0) >= 2.5,
   },
 )
 

@@ -44,11 +44,11 @@ async function assertAnswers(
   const steps = [
     (v: Visit) => v.what === 'view',
     (v: Visit) => v.what === 'add',
-    (v: Visit) => (v.props?.n ?? 0) >= 2,
+    (v: Visit) => (v.props?.n ?? 0) >= 2.5,
   ]
   const funnel = await product.funnel(visits, {
     ...asked,
-    steps: ['view', 'add', { where: { 'props.n': { gte: 2 } } }],
+    steps: ['view', 'add', { where: { 'props.n': { gte: 2.5 } } }],
     within: '2 days',
     by: 'plan',
   })
@@ -159,7 +159,18 @@ describe('questions about events', () => {
     expect(await refused({ ...sunny, within: '1 month' })).toMatch(/^TM_QUERY within/)
     expect(await refused({ ...sunny, by: 'at' })).toMatch(/^TM_QUERY by/)
     expect(await refused({ ...sunny, windows: [] })).toMatch(/^TM_QUERY windows/)
-    const hurried = tm.productUnknown('funnel', 'web.visits', sunny, { signal: AbortSignal.abort() })
-    await expect(hurried).rejects.toMatchObject({ code: 'TM_CANCELLED' })
+    expect(await refused({ ...sunny, wihtin: '1 day' })).toMatch(/did you mean "within"/)
+    const stopped = tm.productUnknown('funnel', 'web.visits', sunny, { signal: AbortSignal.abort() })
+    await expect(stopped).rejects.toMatchObject({ code: 'TM_CANCELLED' })
+    const hurried = tm.productUnknown('paths', 'web.visits', asked, { timeoutMs: 1 })
+    await expect(hurried).rejects.toMatchObject({ code: 'TM_TIMEOUT' })
+    // what was stopped has left nothing behind
+    for (let i = 0; i < 3; i++) await tm.productUnknown('paths', 'web.visits', asked)
+    const late = tm.productUnknown('lifecycle', 'web.visits', {
+      ...asked,
+      period: '1 day',
+      since: '2030-01-01',
+    })
+    await expect(late).rejects.toMatchObject({ code: 'TM_QUERY', params: { path: 'since' } })
   })
 })

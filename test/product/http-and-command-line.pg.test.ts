@@ -37,7 +37,7 @@ beforeAll(async () => {
     root: folder,
   })
   await tm.migrate()
-  await tm.insertUnknown('web.visits', fc.sample(visitArbitrary(4), { seed: 5, numRuns: 200 }))
+  await tm.insertUnknown('web.visits', fc.sample(visitArbitrary(4), { seed: 5, numRuns: 200 }) as never)
   await tm.freeze('web.visits', { from: formatInstant(start), to: formatInstant(start + 2n * day) })
   app = await createServer(tm)
 }, 60_000)
