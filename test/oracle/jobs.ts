@@ -1,4 +1,4 @@
-import { fork } from 'node:child_process'
+import { type ChildProcess, fork } from 'node:child_process'
 import { chmodSync, existsSync, mkdtempSync, rmSync, statfsSync, symlinkSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -82,12 +82,17 @@ export async function runJobs(
   }
   const left = [...seeds]
   const dir = roomInMemory(jobs)
-  // also when it is stopped: what is left there is memory. The jobs and their servers end without us, a moment later.
+  // also when it is stopped: what is left there is memory. Servers end with their jobs, a moment later.
   const clear = (): void => {
     if (dir !== tmpdir()) rmSync(dir, { recursive: true, force: true, maxRetries: 30, retryDelay: 100 })
   }
   process.once('exit', clear)
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(1))
+  const running = new Set<ChildProcess>()
+  const stop = (): void => {
+    for (const job of running) job.kill('SIGKILL')
+    process.exit(1)
+  }
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, stop)
   try {
     await Promise.all(
       Array.from({ length: Math.min(jobs, seeds.length) }, async () => {
@@ -97,6 +102,7 @@ export async function runJobs(
           // whole numbers of 64 bits, maps
           serialization: 'advanced',
         })
+        running.add(job)
         job.on('message', (message: JobMessage) => {
           if (message.kind === 'ask') job.send({ seed: report.isRight ? (left.shift() ?? null) : null })
           else if (message.kind === 'end') add(report.processor, message.processor)
@@ -114,6 +120,7 @@ export async function runJobs(
         const code = await new Promise((resolve) => {
           job.once('exit', (exitCode, signal) => resolve(exitCode ?? signal))
         })
+        running.delete(job)
         // it has said why
         if (code !== 0) report.isRight = false
       }),
