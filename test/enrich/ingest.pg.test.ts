@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { FastifyInstance } from 'fastify'
@@ -170,5 +171,49 @@ it('a step whose file is missing refuses the rows of its table, and is opened wh
     expect(await tm.ingestUnknown('web.events', [{ time, ip: '9.9.9.1' }])).toMatchObject({ accepted: 1 })
   } finally {
     await tm.close()
+  }
+})
+
+it('events of browsers are enriched as any row is: robots are counted in the answer', async () => {
+  const views = hypertable('web.views', {
+    columns: {
+      time: t.timestamptz(),
+      id: t.uuid().nullable(),
+      event: t.text(),
+      user_agent: t.text().nullable(),
+      browser: t.text().nullable(),
+    },
+    time: 'time',
+    dedupe: { by: 'id', within: '7 days' },
+  })
+  const steps = [
+    bots({ from: 'user_agent' }),
+    userAgent({ from: 'user_agent', into: { browser: 'browser' } }),
+  ]
+  const other = await createTestEngine(
+    defineConfig({
+      datasets: [views],
+      ingest: { analytics: { into: views }, enrich: [{ into: views, steps }] },
+    }),
+  )
+  const server = await createServer(other.tm)
+  try {
+    const send = async (agent: string) => {
+      const events = [{ id: randomUUID(), event: 'page_view', timestamp: new Date().toISOString() }]
+      const answer = await server.inject({
+        method: 'POST',
+        url: '/api/v1/analytics',
+        payload: JSON.stringify({ events }),
+        headers: { 'content-type': 'text/plain', 'user-agent': agent },
+      })
+      return answer.json()
+    }
+    expect(await send(firefox)).toMatchObject({ accepted: 1, dropped: { count: 0 } })
+    expect(await send(robot)).toMatchObject({ accepted: 0, dropped: { count: 1, reasons: { bot: 1 } } })
+    const { rows } = await other.test.db.query(sql`select browser from web.views`)
+    expect(rows).toEqual([['Firefox']])
+  } finally {
+    await server.close()
+    await other.close()
   }
 })

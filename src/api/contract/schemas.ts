@@ -161,12 +161,16 @@ export const WriteAnswer = Type.Object(
 
 export const AnalyticsAnswer = Type.Object(
   {
-    accepted: Type.Integer({ description: 'Events that are stored, now or before: all but the rejected.' }),
+    accepted: Type.Integer({ description: 'Events that are stored: all but the rejected and the dropped.' }),
     duplicates: Type.Integer({ description: 'Of them: their id was written before.' }),
     rejected: Type.Object({
       count: Type.Integer(),
       rows: Type.Array(RejectedRow, { description: 'The first 100; all are kept as dead letters.' }),
     }),
+    dropped: Type.Object(
+      { count: Type.Integer(), reasons: Type.Record(Type.String(), Type.Integer()) },
+      { description: 'Left out by steps of enrichment (robots), and kept nowhere.' },
+    ),
   },
   { $id: 'AnalyticsAnswer', title: 'AnalyticsAnswer' },
 )

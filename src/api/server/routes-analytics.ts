@@ -96,6 +96,7 @@ export async function installAnalyticsRoute(app: FastifyInstance, tm: Tidemark):
             count: report.rejected.count + batch.old.length,
             rows: rejected.slice(0, maxListed),
           },
+          dropped: report.dropped,
         })
       },
     )
