@@ -43,6 +43,7 @@ import {
   type SqlOptions,
   selectErased,
   selectRows,
+  spoolFindings,
   type TidemarkOptions,
   type VerifyCallOptions,
 } from './engine/index.ts'
@@ -102,8 +103,10 @@ import {
   createPipeline,
   DeadLetters,
   type IngestReport,
+  lookAtSpool,
   type Pipeline,
   type PipelineState,
+  type SpoolStatus,
   type StrayLetter,
 } from './pipeline/index.ts'
 import { createDatabase, type Database } from './postgres/index.ts'
@@ -190,6 +193,7 @@ export class Tidemark<Config extends TidemarkConfig = TidemarkConfig> {
   readonly #chunks: ChunkManager
   readonly #writer: HotWriter
   readonly #pipeline: Pipeline
+  readonly #spoolDir: string
   readonly #enrichers: Enrichers
   readonly #queries: Queries
   readonly #limits: QueryLimits
@@ -259,12 +263,19 @@ export class Tidemark<Config extends TidemarkConfig = TidemarkConfig> {
       clock,
     })
     this.#enrichers = new Enrichers(config.ingest.enrich, resolve(root))
+    this.#spoolDir = resolve(root, config.ingest.spool.dir)
     this.#pipeline = createPipeline({
       db: this.#db,
       writer: this.#writer,
       ...config.ingest,
       maxConnections: committers(config),
       enricherOf: (definition) => this.#enrichers.of(definition),
+      spool: {
+        dir: this.#spoolDir,
+        maxBytes: config.ingest.spool.maxBytes,
+        definitionOf: (name) => config.datasets.find((definition) => definition.name === name) ?? null,
+        raise: (alarm) => raiseAlarm(this.#db, alarm),
+      },
     })
     this.#lake = { dir, store, lifecycle: this.#lifecycle }
     const rawCold = createColdTier({
@@ -500,6 +511,14 @@ export class Tidemark<Config extends TidemarkConfig = TidemarkConfig> {
    */
   openEnrichment(): Promise<void> {
     return this.#enrichers.openAll()
+  }
+
+  /**
+   * Takes over what processes have left in the spool that have died, and writes it. The server does so when it starts; a process
+   * that only calls `ingest` does with its first 'queued' rows.
+   */
+  openSpool(): Promise<void> {
+    return this.#pipeline.openSpool()
   }
 
   /** What "now" is for this engine: µs since the epoch. */
@@ -851,13 +870,19 @@ export class Tidemark<Config extends TidemarkConfig = TidemarkConfig> {
   }
 
   /** Sizes, chunks, what is in the lake, jobs, dead letters; scans no table. */
-  status(): Promise<Status> {
-    return readStatus(this.#db, this.target, this.config.datasets, this.#lake, this.#clock)
+  async status(): Promise<Status & { readonly spool: SpoolStatus }> {
+    const status = await readStatus(this.#db, this.target, this.config.datasets, this.#lake, this.#clock)
+    return { ...status, spool: await lookAtSpool(this.#db, this.#spoolDir) }
   }
 
   /** Everything that is known to go wrong, looked for; changes nothing. */
-  doctor(): Promise<Finding[]> {
-    return runDoctor(this.#db, this.config.datasets, this.#clock, this.#lake, this.config.aggregates)
+  async doctor(): Promise<Finding[]> {
+    const { datasets, aggregates, ingest } = this.config
+    const findings = await runDoctor(this.#db, datasets, this.#clock, this.#lake, aggregates)
+    // whoever cannot be asked has been told of already
+    if (findings.some(({ check, level }) => check === 'server' && level === 'fail')) return findings
+    const spool = await lookAtSpool(this.#db, this.#spoolDir)
+    return [...findings, ...spoolFindings(spool, ingest.spool.maxBytes, Date.now())]
   }
 
   /** Whether PostgreSQL answers. */

@@ -12,6 +12,11 @@ export interface IngestOptions extends CallOptions {
   readonly idempotencyKey?: string | null
   /** In place of a key, a digest of what was sent: the same rows of the same digest are written once within 48 hours. */
   readonly sentDigest?: string | null
+  /**
+   * 'queued': resolves when the rows are on disk (`ingest.spool`), from where they are written in the order of coming; what is wrong
+   * with them by their declaration is told at once. Default 'durable': after COMMIT.
+   */
+  readonly ack?: 'durable' | 'queued'
   /** Where the rows come from, for dead letters. Default 'tm.ingest'. */
   readonly source?: string
   /** Room of `reserve` is held for the rows. Default false: they wait for it here. */
@@ -31,7 +36,7 @@ export function ingestRows(
       definition,
       rows,
       onConflict: options.onConflict ?? 'error',
-      acknowledge: 'durable',
+      acknowledge: options.ack ?? 'durable',
       isAtomic: options.atomic ?? false,
       idempotencyKey: options.idempotencyKey ?? null,
       sentDigest: options.sentDigest ?? null,

@@ -3,6 +3,7 @@ import type { CanonicalRow } from '../schema/index.ts'
 import type { IngestBatch, IngestReport, RejectedRow } from './contract.ts'
 import type { DeadRow, DeadRows } from './dead-letters.ts'
 import type { CheckedRows } from './row-checker.ts'
+import type { SpoolMark } from './spool-position.ts'
 
 /** Rejected rows that a report lists; the others are counted, and kept as dead letters. */
 export const maxListed = 100
@@ -14,6 +15,8 @@ export class Caller {
   readonly fingerprint: Uint8Array | null
   readonly bytes: number
   readonly done: Promise<IngestReport>
+  /** Where it was read from, when it comes out of a spool. */
+  readonly mark: SpoolMark | null
   /** Aborting gives up what has not been begun. */
   signal: AbortSignal | null
   /** How often it could not be known whether its transaction was committed. */
@@ -27,8 +30,15 @@ export class Caller {
   #resolve!: (report: IngestReport) => void
   #reject!: (error: unknown) => void
 
-  constructor(batch: IngestBatch, checked: CheckedRows, fingerprint: Uint8Array | null, bytes: number) {
+  constructor(
+    batch: IngestBatch,
+    checked: CheckedRows,
+    fingerprint: Uint8Array | null,
+    bytes: number,
+    mark: SpoolMark | null = null,
+  ) {
     this.batch = batch
+    this.mark = mark
     this.fingerprint = fingerprint
     this.bytes = bytes
     this.signal = batch.signal
@@ -54,8 +64,28 @@ export class Caller {
   /** To be kept as dead letters; none where the batch keeps them itself. */
   get dead(): readonly DeadRows[] {
     const { definition, source, onConflict, inTransaction } = this.batch
-    if (this.#dead.length === 0 || inTransaction !== undefined) return []
-    return [{ definition, source, onConflict, rows: this.#dead }]
+    if (inTransaction !== undefined) return []
+    const told = this.#checked.dead.length
+    const refused = this.mark === null ? source : 'spool'
+    return [
+      { definition, source, onConflict, rows: this.#dead.slice(0, told) },
+      { definition, source: refused, onConflict, rows: this.#dead.slice(told) },
+    ].filter(({ rows }) => rows.length > 0)
+  }
+
+  /** Rows that a declaration refuses which has changed since the batch was acknowledged. */
+  refuseRows(dead: readonly DeadRow[]): void {
+    this.#dead.push(...dead)
+  }
+
+  /** Takes all rows away, for one reason. */
+  refuseAll(reason: DeadRow['reason'], message: string): void {
+    this.refuse(this.#rows.map((_, at) => ({ at, reason, message })))
+  }
+
+  /** Rows of it were refused that had been taken before. */
+  get isRefused(): boolean {
+    return this.#dead.length > this.#checked.dead.length
   }
 
   get rejected(): readonly RejectedRow[] {

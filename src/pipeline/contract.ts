@@ -106,7 +106,10 @@ export interface IngestReport {
 export interface PipelineState {
   readonly pendingRows: number
   readonly pendingBytes: number
+  /** On disk, acknowledged before they are written. */
   readonly spoolBytes: number
+  /** Why some of them are not being written just now. */
+  readonly spoolErrors: readonly string[]
 }
 
 /** The way in for rows of many callers at once. */
@@ -126,6 +129,11 @@ export interface Pipeline {
   ingest(batch: IngestBatch): Promise<IngestReport>
   /** Keeps what did not go through the pipeline as dead letters, in a transaction of its own. */
   keepStrays(source: string, letters: readonly StrayLetter[]): Promise<void>
+  /**
+   * Takes over what processes have left in the spool that have died, and writes it. Without this call the first batch
+   * with 'queued' does.
+   */
+  openSpool(): Promise<void>
   readonly state: PipelineState
   /** Takes nothing more, writes what it has (bounded: what hangs then is left to whoever closes the connections), and stops. */
   close(): Promise<void>

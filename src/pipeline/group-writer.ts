@@ -8,6 +8,7 @@ import { eventIdOf, eventIdPlace } from './event-id.ts'
 import { findSeen, SeenMeanwhile, storeSeen } from './event-ids.ts'
 import { findBatches, KeyTaken, storeBatches } from './idempotency.ts'
 import { findRefusals, isRefusal } from './refusals.ts'
+import { storePosition } from './spool-position.ts'
 
 /** Transactions of one group that found something new: keys, event ids, rows that are refused. */
 const maxRounds = 100
@@ -15,7 +16,7 @@ const maxRounds = 100
 const maxUnknown = 3
 
 /** Counts of a group that do not say whose they are: nothing of it is written. */
-class WhoseUnknown extends Error {}
+export class WhoseUnknown extends Error {}
 
 /** What a transaction writes for one caller. */
 interface Share {
@@ -61,6 +62,9 @@ export class GroupWriter {
           callers = await this.#answerKnown(callers)
           continue
         }
+        // what comes out of a spool is found and halved by who reads it, in its order
+        const isSpooled = callers[0]!.mark !== null
+        if (isSpooled && (callers.length > 1 || !isRefusal(error))) throw error
         if (isTidemarkError(error) && error.code === 'TM_COMMIT_UNKNOWN') return this.#find(callers, error)
         const isMixed = error instanceof WhoseUnknown
         if (!isMixed && !isRefusal(error)) throw error
@@ -90,6 +94,7 @@ export class GroupWriter {
       if (stored === undefined) return true
       if (Buffer.compare(stored.fingerprint, caller.fingerprint!) === 0)
         caller.resolve(Object.freeze({ ...stored.report, isReplayed: true }))
+      else if (caller.mark !== null && callers.length > 1) throw new WhoseUnknown()
       else caller.reject(new TidemarkError('TM_IDEMPOTENCY', { table: dataset, key: key! }))
       return false
     })
@@ -118,11 +123,13 @@ export class GroupWriter {
         const own = callers.length === 1 ? written : { inserted: rows.length, updated: 0, ignored: 0 }
         return { caller, report: caller.report(own, twins) }
       })
-    const dead = callers.flatMap((caller) => caller.dead)
+    const dead = callers.flatMap((caller) => caller.dead ?? [])
     const own = callers.filter(({ batch }) => batch.inTransaction !== undefined)
     const isKeyed = callers.some(({ batch }) => batch.idempotencyKey !== null)
+    const mark = callers.at(-1)!.mark
     const mayMerge = definition.kind === 'hypertable' && definition.late === 'merge'
-    const hasMore = dead.length > 0 || ids.length > 0 || isKeyed || mayMerge || own.length > 0
+    const hasMore =
+      dead.length > 0 || ids.length > 0 || isKeyed || mayMerge || own.length > 0 || mark !== null
     const written = await this.#writer.insertBatch({
       definition,
       rows: shares.length === 1 ? shares[0]!.rows : shares.flatMap(({ rows }) => rows),
@@ -144,6 +151,7 @@ export class GroupWriter {
               )
             await insertDeadRows(connection, dead)
             for (const caller of own) await caller.batch.inTransaction!(connection, caller.rejected)
+            if (mark !== null) await storePosition(connection, mark.lane, mark.sequence)
           }
         : null,
     })

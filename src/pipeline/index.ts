@@ -23,4 +23,5 @@ export { type PatchOperation, type RowChange, valueOfText } from './dead-letter-
 export type { DeadLetter, DeadLetterChoice, DeadLetterCount } from './dead-letter-store.ts'
 export { rotateSeen } from './event-ids.ts'
 export { deleteOldBatches } from './idempotency.ts'
-export { createPipeline, type PipelineOptions, pipelineDefaults } from './pipeline.ts'
+export { createPipeline, type PipelineOptions, pipelineDefaults, type SpoolPlace } from './pipeline.ts'
+export { lookAtSpool, type SpoolLaneStatus, type SpoolStatus } from './spool-status.ts'

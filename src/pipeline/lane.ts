@@ -1,4 +1,5 @@
 import type { Caller } from './caller.ts'
+import type { IngestBatch } from './contract.ts'
 
 export interface GroupLimits {
   readonly maxGroupRows: number
@@ -51,7 +52,11 @@ export class Lane {
  * Where keys are compared, each batch goes alone: what became of its rows is known for a transaction as a whole, and one that
  * waits for the rows of somebody's open transaction holds up nobody else.
  */
-function mayJoin({ batch: { definition, onConflict, inTransaction } }: Caller): boolean {
+export function mayJoin({
+  batch: { definition, onConflict, inTransaction },
+}: {
+  readonly batch: Pick<IngestBatch, 'definition' | 'onConflict' | 'inTransaction'>
+}): boolean {
   if (inTransaction !== undefined) return false
   if (onConflict === 'error') return true
   // nothing to compare: 'ignore' is the same as 'error'

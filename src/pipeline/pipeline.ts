@@ -18,7 +18,11 @@ import { fingerprintOf } from './fingerprint.ts'
 import { GroupWriter } from './group-writer.ts'
 import { Lane } from './lane.ts'
 import { Room } from './room.ts'
-import { checkRows } from './row-checker.ts'
+import { type CheckedRows, checkRows } from './row-checker.ts'
+import { Spool } from './spool.ts'
+import { encodeBatch } from './spool-batch.ts'
+import type { SpoolAlarm } from './spool-drain.ts'
+import { spoolsOf } from './spool-owner.ts'
 
 export interface PipelineOptions {
   readonly db: Database
@@ -39,6 +43,18 @@ export interface PipelineOptions {
   readonly closeTimeoutMs?: number
   /** The steps of enrichment of a dataset; null: it has none. They see each row before it is checked. */
   readonly enricherOf?: (definition: StoredDefinition) => Promise<RowEnricher> | null
+  /** Without it nothing can be acknowledged before it is written. */
+  readonly spool?: SpoolPlace | null
+}
+
+/** Where rows wait on disk that were acknowledged before they were written. */
+export interface SpoolPlace {
+  readonly dir: string
+  readonly maxBytes: number
+  /** What is declared by a name; null: nothing. */
+  readonly definitionOf: (dataset: string) => StoredDefinition | null
+  /** What stops it for good. */
+  readonly raise: (alarm: SpoolAlarm) => Promise<void>
 }
 
 export const pipelineDefaults = Object.freeze({
@@ -50,6 +66,7 @@ export const pipelineDefaults = Object.freeze({
   maxWaitMs: 2000,
   closeTimeoutMs: 10_000,
   enricherOf: () => null,
+  spool: null,
 } satisfies Omit<Required<PipelineOptions>, 'db' | 'writer'>)
 
 /**
@@ -76,6 +93,8 @@ class GroupCommit implements Pipeline {
   #active = 0
   #pendingRows = 0
   #isClosed = false
+  #opening: Promise<Spool> | null = null
+  #spool: Spool | null = null
 
   constructor(options: PipelineOptions) {
     this.#options = { ...pipelineDefaults, ...options }
@@ -87,7 +106,12 @@ class GroupCommit implements Pipeline {
   }
 
   get state(): PipelineState {
-    return { pendingRows: this.#pendingRows, pendingBytes: this.#room.usedBytes, spoolBytes: 0 }
+    return {
+      pendingRows: this.#pendingRows,
+      pendingBytes: this.#room.usedBytes,
+      spoolBytes: this.#spool?.bytes ?? 0,
+      spoolErrors: this.#spool?.errors ?? [],
+    }
   }
 
   async reserve(bytes: number, signal: AbortSignal | null): Promise<() => void> {
@@ -118,8 +142,43 @@ class GroupCommit implements Pipeline {
     )
   }
 
+  async openSpool(): Promise<void> {
+    this.#assertOpen()
+    const { spool } = this.#options
+    // who has nothing there needs no folder of its own
+    if (spool === null || (await spoolsOf(spool.dir)).length === 0) return
+    await this.#openSpool()
+  }
+
   async close(): Promise<void> {
     this.#isClosed = true
+    await Promise.all([this.#closeLanes(), this.#closeSpool()])
+  }
+
+  async #closeSpool(): Promise<void> {
+    // one that did not open has told its callers
+    await this.#opening?.catch(() => {})
+    await this.#spool?.close(this.#options.closeTimeoutMs)
+  }
+
+  #openSpool(): Promise<Spool> {
+    const { spool, connections, maxGroupRows, db } = this.#options
+    if (spool === null) throw noSpool()
+    if (this.#opening !== null) return this.#opening
+    const opening = Spool.open({ ...spool, db, writer: this.#writer, maxGroupRows, connections })
+    this.#opening = opening
+    opening.then(
+      (opened) => {
+        this.#spool = opened
+      },
+      () => {
+        this.#opening = null
+      },
+    )
+    return opening
+  }
+
+  async #closeLanes(): Promise<void> {
     const timer = new AbortController()
     const isLate = sleep(this.#options.closeTimeoutMs, true, { signal: timer.signal, ref: false }).catch(
       () => false,
@@ -142,6 +201,7 @@ class GroupCommit implements Pipeline {
     const key =
       digest === null ? given.idempotencyKey : `${digest} ${Buffer.from(fingerprint!).toString('hex')}`
     const batch: IngestBatch = digest === null ? given : { ...given, idempotencyKey: key }
+    if (batch.acknowledge === 'queued') return this.#queue(batch, checked, fingerprint)
     const bytes = bytesOf(checked.rows)
     const release = batch.isReserved === true ? null : await this.#room.take(bytes, batch.signal)
     try {
@@ -152,6 +212,26 @@ class GroupCommit implements Pipeline {
     } finally {
       release?.()
     }
+  }
+
+  /** Answered when it is on disk; the database is not asked. */
+  async #queue(
+    batch: IngestBatch,
+    checked: CheckedRows,
+    fingerprint: Uint8Array | null,
+  ): Promise<IngestReport> {
+    const spool = await this.#openSpool()
+    const content = encodeBatch(batch, checked, fingerprint)
+    const release = batch.isReserved === true ? null : await this.#room.take(content.length, batch.signal)
+    try {
+      if (batch.signal?.aborted) throw cancelledError(batch.signal)
+      if (checked.rows.length + checked.dead.length > 0) await spool.add(batch.definition.name, content)
+    } finally {
+      release?.()
+    }
+    const none = { inserted: 0, updated: 0, ignored: 0 }
+    const report = new Caller(batch, checked, null, 0).report(none, 0)
+    return Object.freeze({ ...report, accepted: checked.rows.length, isQueued: true })
   }
 
   /** One after the other for each key: the second finds what the first has stored. */
@@ -237,7 +317,13 @@ function closedError(): TidemarkError {
 
 const keyForm = /^[\x21-\x7e](?:[\x20-\x7e]{0,198}[\x21-\x7e])?$/
 
-function assertBatch({ definition, idempotencyKey, onConflict, acknowledge }: IngestBatch): void {
+function assertBatch({
+  definition,
+  idempotencyKey,
+  onConflict,
+  acknowledge,
+  inTransaction,
+}: IngestBatch): void {
   if (idempotencyKey !== null && !keyForm.test(idempotencyKey))
     throw new TidemarkError('TM_QUERY', {
       path: 'idempotencyKey',
@@ -248,11 +334,18 @@ function assertBatch({ definition, idempotencyKey, onConflict, acknowledge }: In
       path: definition.name,
       problem: 'has no primary key, so there is nothing to update by; declare one, or use onConflict error',
     })
-  if (acknowledge === 'queued')
-    throw new TidemarkError('TM_CONFIG', {
+  if (acknowledge === 'queued' && inTransaction !== undefined)
+    throw new TidemarkError('TM_QUERY', {
       path: 'ack',
-      problem: "'queued' needs a spool, and this pipeline has none; use 'durable'",
+      problem: "'queued' is answered before the transaction is begun; use 'durable'",
     })
+}
+
+function noSpool(): TidemarkError {
+  return new TidemarkError('TM_CONFIG', {
+    path: 'ack',
+    problem: "'queued' needs a spool, and this pipeline has none; use 'durable'",
+  })
 }
 
 /** Memory of converted rows: 16 bytes for a value, and two for each character of a text. */

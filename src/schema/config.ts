@@ -91,6 +91,13 @@ export interface ConfigOptions<
     readonly maxPending?: string | number
     /** How long a caller waits for such memory, before it is told to come again later. Default '2s'. */
     readonly maxWait?: string
+    /** Where rows wait on disk that are acknowledged before they are written (`ack: 'queued'`). */
+    readonly spool?: {
+      /** Relative to the configuration; on a disk of this machine. Default '.tidemark/spool'. */
+      readonly dir?: string
+      /** '1GB' or bytes, from 1 MB on. Default 1 GiB; beyond it callers are told to come again later. */
+      readonly max?: string | number
+    }
   }
   readonly server?: {
     /** Default '127.0.0.1': only this machine. */
@@ -137,6 +144,7 @@ export interface TidemarkConfig<
     readonly maxGroupRows: number
     readonly maxPendingBytes: number
     readonly maxWaitMs: number
+    readonly spool: { readonly dir: string; readonly maxBytes: number }
   }
   readonly server: { readonly host: string; readonly port: number }
   readonly worker: { readonly everyMs: number; readonly enabled: boolean }
@@ -189,6 +197,7 @@ export const configDefaults = Object.freeze({
     maxGroupRows: 50_000,
     maxPendingBytes: 64 * mebibyte,
     maxWaitMs: 2000,
+    spool: Object.freeze({ dir: '.tidemark/spool', maxBytes: 1024 * mebibyte }),
   }),
   server: Object.freeze({ host: '127.0.0.1', port: 4680 }),
   worker: Object.freeze({ everyMs: 10_000, enabled: true }),
@@ -264,7 +273,14 @@ export function defineConfig<
     'maxGroupRows',
     'maxPending',
     'maxWait',
+    'spool',
   ])
+  const spoolInput = ingest.input['spool'] ?? {}
+  const spool = new Section(
+    problems,
+    '.ingest.spool',
+    checkKeys(problems, '.ingest.spool', spoolInput, ['dir', 'max']) ? spoolInput : {},
+  )
   const server = section('server', ['host', 'port'])
   const worker = section('worker', ['every', 'enabled'])
   const limits = section('limits', Object.keys(limitKinds))
@@ -299,6 +315,10 @@ export function defineConfig<
       maxGroupRows: ingest.whole('maxGroupRows', d.ingest.maxGroupRows),
       maxPendingBytes: ingest.bytes('maxPending', d.ingest.maxPendingBytes, 1) as number,
       maxWaitMs: ingest.millis('maxWait', d.ingest.maxWaitMs) as number,
+      spool: Object.freeze({
+        dir: spool.text('dir', d.ingest.spool.dir),
+        maxBytes: spool.bytes('max', d.ingest.spool.maxBytes, mebibyte) as number,
+      }),
     }),
     server: Object.freeze({
       host: server.text('host', d.server.host),

@@ -269,6 +269,13 @@ export const errorRegistry = {
     'Do what the message says; nothing has been lost, rows stay where they were.',
     (p) => `${p.what}: ${p.problem}; ${p.todo}`,
   ),
+  TM_SPOOL: define<{ what: string; problem: string; todo: string }>(
+    500,
+    true,
+    'A file of the spool cannot be written, read or trusted.',
+    'Do what the message says; what was acknowledged is kept.',
+    (p) => `${p.what}: ${p.problem}; ${p.todo}`,
+  ),
   TM_AGGREGATE: define<{ aggregate: string; problem: string; todo: string }>(
     409,
     false,

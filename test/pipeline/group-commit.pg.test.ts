@@ -214,7 +214,7 @@ describe('the pipeline', () => {
     expect(pipeline.state.pendingRows).toBe(1)
     await other.execute('commit')
     expect(await waiting).toMatchObject({ accepted: 1, ignored: 1 })
-    expect(pipeline.state).toEqual({ pendingRows: 0, pendingBytes: 0, spoolBytes: 0 })
+    expect(pipeline.state).toEqual({ pendingRows: 0, pendingBytes: 0, spoolBytes: 0, spoolErrors: [] })
     await other.close()
   })
 

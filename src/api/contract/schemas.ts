@@ -237,6 +237,19 @@ export const StatusAnswer = Type.Object(
       freeBytes: Bytes,
     }),
     changeLog: Type.Object({ entries: Type.Number(), bytes: Bytes }),
+    spool: Type.Object(
+      {
+        dir: Type.String(),
+        bytes: Bytes,
+        waitingBytes: Bytes,
+        oldest: Type.Union([Type.String(), Type.Null()]),
+        bytesPerSecond: Type.Union([Type.Number(), Type.Null()]),
+        lanes: Type.Array(Type.Unknown()),
+      },
+      {
+        description: 'Rows that were acknowledged before they are written, of all processes on this machine.',
+      },
+    ),
     deadLetters: Type.Array(
       Type.Object({ dataset: Type.String(), reason: Type.String(), rows: Type.Number() }),
     ),

@@ -50,6 +50,7 @@ export async function createServer(
   }
   // a database of countries that is missing is told now, not to the first sender
   await tm.openEnrichment()
+  await tm.openSpool()
   const app = Fastify({
     ...(logger === false ? { logger: false } : { loggerInstance: logger }),
     bodyLimit: bodyLimitBytes,

@@ -9,10 +9,11 @@ import { reserveRoom } from './reserve-room.ts'
 
 const conflictRules = ['error', 'ignore', 'update'] as const
 const yesOrNo = ['true', 'false'] as const
+const acknowledges = ['durable', 'queued'] as const
 
 interface RowsRequest {
   Params: { dataset: string }
-  Querystring: { onConflict?: string; atomic?: string }
+  Querystring: { onConflict?: string; atomic?: string; ack?: string }
 }
 
 export function installRowRoutes(app: FastifyInstance, tm: Tidemark): void {
@@ -20,13 +21,14 @@ export function installRowRoutes(app: FastifyInstance, tm: Tidemark): void {
     '/api/v1/datasets/:dataset/rows',
     {
       schema: {
-        summary: 'Write rows; the answer comes after they are committed',
+        summary: 'Write rows; the answer comes after they are committed, or are on disk',
         description:
           'A JSON array of row objects (or an object with the list `rows`), NDJSON (one object a line) or CSV with a ' +
           'header line; gzip is taken. Good rows are written: 201 when all are, 207 when some were rejected, 422 when ' +
           'none was taken; `atomic=true`: all or none. `onConflict=ignore` leaves rows that exist as they are, `update` ' +
           'overwrites them by primary key. A request that is repeated with the same `Idempotency-Key` within 48 hours is ' +
-          'answered as the first one was and writes nothing. 503 with `Retry-After`: rows come faster than they can be written.',
+          'answered as the first one was and writes nothing. 503 with `Retry-After`: rows come faster than they can be written. `ack=queued`: 202 as soon as the rows are ' +
+          'on disk, from where they are written in the order of coming; `accepted` are those that will be.',
         tags: ['rows'],
         consumes: ['application/json', 'application/x-ndjson', 'text/csv'],
         params: Type.Object({ dataset: Type.String() }),
@@ -36,9 +38,10 @@ export function installRowRoutes(app: FastifyInstance, tm: Tidemark): void {
         querystring: Type.Object({
           onConflict: Type.Optional(Type.Union(conflictRules.map((rule) => Type.Literal(rule)))),
           atomic: Type.Optional(Type.Union(yesOrNo.map((word) => Type.Literal(word)))),
+          ack: Type.Optional(Type.Union(acknowledges.map((word) => Type.Literal(word)))),
         }),
         body: Type.Array(Type.Record(Type.String(), Type.Unknown())),
-        response: { 201: WriteAnswer, 207: WriteAnswer, '4xx': Problem, '5xx': Problem },
+        response: { 201: WriteAnswer, 202: WriteAnswer, 207: WriteAnswer, '4xx': Problem, '5xx': Problem },
       },
       serializerCompiler: () => (data) => JSON.stringify(data),
       onRequest: (request, reply) => reserveRoom(tm, request, reply),
@@ -47,15 +50,13 @@ export function installRowRoutes(app: FastifyInstance, tm: Tidemark): void {
       const definition = tm.dataset(request.params.dataset)
       const onConflict = oneOf(conflictRules, 'onConflict', request.query.onConflict ?? 'error')
       const atomic = oneOf(yesOrNo, 'atomic', request.query.atomic ?? 'false') === 'true'
+      const ack = oneOf(acknowledges, 'ack', request.query.ack ?? 'durable')
       const { body } = request
       const rows = typeof body === 'string' ? tm.parseCsv(definition, body) : listOf(body)
-      const {
-        isReplayed,
-        isQueued: _,
-        ...report
-      } = await tm.ingestUnknown(definition.name, rows, {
+      const { isReplayed, isQueued, ...report } = await tm.ingestUnknown(definition.name, rows, {
         onConflict,
         atomic,
+        ack,
         idempotencyKey: keyOf(request.headers['idempotency-key']),
         source: 'http',
         isReserved: true,
@@ -72,7 +73,7 @@ export function installRowRoutes(app: FastifyInstance, tm: Tidemark): void {
         }
         return sendProblem(reply, request, new TidemarkError('TM_REJECTED', params))
       }
-      return reply.code(count > 0 ? 207 : 201).send({ ...report, replayed: isReplayed })
+      return reply.code(isQueued ? 202 : count > 0 ? 207 : 201).send({ ...report, replayed: isReplayed })
     },
   )
 }

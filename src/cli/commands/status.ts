@@ -1,8 +1,11 @@
 import { Command } from 'commander'
 import pc from 'picocolors'
+import type { Tidemark } from '../../engine.ts'
 import type { AggregateStatus, DatasetLake, DatasetStatus, Status } from '../../ops/index.ts'
 import { withContext } from '../context.ts'
 import { bar, formatBytes, formatDuration, formatNumber, textTable } from '../draw.ts'
+
+type EngineStatus = Awaited<ReturnType<Tidemark['status']>>
 
 export function statusCommand(): Command {
   return new Command('status')
@@ -16,7 +19,7 @@ export function statusCommand(): Command {
     })
 }
 
-function drawStatus(status: Status, withChunks: boolean): string[] {
+function drawStatus(status: Status & Pick<EngineStatus, 'spool'>, withChunks: boolean): string[] {
   const right = (title: string) => ({ title, align: 'right' as const })
   const left = (title: string) => ({ title, align: 'left' as const })
   const [header = '', ...rows] = textTable(
@@ -64,6 +67,13 @@ function drawStatus(status: Status, withChunks: boolean): string[] {
       : []),
     `change log: ${formatNumber(status.changeLog.entries)} entries, ${formatBytes(status.changeLog.bytes)}`,
   ]
+  const { spool } = status
+  if (spool.bytes > 0)
+    lines.push(
+      `spool: ${formatBytes(spool.waitingBytes)} wait to be written, ${formatBytes(spool.bytes)} on disk` +
+        (spool.oldest === null ? '' : `; the oldest came ${spool.oldest}`) +
+        (spool.bytesPerSecond === null ? '' : `; ${formatBytes(spool.bytesPerSecond)}/s lately`),
+    )
   if (status.alarms > 0) lines.push(pc.red(`alarms: ${status.alarms} open; tidemark alarms`))
   for (const letter of status.deadLetters) {
     lines.push(`dead letters: ${letter.dataset}, ${letter.reason}: ${formatNumber(letter.rows)}`)
