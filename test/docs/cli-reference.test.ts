@@ -12,6 +12,7 @@ import { freezeCommand } from '../../src/cli/commands/freeze.ts'
 import { importCommand } from '../../src/cli/commands/import.ts'
 import { initCommand } from '../../src/cli/commands/init.ts'
 import { migrateCommand } from '../../src/cli/commands/migrate.ts'
+import { productCommand } from '../../src/cli/commands/product.ts'
 import { queryCommand } from '../../src/cli/commands/query.ts'
 import { sqlCommand } from '../../src/cli/commands/sql.ts'
 import { statusCommand } from '../../src/cli/commands/status.ts'
@@ -28,6 +29,7 @@ const commands: readonly Command[] = [
   devCommand(),
   migrateCommand(),
   importCommand(),
+  productCommand(),
   queryCommand(),
   sqlCommand(),
   statusCommand(),
