@@ -1,17 +1,24 @@
-import type { Finding } from '../ops/index.ts'
 import type { SpoolStatus } from '../pipeline/index.ts'
+
+/** As doctor's others are. */
+interface SpoolFinding {
+  readonly check: string
+  readonly level: 'ok' | 'warn'
+  readonly message: string
+  readonly todo: string | null
+}
 
 /** A batch that waits longer than this is not just on its way. */
 const lateMs = 60_000
 
 /** What doctor says of rows that were acknowledged before they were written. */
-export function spoolFindings(status: SpoolStatus, maxBytes: number, nowMs: number): Finding[] {
+export function spoolFindings(status: SpoolStatus, maxBytes: number, nowMs: number): SpoolFinding[] {
   const check = 'spool'
   const { lanes, waitingBytes, dir } = status
   if (waitingBytes === 0)
     return [{ check, level: 'ok', message: 'nothing waits in the spool to be written', todo: null }]
   const left = lanes.filter(({ isOwned, waitingBytes }) => !isOwned && waitingBytes > 0)
-  const findings: Finding[] = left.map(({ dataset, waitingBytes }) => ({
+  const findings: SpoolFinding[] = left.map(({ dataset, waitingBytes }) => ({
     check,
     level: 'warn',
     message: `${dataset}: ${waitingBytes} acknowledged bytes wait in the spool ${dir} of a process that is gone`,
