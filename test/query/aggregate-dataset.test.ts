@@ -155,7 +155,10 @@ describe('a question to a continuous aggregate', () => {
   })
 
   it.each([
-    [{ bucket: '30 minutes' }, /bucket: '30 minutes' is finer than the aggregate's own bucket of '1 hour'; ask '1 hour' or/],
+    [
+      { bucket: '30 minutes' },
+      /bucket: '30 minutes' is finer than the aggregate's own bucket of '1 hour'; ask '1 hour' or/,
+    ],
     [{ bucket: '90 minutes' }, /bucket: /],
     [{ bucket: '1 day', zone: 'Asia/Kolkata' }, /bucket: .*inside of/],
     [{ by: ['user'] }, /by\[0\]: aggregates\.hourly has no key "user"/],
