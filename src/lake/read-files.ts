@@ -125,7 +125,10 @@ export async function streamFiles(
 export class InexactError extends Error {}
 
 /** Names what went wrong in DuckDB: memory, a file, JSON that it reads differently. */
-export async function withLakeErrors<T>(access: Pick<LakeAccess, 'store'>, run: () => Promise<T>): Promise<T> {
+export async function withLakeErrors<T>(
+  access: Pick<LakeAccess, 'store'>,
+  run: () => Promise<T>,
+): Promise<T> {
   try {
     return await run()
   } catch (cause) {
