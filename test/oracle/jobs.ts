@@ -46,19 +46,6 @@ export interface JobsReport {
 /** What a server and a lake of an episode take, with the log of its writes. */
 const roomPerJob = 2 * 1024 ** 3
 
-/** Young objects live as long as a step: with the default of 16 MB most of them are moved and marked before they die. */
-const jobFlags = ['--max-semi-space-size=64']
-
-/**
- * DuckDB frees what a statement held and asks for it again with the next one. That glibc gives none of it back to the system in
- * between is a quarter to a third of the processor of a small query (page faults).
- */
-const jobMemory = {
-  MALLOC_TRIM_THRESHOLD_: String(1024 ** 3),
-  MALLOC_MMAP_THRESHOLD_: String(1024 ** 3),
-  MALLOC_TOP_PAD_: String(64 * 1024 ** 2),
-}
-
 /**
  * Runs episodes in processes, each with a server of its own, so that nothing of one can be in the way of another; each asks for
  * the next seed when it has done one. No seed is given out any more after a difference.
@@ -97,8 +84,7 @@ export async function runJobs(
     await Promise.all(
       Array.from({ length: Math.min(jobs, seeds.length) }, async () => {
         const job = fork(fileURLToPath(new URL('job.ts', import.meta.url)), [JSON.stringify(orders)], {
-          execArgv: [...process.execArgv, ...jobFlags],
-          env: { ...jobMemory, ...process.env, TMPDIR: dir },
+          env: { ...process.env, TMPDIR: dir },
           // whole numbers of 64 bits, maps
           serialization: 'advanced',
         })
@@ -132,8 +118,7 @@ export async function runJobs(
 }
 
 /**
- * A folder in memory where there is one: nothing of an episode has to outlive the machine, and a disk's file system takes a tenth
- * of the processor.
+ * A folder in memory where there is one: nothing of an episode has to outlive the machine.
  */
 function roomInMemory(jobs: number): string {
   const shared = '/dev/shm'
