@@ -39,11 +39,9 @@ it('the jobs take a table through its life, with several workers at once', async
     return runs
   }
   const runs = await runAll()
-  expect(runs.find(({ name }) => name.startsWith('freeze'))?.result).toMatchObject({
-    chunks: 2,
-    rows: 6,
-    failed: [],
-  })
+  // one of the workers has frozen them; another that comes later finds nothing to do
+  const freezes = runs.filter(({ name }) => name.startsWith('freeze')).map(({ result }) => result)
+  expect(freezes).toContainEqual(expect.objectContaining({ chunks: 2, rows: 6, failed: [] }))
   await expect
     .poll(() => runAll().then(() => states(test.db)), { timeout: 20_000, interval: 300 })
     .toEqual(['cold 1 -', 'cold 1 -', 'hot 0'])
