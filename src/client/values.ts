@@ -30,14 +30,16 @@ export function encodeRow(row: object, index: number): string {
 
 /** JSON would change these values without a word. */
 function checkDocument(value: unknown, where: string): void {
+  let unfit: number | null = null
   try {
     JSON.stringify(value, (_key, inner) => {
-      if (typeof inner === 'number' && !Number.isFinite(inner)) throw new TypeError(`${inner} is no JSON`)
+      if (typeof inner === 'number' && !Number.isFinite(inner)) unfit ??= inner
       return inner
     })
   } catch (error) {
     throw new TidemarkClientError('TM_VALUE', `${where}: ${(error as Error).message}`, { cause: error })
   }
+  if (unfit !== null) throw new TidemarkClientError('TM_VALUE', `${where}: ${unfit} is no JSON`)
 }
 
 export function encodeQuery(query: object): string {

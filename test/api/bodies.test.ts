@@ -24,23 +24,24 @@ const send = (payload: Buffer, encoding: string) =>
     headers: { 'content-type': 'application/json', 'content-encoding': encoding },
   })
 
-it.runIf(zstdCompressSync === undefined)('zstd is refused clearly where Node cannot unpack it', async () => {
+it('zstd is unpacked within the limit of bodies, or refused clearly where Node cannot unpack it', async () => {
+  if (zstdCompressSync === undefined) {
+    const answer = await send(packed, 'zstd')
+    expect([answer.statusCode, answer.json()]).toMatchObject([
+      415,
+      {
+        code: 'TM_MEDIA_TYPE',
+        detail: expect.stringMatching(/zstd \(it needs a server on Node 22\.15 or later\).*gzip, identity/),
+      },
+    ])
+    return
+  }
   const answer = await send(packed, 'zstd')
-  expect([answer.statusCode, answer.json()]).toMatchObject([
-    415,
-    {
-      code: 'TM_MEDIA_TYPE',
-      detail: expect.stringMatching(/zstd \(it needs a server on Node 22\.15 or later\).*gzip, identity/),
-    },
-  ])
-})
-
-it.runIf(zstdCompressSync !== undefined)('zstd is unpacked within the limit of bodies', async () => {
-  const pack = zstdCompressSync!
-  const answer = await send(pack(Buffer.from('[{"n":1}]')), 'zstd')
   expect([answer.statusCode, answer.json()]).toEqual([200, [{ n: 1 }]])
-  expect((await send(pack(Buffer.from(`["${'x'.repeat(100_000)}"]`)), 'zstd')).statusCode).toBe(413)
-  const cut = await send(pack(Buffer.from('[{"n":1}]')).subarray(0, 10), 'zstd')
+  expect((await send(zstdCompressSync(Buffer.from(`["${'x'.repeat(100_000)}"]`)), 'zstd')).statusCode).toBe(
+    413,
+  )
+  const cut = await send(zstdCompressSync(Buffer.from('[{"n":1}]')).subarray(0, 10), 'zstd')
   expect([cut.statusCode, cut.json().code]).toEqual([400, 'TM_BODY'])
 })
 

@@ -20,6 +20,8 @@ it.skipIf(lane === 'pg-url')(
     const db = createDatabase({ connectionString: server.connectionString, max: 2 })
     try {
       await migrate(db, [readings])
+      // servers of tests do not wait for the disk at COMMIT
+      await db.execute('checkpoint')
       const watch = createChangeWatch()
       const look = () =>
         withReadSnapshot(db, { timeoutMs: 30_000, dataset: readings }, async (snapshot) => ({

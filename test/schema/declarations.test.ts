@@ -452,6 +452,7 @@ describe('a configuration', () => {
         prometheus: null,
         otlp: { metrics: null, logs: null, spans: null, genAi: null },
         analytics: null,
+        spool: { dir: '.tidemark/spool', maxBytes: 1_073_741_824 },
       },
       server: { host: '127.0.0.1', port: 4680 },
       worker: { everyMs: 10_000, enabled: true },
