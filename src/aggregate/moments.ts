@@ -167,7 +167,8 @@ function duckdb(input: InputType): EngineState {
       // what overflowed is not finite, and what did not may still be too large to be merged
       read(values): MomentsState | null {
         const small = part(values, 0)
-        const fits = Math.abs(small.mean) < largeFrom && small.m2 < largeFrom * largeFrom
+        // (to either side: two of opposite signs make -Infinity)
+        const fits = Math.abs(small.mean) < largeFrom && Math.abs(small.m2) < largeFrom * largeFrom
         return fits ? { input, small, large: none() } : null
       },
     },
