@@ -303,15 +303,15 @@ class StandbyLane {
         'promoted',
       )
     const { lake } = world.real
+    // a lake that the old primary never wrote to is nobody's
+    const wasUsed = !(await lake.store.list('')[Symbol.asyncIterator]().next()).done
     const mover = createMover(this.#target, lake.store, world.clock, 0)
     try {
       for (const name of hypertableNames)
         for (const kind of ['compact', 'thaw', 'freeze'] as const)
           await mover.lifecycle[kind](world.definition(name) as HypertableDefinition)
       const { removed, held } = await mover.lifecycle.sweep()
-      // a lake that was never used is nobody's
-      const isUsed = !(await lake.store.list('')[Symbol.asyncIterator]().next()).done
-      if (removed > 0 || (held === null && isUsed))
+      if (removed > 0 || (held === null && wasUsed))
         throw new Error('who was promoted removes files before it is told that it may')
       await mover.lifecycle.sweep({ adopt: true })
       for (const name of tableNames)
