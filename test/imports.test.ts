@@ -101,8 +101,14 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
     'time',
     'util',
   ],
+  // the engine as somebody may use it
+  'scoped.ts': ['engine.ts', 'engine', 'schema', 'util'],
+  // who asks, and what he may
+  access: ['postgres', 'schema', 'time', 'util'],
+  // what has changed, told to this process
+  feed: ['changelog', 'hot', 'postgres', 'schema', 'time', 'util'],
   // decodes protocols, as it parses JSON
-  api: ['engine.ts', 'product', 'protocols', 'query', 'schema', 'time', 'util'],
+  api: ['access', 'engine.ts', 'product', 'protocols', 'query', 'schema', 'scoped.ts', 'time', 'util'],
   // what runs in browsers: nothing of it may reach the server's code, and the client knows only types
   client: ['query', 'schema'],
   tracker: [],

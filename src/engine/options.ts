@@ -2,6 +2,7 @@ import type { RefreshProgress } from '../continuous/index.ts'
 import type { ImportOptions, ImportPlan, ImportProgress } from '../ingest/index.ts'
 import type { MovedChunks, MoveProgress, SurveyedChunk } from '../lifecycle/index.ts'
 import type { WhereInput } from '../query/index.ts'
+import type { TenantScope } from '../schema/index.ts'
 import type { Clock, RangePoint } from '../time/index.ts'
 
 export interface TidemarkOptions {
@@ -16,6 +17,8 @@ export interface TidemarkOptions {
 export interface CallOptions {
   /** Aborting it stops the work in PostgreSQL too. */
   readonly signal?: AbortSignal | null
+  /** Whose rows are meant. Default: those of every tenant, as for a program of the team's own. */
+  readonly scope?: TenantScope
 }
 
 export interface QueryOptions extends CallOptions {

@@ -72,4 +72,5 @@ export { metricsTable, type ProtocolTableOptions, samplesTable } from './protoco
 export { readComment, readName, startProblems } from './relation.ts'
 export { type CanonicalRow, createRowCodec, outputOf, type RowCodec, type RowProblem } from './row-codec.ts'
 export { type IndexOptions, type TableOptions, table } from './table.ts'
+export { allTenants, noTenant, type TenantScope } from './tenant.ts'
 export { type View, type ViewDefinition, type ViewOptions, view } from './view.ts'

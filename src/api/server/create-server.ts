@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto'
 import swagger from '@fastify/swagger'
 import Fastify, { type FastifyBaseLogger, type FastifyInstance } from 'fastify'
 import type { Tidemark } from '../../engine.ts'
+import { installAccess } from './access.ts'
 import { installBodies } from './bodies.ts'
 import { installProblems } from './problems.ts'
 import { installAnalyticsRoute } from './routes-analytics.ts'
@@ -62,6 +63,7 @@ export async function createServer(
   // query/ and schema/ check what arrives and name the path of each problem; the schemas are for OpenAPI
   app.setValidatorCompiler(() => () => true)
   installProblems(app, { bodyLimitBytes })
+  installAccess(app, tm)
   installBodies(app)
   await app.register(swagger, {
     openapi: {

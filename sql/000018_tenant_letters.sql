@@ -1,0 +1,1 @@
+-- 18_tenant_letters

@@ -1,0 +1,1 @@
+export { type AccessScope, accessScopes, type Principal, type RouteAccess } from './contract.ts'

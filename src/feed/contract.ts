@@ -1,0 +1,30 @@
+import type { TimeRange } from '../time/index.ts'
+
+/** Rows of this dataset may be others than before. */
+export interface DatasetChange {
+  /** `schema.table`, of a hypertable or a plain table. */
+  readonly dataset: string
+  /** Null: of any tenant, or the table has none. */
+  readonly tenant: string | null
+  /** Null: anywhere; plain tables have no range. */
+  readonly range: TimeRange | null
+}
+
+export type FeedEvent =
+  | { readonly kind: 'changed'; readonly changes: readonly DatasetChange[] }
+  /** What has changed is not known (the log was trimmed, the server failed over, the feed was away for long): everything may have. */
+  | { readonly kind: 'reset'; readonly reason: string }
+
+/**
+ * What has been committed, told to this process: by whichever writer, at most about a second late. It follows the change log, so
+ * nothing is lost; NOTIFY only makes it quicker. Within a process it never says that something changed before it is committed.
+ */
+export interface ChangeFeed {
+  /** Called in order, never for two events at once. What it throws ends the process's feed, so it throws nothing. */
+  subscribe(listener: (event: FeedEvent) => void): () => void
+  /** Resolves when every change that was committed before the call has been told to every listener. */
+  caughtUp(signal?: AbortSignal | null): Promise<void>
+  /** Looks now instead of at the next poll. */
+  wake(): void
+  close(): Promise<void>
+}

@@ -1,0 +1,1 @@
+export type { ChangeFeed, DatasetChange, FeedEvent } from './contract.ts'
