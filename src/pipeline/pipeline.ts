@@ -4,7 +4,7 @@ import type { Database } from '../postgres/index.ts'
 import type { CanonicalRow, StoredDefinition } from '../schema/index.ts'
 import { TidemarkError } from '../util/errors.ts'
 import { Caller } from './caller.ts'
-import { cancelledError } from './cancelled.ts'
+import { cancelledError, untilAborted } from './cancelled.ts'
 import type {
   IngestBatch,
   IngestReport,
@@ -208,7 +208,7 @@ class GroupCommit implements Pipeline {
       const caller = new Caller(batch, checked, fingerprint, bytes)
       return await (key === null
         ? this.#write(caller)
-        : this.#inTurn(`${batch.definition.name} ${key}`, () => this.#write(caller)))
+        : this.#inTurn(`${batch.definition.name} ${key}`, batch.signal, () => this.#write(caller)))
     } finally {
       release?.()
     }
@@ -235,8 +235,9 @@ class GroupCommit implements Pipeline {
   }
 
   /** One after the other for each key: the second finds what the first has stored. */
-  async #inTurn<T>(key: string, work: () => Promise<T>): Promise<T> {
-    for (let before = this.#keyed.get(key); before; before = this.#keyed.get(key)) await before
+  async #inTurn<T>(key: string, signal: AbortSignal | null, work: () => Promise<T>): Promise<T> {
+    for (let before = this.#keyed.get(key); before; before = this.#keyed.get(key))
+      await untilAborted(before, signal)
     const own = work()
     const ended = own.then(
       () => {},

@@ -105,6 +105,27 @@ describe('a batch with an idempotency key', () => {
     expect(await count('events')).toBe(1)
   })
 
+  it('that waits for another of its key gives up when its caller does, and the other goes on', async () => {
+    const holder = await test.connect()
+    await holder.execute('begin; lock table events in share mode')
+    const batch = batchOf(events, [rows[0]], { idempotencyKey: 'turn' })
+    const first = pipelines[0].ingest(batch)
+    const leaving = new AbortController()
+    const second = pipelines[0].ingest({ ...batch, signal: leaving.signal })
+    const third = pipelines[0].ingest(batch)
+    await expect.poll(() => pipelines[0].state.pendingRows).toBe(1)
+    leaving.abort()
+    await expect(second).rejects.toMatchObject({ code: 'TM_CANCELLED' })
+    await expect(pipelines[0].ingest({ ...batch, signal: AbortSignal.abort() })).rejects.toMatchObject({
+      code: 'TM_CANCELLED',
+    })
+    await holder.execute('rollback')
+    await holder.close()
+    expect(await first).toMatchObject({ inserted: 1, isReplayed: false })
+    expect(await third).toMatchObject({ accepted: 1, isReplayed: true })
+    expect(await count('events')).toBe(1)
+  })
+
   it('is refused with other rows, and with the same in another order', async () => {
     const batch = batchOf(events, [rows[0], rows[3]], { idempotencyKey: 'k' })
     await pipelines[0].ingest(batch)
