@@ -208,16 +208,18 @@ async function mergeInto(
     { query: (statement, signal) => connection.query(statement, { signal }) },
     null,
   )
-  const late = cells.filter(({ bucket: at }) =>
-    takes.some(({ from, to }) => at !== null && at >= from && at < to),
-  )
-  if (late.length === 0) return
+  const takeOf = (at: Instant | null): TimeRange | undefined =>
+    at === null ? undefined : takes.find(({ from, to }) => at >= from && at < to)
+  const late = cells.filter(({ bucket: at }) => takeOf(at) !== undefined)
+  const [first] = late
+  if (first === undefined) return
   const ordered = orderedOutput(version.materialization)
   if (ordered !== null)
     throw expired(
       rows.definition,
       `"${ordered}" of ${version.name} depends on the order of rows, so that a late one cannot be merged into it`,
-      takes[0] as TimeRange,
+      // of that row: whoever looks for the rows to blame goes by it
+      takeOf(first.bucket) as TimeRange,
       "leave it out, or declare late: 'refuse'",
     )
   await mergeCells(connection, version, late)

@@ -336,6 +336,51 @@ describe('what cannot be merged', () => {
     await next.close()
     await engine.close()
   })
+
+  it('is a state that depends on the order of rows, of an aggregate nobody has looked at: each row of its time is refused, the others are written', async () => {
+    clock.set(parseInstant('2026-01-05T12:00:00Z'))
+    const plain = hypertable('public.plain', {
+      columns: keyedColumns,
+      time: 'time',
+      chunk: '1 day',
+      retain: '10 days',
+    })
+    const rates = continuousAggregate('public.rates', {
+      from: plain,
+      bucket: '1 hour',
+      by: ['device'],
+      select: { up: rate('value') },
+    })
+    const engine = await createTestEngine(defineConfig({ datasets: [plain, rates] }), { clock })
+    // two pieces of dropped time, with a day between them that never had a chunk
+    const days = ['01', '03', '14']
+    await engine.tm.insertUnknown(
+      'plain',
+      days.map((day) => reading(`2026-01-${day}T05:00:00Z`)),
+    )
+    clock.set(parseInstant('2026-01-15T12:00:00Z'))
+    await engine.tm.refresh('rates')
+    expect(await engine.tm.expire('plain')).toMatchObject({ chunks: 2 })
+    const merging = { ...plain, late: 'merge' as const }
+    const next = await createTidemark(defineConfig({ datasets: [merging] }), {
+      connectionString: engine.test.connectionString,
+      root: engine.root,
+      clock,
+    })
+    const report = await next.ingestUnknown('plain', [
+      reading('2026-01-14T06:00:00Z'),
+      reading('2026-01-03T06:00:00Z'),
+      reading('2026-01-14T07:00:00Z'),
+      reading('2026-01-01T06:00:00Z'),
+    ])
+    expect(report).toMatchObject({ inserted: 2, merged: 0, rejected: { count: 2 } })
+    expect(report.rejected.rows).toMatchObject([
+      { index: 1, reason: 'expired', message: expect.stringContaining('rows from 2026-01-03T00:00:00Z to') },
+      { index: 3, reason: 'expired', message: expect.stringContaining('rows from 2026-01-01T00:00:00Z to') },
+    ])
+    await next.close()
+    await engine.close()
+  })
 })
 
 const keyedColumns = { time: t.timestamptz(), device: t.text(), value: t.float8() }
