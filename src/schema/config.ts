@@ -1,4 +1,3 @@
-import { boundMicros, parseInterval, TimeProblem } from '../time/index.ts'
 import type { ContinuousAggregateDefinition, QueryableDefinition, StoredDefinition } from './definition.ts'
 import { type EnrichOptions, readEnrich } from './enrich-step.ts'
 import {
@@ -9,6 +8,7 @@ import {
   readProtocols,
 } from './ingest-config.ts'
 import { checkKeys, ProblemList } from './problems.ts'
+import { Section } from './section.ts'
 import type { ViewDefinition } from './view.ts'
 
 /** Limits as they are written; see `configDefaults` for what holds without them. */
@@ -258,10 +258,8 @@ export function defineConfig<
   const aggregates = parentsFirst(all.filter((d) => d.kind === 'aggregate'))
   checkSources(problems, all)
 
-  const section = (name: string, keys: readonly string[]): Section => {
-    const value = input[name] ?? {}
-    return new Section(problems, `.${name}`, checkKeys(problems, `.${name}`, value, keys) ? value : {})
-  }
+  const section = (name: string, keys: readonly string[]): Section =>
+    Section.read(problems, `.${name}`, input[name], keys)
   const database = section('database', ['url', 'dir', 'maxConnections'])
   const lake = section('lake', Object.keys(lakeKeys))
   const cache = section('cache', ['memory'])
@@ -275,12 +273,7 @@ export function defineConfig<
     'maxWait',
     'spool',
   ])
-  const spoolInput = ingest.input['spool'] ?? {}
-  const spool = new Section(
-    problems,
-    '.ingest.spool',
-    checkKeys(problems, '.ingest.spool', spoolInput, ['dir', 'max']) ? spoolInput : {},
-  )
+  const spool = Section.read(problems, '.ingest.spool', ingest.input['spool'], ['dir', 'max'])
   const server = section('server', ['host', 'port'])
   const worker = section('worker', ['every', 'enabled'])
   const limits = section('limits', Object.keys(limitKinds))
@@ -442,105 +435,4 @@ function checkNames(
   views.forEach((v, i) => {
     claim(`.views[${i}]`, v.schema, v.table, `the view ${v.name}`)
   })
-}
-
-class Section {
-  readonly #problems: ProblemList
-  readonly #path: string
-  readonly #input: Readonly<Record<string, unknown>>
-
-  constructor(problems: ProblemList, path: string, input: Readonly<Record<string, unknown>>) {
-    this.#problems = problems
-    this.#path = path
-    this.#input = input
-  }
-
-  get input(): Readonly<Record<string, unknown>> {
-    return this.#input
-  }
-
-  #refuse(key: string, expected: string): void {
-    const value = this.#input[key]
-    const shown = typeof value === 'object' ? 'it' : JSON.stringify(value)
-    this.#problems.add(`${this.#path}.${key}`, `${shown} is not ${expected}`)
-  }
-
-  text(key: string, fallback: string): string {
-    const value = this.#input[key]
-    if (value === undefined) return fallback
-    if (typeof value === 'string' && value !== '' && !value.includes('\0')) return value
-    this.#refuse(key, 'a text')
-    return fallback
-  }
-
-  /** The value is never shown: it may hold a password. */
-  url(key: string): string | null {
-    const value = this.#input[key]
-    if (value === undefined || value === null) return null
-    if (typeof value === 'string' && /^postgres(ql)?:\/\/./.test(value)) return value
-    this.#problems.add(`${this.#path}.${key}`, 'must be a URL such as postgres://user@host/database')
-    return null
-  }
-
-  whole(key: string, fallback: number, least = 1, most = Number.MAX_SAFE_INTEGER): number {
-    const value = this.#input[key]
-    if (value === undefined) return fallback
-    if (typeof value === 'number' && Number.isInteger(value) && value >= least && value <= most) return value
-    this.#refuse(
-      key,
-      most === Number.MAX_SAFE_INTEGER
-        ? `a whole number from ${least} on`
-        : `a whole number from ${least} to ${most}`,
-    )
-    return fallback
-  }
-
-  given(key: string): boolean {
-    return this.#input[key] !== undefined
-  }
-
-  /** From 0 to 1. */
-  share(key: string, fallback: number): number {
-    const value = this.#input[key]
-    if (value === undefined) return fallback
-    if (typeof value === 'number' && value >= 0 && value <= 1) return value
-    this.#refuse(key, 'a number from 0 to 1')
-    return fallback
-  }
-
-  /** A number of bytes, or text such as '512MB': units of 1024. */
-  bytes(key: string, fallback: number | null, least: number): number | null {
-    const value = this.#input[key]
-    if (value === undefined || value === null) return fallback
-    const match = typeof value === 'string' ? /^(\d+(?:\.\d+)?) ?(KB|MB|GB|TB)$/i.exec(value.trim()) : null
-    const power = match ? ['KB', 'MB', 'GB', 'TB'].indexOf(match[2]!.toUpperCase()) + 1 : 0
-    const bytes = match ? Math.round(Number(match[1]) * 1024 ** power) : value
-    if (typeof bytes === 'number' && Number.isSafeInteger(bytes) && bytes >= least) return bytes
-    this.#refuse(key, `a number of bytes or a text such as '2GB', from ${least / mebibyte}MB on`)
-    return fallback
-  }
-
-  boolean(key: string, fallback: boolean): boolean {
-    const value = this.#input[key]
-    if (value === undefined) return fallback
-    if (typeof value === 'boolean') return value
-    this.#refuse(key, 'true or false')
-    return fallback
-  }
-
-  /** A duration in milliseconds; null only where null is the default. */
-  millis<F extends number | null>(key: string, fallback: F): number | F {
-    const value = this.#input[key]
-    if (value === undefined || (value === null && fallback === null)) return fallback
-    try {
-      const { most } = boundMicros(parseInterval(value as string))
-      const millis = Number(most / 1000n)
-      if (millis >= 1) return millis
-      this.#refuse(key, 'at least a millisecond')
-    } catch (error) {
-      if (!(error instanceof TimeProblem)) throw error
-      this.#problems.add(`${this.#path}.${key}`, error.problem)
-    }
-    return fallback
-  }
 }
