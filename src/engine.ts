@@ -143,6 +143,7 @@ import {
   expireJob,
   forgetBatchesJob,
   forgetEventsJob,
+  forgetUndeclaredJob,
   freezeJob,
   type Job,
   reclaimJob,
@@ -865,6 +866,7 @@ export class Tidemark<Config extends TidemarkConfig = TidemarkConfig> {
     jobs.push(
       forgetBatchesJob(this.#db),
       ...this.hypertables.flatMap((d) => forgetEventsJob(d, this.#db) ?? []),
+      forgetUndeclaredJob(this.hypertables, this.#db),
     )
     return new Worker(this.#db, jobs, { pollMs: this.config.worker.everyMs, ...options })
   }

@@ -128,3 +128,48 @@ export async function rotateSeen(
     if (rowCount < pieceIds) return { isRotated, deleted }
   }
 }
+
+/**
+ * Forgets the ids of datasets that know none any more: neither the catalog says so nor `declared`, which may not have been migrated
+ * yet. The row of the generation is held meanwhile, so whoever still writes ids begins anew. Waits for writers at most `lockTimeoutMs`.
+ *
+ * @returns how many.
+ */
+export async function forgetSeen(
+  db: Database,
+  options: {
+    readonly declared: readonly string[]
+    readonly signal?: AbortSignal | null
+    readonly lockTimeoutMs?: number
+  },
+): Promise<number> {
+  const { declared, signal = null, lockTimeoutMs = 1000 } = options
+  const { rows } = await db.query(sql`
+    select g.dataset
+    from tidemark.seen_generation as g
+    where g.dataset <> all(${declared}::text[])
+      and not exists (
+        select from tidemark.hypertable as h
+        where h.schema_name || '.' || h.table_name = g.dataset and h.definition ->> 'dedupe' is not null
+      )`)
+  let deleted = 0
+  for (const [dataset] of rows) {
+    for (let isOver = false; !isOver; )
+      isOver = await db.transaction({ mode: 'read committed', lockTimeoutMs, signal }, async (connection) => {
+        const { rows: held } = await connection.query(sql`
+          select id from tidemark.seen_generation where dataset = ${dataset as string}::text for update`)
+        const id = held[0]?.[0] as number | undefined
+        if (id === undefined) return true
+        const { rowCount } = await connection.query(sql`
+          with old as (select generation, id from tidemark.seen_event where dataset_id = ${id}::int4 limit ${pieceIds}::int4)
+          delete from tidemark.seen_event as e
+          using old
+          where e.dataset_id = ${id}::int4 and e.generation = old.generation and e.id = old.id`)
+        deleted += rowCount
+        if (rowCount === pieceIds) return false
+        await connection.query(sql`delete from tidemark.seen_generation where id = ${id}::int4`)
+        return true
+      })
+  }
+  return deleted
+}

@@ -21,7 +21,7 @@ export {
 } from './dead-letter-desk.ts'
 export { type PatchOperation, type RowChange, valueOfText } from './dead-letter-patch.ts'
 export type { DeadLetter, DeadLetterChoice, DeadLetterCount } from './dead-letter-store.ts'
-export { rotateSeen } from './event-ids.ts'
+export { forgetSeen, rotateSeen } from './event-ids.ts'
 export { deleteOldBatches } from './idempotency.ts'
 export { createPipeline, type PipelineOptions, pipelineDefaults, type SpoolPlace } from './pipeline.ts'
 export { lookAtSpool, type SpoolLaneStatus, type SpoolStatus } from './spool-status.ts'

@@ -1,4 +1,4 @@
-import { rotateSeen } from '../../pipeline/index.ts'
+import { forgetSeen, rotateSeen } from '../../pipeline/index.ts'
 import type { Database } from '../../postgres/index.ts'
 import type { HypertableDefinition } from '../../schema/index.ts'
 import { boundMicros } from '../../time/index.ts'
@@ -15,6 +15,19 @@ export function forgetEventsJob(definition: HypertableDefinition, db: Database):
     async run({ signal }) {
       const { isRotated, deleted } = await rotateSeen(db, definition.name, { withinMs, signal })
       return { isRotated, deleted }
+    },
+  }
+}
+
+/** Forgets the event ids of hypertables whose `dedupe` was taken away, or that are no more. */
+export function forgetUndeclaredJob(definitions: readonly HypertableDefinition[], db: Database): Job {
+  const declared = definitions.filter(({ dedupe }) => dedupe !== null).map(({ name }) => name)
+  return {
+    name: 'forget-undeclared',
+    everyMs: 10 * 60_000,
+    leaseMs: 10 * 60_000,
+    async run({ signal }) {
+      return { deleted: await forgetSeen(db, { declared, signal }) }
     },
   }
 }
