@@ -1,4 +1,5 @@
 import type { TenantScope } from '../schema/index.ts'
+import type { Instant } from '../time/index.ts'
 
 /** What a principal may do: write rows, ask, or run the place (keys, freezes, dead letters, alarms). `admin` does not hold the others. */
 export const accessScopes = ['ingest', 'query', 'admin'] as const
@@ -17,5 +18,37 @@ export interface Principal {
   readonly datasets: ReadonlySet<string> | null
 }
 
-/** What a route asks of whoever calls it. `public`: nothing; said aloud, because a route that says nothing is refused at start. */
-export type RouteAccess = AccessScope | 'public'
+/**
+ * What a route asks of whoever calls it. `known`: that he is somebody, whatever he may do. `public`: nothing; said aloud, because a
+ * route that says nothing is refused at start.
+ */
+export type RouteAccess = AccessScope | 'known' | 'public'
+
+/** Somebody whose credential was good. */
+export interface Verified {
+  readonly principal: Principal
+  /** Of the credential; null: none. */
+  readonly expiresAt: Instant | null
+  /** The API key behind it, also behind a session; null: a token. */
+  readonly keyId: string | null
+}
+
+/** How a caller has shown who he is. */
+export type Credential =
+  /** An API key or a token. */
+  | { readonly kind: 'bearer'; readonly text: string }
+  /** The cookie of a browser that has signed in. */
+  | { readonly kind: 'session'; readonly text: string }
+  /** Opens one WebSocket. */
+  | { readonly kind: 'ticket'; readonly text: string }
+
+/** Who does an administrative act, for the audit log. */
+export interface Actor {
+  readonly kind: Principal['kind'] | 'cli'
+  readonly id: string
+  readonly tenant: TenantScope
+  /** Null: every dataset. A restricted actor hands out no more than he has. */
+  readonly datasets: ReadonlySet<string> | null
+  readonly requestId: string | null
+  readonly address: string | null
+}

@@ -1,1 +1,9 @@
-export { type AccessScope, accessScopes, type Principal, type RouteAccess } from './contract.ts'
+export {
+  type AccessScope,
+  type Actor,
+  accessScopes,
+  type Credential,
+  type Principal,
+  type RouteAccess,
+  type Verified,
+} from './contract.ts'

@@ -160,6 +160,13 @@ export const errorRegistry = {
     (p) =>
       `idempotency key "${p.key}" of ${p.table} belongs to a batch with other rows; nothing was written, use a new key`,
   ),
+  TM_TENANT: define<{ table: string; problem: string; todo: string }>(
+    403,
+    false,
+    'A write would make or change rows of another tenant than its caller\'s, or its caller has none. Nothing of the call was written.',
+    'Leave the tenant out of rows and changes: it is filled in.',
+    (p) => `${p.table}: ${p.problem}; ${p.todo}`,
+  ),
   TM_PARTIAL_WRITE: define<{ table: string; rows: number; problem: string }>(
     422,
     false,
@@ -310,6 +317,41 @@ export const errorRegistry = {
     'The content type or encoding of a request is not one that the route takes.',
     'Send one of the types that the message lists.',
     (p) => `content of type "${p.found}" is not taken here; allowed: ${p.allowed.join(', ')}`,
+  ),
+  TM_FORBIDDEN: define<{ what: string; todo: string }>(
+    403,
+    false,
+    'The caller is known, and may not do this.',
+    'Do what the message says, or ask an administrator for the right.',
+    (p) => `${p.what}; ${p.todo}`,
+  ),
+  TM_UNAUTHORIZED: define<{ problem: string; todo: string }>(
+    401,
+    false,
+    'The caller has not shown who he is, or what he has shown is not, or no longer, good.',
+    'Send `Authorization: Bearer` with an API key or a token that is good; docs/guide/access.md.',
+    (p) => `${p.problem}; ${p.todo}`,
+  ),
+  TM_RATE_LIMIT: define<{ what: string; limit: string; retryAfterSeconds: number }>(
+    429,
+    true,
+    'More requests came than `server.rateLimit` allows to a key, a tenant or an address. Nothing of the call was done.',
+    'Send the same again after the stated seconds, and fewer from then on.',
+    (p) => `${p.what}: more than ${p.limit}; try again in ${p.retryAfterSeconds} s`,
+  ),
+  TM_TOKEN_KEYS: define<{ url: string; problem: string }>(
+    503,
+    true,
+    'The keys that tokens are signed with cannot be fetched, so no token can be checked.',
+    'Look at `server.auth.jwt.jwksUrl` and at whether the server reaches it; API keys go on working.',
+    (p) => `the keys of tokens cannot be fetched from ${p.url}: ${p.problem}`,
+  ),
+  TM_UNKNOWN_KEY: define<{ id: string }>(
+    404,
+    false,
+    'There is no API key of that id, or it is of another tenant, or it was revoked.',
+    'Look at the list of keys.',
+    (p) => `there is no API key "${p.id}" that could be changed; tidemark keys list shows those that are there`,
   ),
   TM_ORIGIN: define<{ origin: string; allowed: readonly string[] }>(
     403,
