@@ -9,6 +9,8 @@ export interface ProtocolSource {
   readonly types: readonly ColumnType[]
   /** False: there are points without it, so its column has to be nullable or have a default. */
   readonly isAlways: boolean
+  /** No column takes it because of its name: only the declaration may say which. */
+  readonly isOnlySaid?: boolean
 }
 
 function source(
@@ -137,6 +139,7 @@ export const protocolSources = Object.freeze({
     source('device', json, ['deviceInfo'], false),
     source('received', instant, ['receivedAt']),
     source('userAgent', text, [], false),
+    Object.freeze({ ...source('ip', text, [], false), isOnlySaid: true }),
   ]),
 } satisfies Record<string, readonly ProtocolSource[]>)
 
@@ -167,7 +170,7 @@ export function columnsOfSources(
   // its own name goes before other names for it: `status` is the status, not another source's second name
   for (const namesOf of [(s: ProtocolSource) => [s.name], (s: ProtocolSource) => s.also]) {
     for (const entry of sources) {
-      if (found.has(entry)) continue
+      if (found.has(entry) || entry.isOnlySaid === true) continue
       const column = namesOf(entry)
         .map((name) => byName.get(plainName(name)))
         .find((name) => name !== undefined && !taken.has(name))

@@ -1,9 +1,13 @@
 import { randomUUID } from 'node:crypto'
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import type { FastifyInstance } from 'fastify'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { createServer } from '../../src/api/index.ts'
 import { createTidemark } from '../../src/engine.ts'
+import { country } from '../../src/enrich/index.ts'
 import { defineConfig, hypertable, type TidemarkConfig, t } from '../../src/schema/index.ts'
+import { writeMmdb } from '../enrich/mmdb-writer.ts'
 import { createTestEngine, type TestEngine } from '../helpers/test-engine.ts'
 
 const events = hypertable('events', {
@@ -21,9 +25,20 @@ const events = hypertable('events', {
   chunk: '1 day',
   dedupe: { by: 'event_id', within: '7 days' },
 })
+/** Whose requests' addresses tell the country. */
+const visits = hypertable('visits', {
+  columns: {
+    time: t.timestamptz(),
+    event_id: t.uuid().nullable(),
+    event_name: t.text(),
+    country: t.text().nullable(),
+  },
+  time: 'time',
+  dedupe: { by: 'event_id', within: '7 days' },
+})
 const shop = 'https://shop.example.org'
 const config = defineConfig({
-  datasets: [events],
+  datasets: [events, visits],
   ingest: { analytics: { into: events, origins: [shop] } },
 })
 
@@ -235,5 +250,41 @@ describe('pages of other origins', () => {
 it('there is no such route where the configuration takes no events', async () => {
   const { server, close } = await serve(defineConfig({ datasets: [events] }))
   expect((await server.inject({ method: 'POST', url, payload: '{}' })).statusCode).toBe(404)
+  await close()
+})
+
+it('the steps of the table find the address of the request, which is kept nowhere', async () => {
+  writeFileSync(join(engine.root, 'countries.mmdb'), writeMmdb({ '9.9.9.0/24': { country: 'CH' } }))
+  const { server, close } = await serve(
+    defineConfig({
+      datasets: [visits],
+      ingest: {
+        analytics: visits,
+        enrich: [
+          { into: visits, steps: [country({ from: 'ip', into: 'country', database: 'countries.mmdb' })] },
+        ],
+      },
+    }),
+  )
+  const post = async (...list: unknown[]) =>
+    (
+      await server.inject({
+        method: 'POST',
+        url,
+        remoteAddress: '9.9.9.7',
+        payload: JSON.stringify(batch(...list)),
+      })
+    ).json()
+  const old = event({ event: 'old', timestamp: secondsAgo(86_400 * 60) })
+  const bad = event({ event: null })
+  expect(await post(event({ event: 'seen' }), bad, old)).toMatchObject({
+    accepted: 1,
+    rejected: { count: 2 },
+  })
+  const { rows } = await engine.tm.sql('select event_name, country from visits')
+  expect(rows).toEqual([{ event_name: 'seen', country: 'CH' }])
+  const kept = (await letters()).filter(({ raw }) => /"old"|"CH"/.test(String(raw)))
+  expect(kept).toHaveLength(2)
+  expect(JSON.stringify(await letters())).not.toContain('9.9.9.7')
   await close()
 })

@@ -23,7 +23,7 @@ function routeOf(options: Partial<AnalyticsOptions> = {}) {
 const receivedAt = parseInstant('2026-05-04T10:00:00Z')
 const toRows = createAnalyticsRouter(routeOf())
 const rowsOf = (body: unknown) => {
-  const result = toRows({ body, receivedAt, userAgent: null })
+  const result = toRows({ body, receivedAt, userAgent: null, address: null })
   if (typeof result === 'string') throw new Error(result)
   return result
 }
@@ -135,7 +135,9 @@ describe('events of browsers', () => {
     ])
     expect(old[0]!.message).toContain('more than 30 days')
     const longer = createAnalyticsRouter(routeOf({ maxAge: '60 years' }))
-    expect(longer({ body: [at('1970-01-01T00:00:00Z')], receivedAt, userAgent: null })).toMatchObject({
+    expect(
+      longer({ body: [at('1970-01-01T00:00:00Z')], receivedAt, userAgent: null, address: null }),
+    ).toMatchObject({
       old: [],
     })
   })
@@ -148,7 +150,7 @@ describe('events of browsers', () => {
     ['a sentAt that is no time', { sentAt: true, events: [] }],
     ['a dropped that is no count', { dropped: -1, events: [] }],
   ])('are refused together where the batch is %s', (_, body) => {
-    expect(toRows({ body, receivedAt, userAgent: null })).toEqual(expect.any(String))
+    expect(toRows({ body, receivedAt, userAgent: null, address: null })).toEqual(expect.any(String))
   })
 
   test('go to the columns that are declared for them', () => {
@@ -162,9 +164,45 @@ describe('events of browsers', () => {
       ingest: { analytics: { into: other, columns: { id: 'eid', event: 'what', userAgent: 'agent' } } },
     }).ingest
     const body = [{ id: 'x', event: 'a', timestamp: '2026-05-04T09:00:00Z' }]
-    expect(createAnalyticsRouter(analytics!)({ body, receivedAt, userAgent: 'M' })).toMatchObject({
+    expect(
+      createAnalyticsRouter(analytics!)({ body, receivedAt, userAgent: 'M', address: null }),
+    ).toMatchObject({
       rows: [{ at: '2026-05-04T09:00:00Z', eid: 'x', what: 'a', agent: 'M' }],
     })
+  })
+})
+
+describe("a request's address", () => {
+  const body = [{ id: 'x', event: 'a', timestamp: '2026-05-04T09:00:00Z' }]
+  const [userAgent, address] = [null, '9.9.9.9']
+  const rowOf = (into: typeof events, options: object, isAddressRead: boolean) => {
+    const { analytics } = defineConfig({
+      datasets: [into],
+      ingest: { analytics: { into, ...options } },
+    }).ingest
+    const result = createAnalyticsRouter(analytics!, { isAddressRead })({
+      body,
+      receivedAt,
+      userAgent,
+      address,
+    })
+    return typeof result === 'string' ? null : (result.rows[0] as { ip?: string; from?: string })
+  }
+  const withColumn = (name: string) =>
+    hypertable('events', {
+      columns: { ...columns, [name]: t.text().nullable() },
+      time: 'time',
+      dedupe,
+    }) as unknown as typeof events
+
+  test('is there for steps that read it and take it away, and in no column but one that is named for it', () => {
+    expect(rowOf(events, {}, false)).not.toHaveProperty('ip')
+    expect(rowOf(events, {}, true)).toMatchObject({ ip: address })
+    expect(rowOf(withColumn('ip'), {}, true)).not.toHaveProperty('ip')
+    expect(rowOf(withColumn('ip'), { columns: { ip: 'ip' } }, false)).toMatchObject({ ip: address })
+    const named = rowOf(withColumn('from'), { columns: { ip: 'from' } }, false)
+    expect(named).toMatchObject({ from: address })
+    expect(named).not.toHaveProperty('ip')
   })
 })
 

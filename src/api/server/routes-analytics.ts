@@ -18,7 +18,9 @@ const maxListed = 100
 export async function installAnalyticsRoute(app: FastifyInstance, tm: Tidemark): Promise<void> {
   const route = tm.config.ingest.analytics
   if (route === null) return
-  const toRows = createAnalyticsRouter(route)
+  const steps = tm.config.ingest.enrich.find(({ into }) => into.name === route.into.name)?.steps ?? []
+  const isAddressRead = steps.some(({ reads }) => reads.includes('ip'))
+  const toRows = createAnalyticsRouter(route, { isAddressRead })
   await app.register(async (scope) => {
     // a beacon is text/plain, whatever it holds
     scope.removeAllContentTypeParsers()
@@ -61,6 +63,7 @@ export async function installAnalyticsRoute(app: FastifyInstance, tm: Tidemark):
           body: parseJsonBody(request.body as string),
           receivedAt: systemClock.now(),
           userAgent: request.headers['user-agent'] ?? null,
+          address: request.ip,
         })
         if (typeof batch === 'string')
           throw new TidemarkError('TM_BODY', {

@@ -10,6 +10,13 @@ export interface AnalyticsBatch {
   readonly receivedAt: Instant
   /** The header of the request. */
   readonly userAgent: string | null
+  /** Where the request came from. */
+  readonly address: string | null
+}
+
+export interface AnalyticsRouterOptions {
+  /** Whether a step of enrichment reads `ip`, and so takes it away. */
+  readonly isAddressRead: boolean
 }
 
 /** An event that is older than `maxAge` when it comes, as a row that could be stored. */
@@ -42,14 +49,18 @@ const leastMillis = 100_000_000_000
  *
  * What cannot be read is left as it came, so that the check of rows says what is wrong and keeps it. A text comes back where
  * there is no list of events to read at all.
+ *
+ * The address goes to the column that the route names for it, if any, and to steps as `ip` where that is no column.
  */
 export function createAnalyticsRouter(
   route: AnalyticsRoute,
+  { isAddressRead }: AnalyticsRouterOptions = { isAddressRead: false },
 ): (batch: AnalyticsBatch) => AnalyticsRows | string {
   const columns = sourceColumns(route, protocolSources.analytics)
   const { maxAgeMicros } = route
   const { time } = route.into
-  return ({ body, receivedAt, userAgent }) => {
+  const isAddressPassed = isAddressRead && !Object.hasOwn(route.into.columns, 'ip')
+  return ({ body, receivedAt, userAgent, address }) => {
     const head = headOf(body)
     if (typeof head === 'string') return head
     const skew = head.sentAt === null ? 0n : receivedAt - head.sentAt
@@ -69,9 +80,12 @@ export function createAnalyticsRouter(
       const row = rowOf(event, at === null ? event['timestamp'] : textOf(at))
       columns.set(row, 'received', formatInstant(receivedAt))
       columns.set(row, 'userAgent', userAgent)
+      columns.set(row, 'ip', address)
       if (at !== null && receivedAt - at > maxAgeMicros)
         old.push({ index, column: time, value: textOf(at), message: ageProblem(route), row })
       else {
+        // not with those above, which no step sees: they are kept as they are
+        if (isAddressPassed && address !== null) row['ip'] = address
         rows.push(row)
         indexes.push(index)
       }
