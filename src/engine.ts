@@ -14,6 +14,7 @@ import {
 } from './continuous/index.ts'
 import {
   askEvents,
+  assertOwnChange,
   type CallOptions,
   type ChunkCallOptions,
   ChunkMoves,
@@ -30,6 +31,7 @@ import {
   type InsertOptions,
   ingestRows,
   type MoveReport,
+  ownRows,
   type Ping,
   PlainSql,
   type ProductCalls,
@@ -41,6 +43,7 @@ import {
   type ShadowCounts,
   type SqlAnswer,
   type SqlOptions,
+  selectChange,
   selectErased,
   selectRows,
   spoolFindings,
@@ -454,7 +457,8 @@ export class Tidemark<Config extends TidemarkConfig = TidemarkConfig> {
     options: InsertOptions = {},
   ): Promise<Omit<WrittenCounts, 'updated'>> {
     const definition = this.dataset(name)
-    return explainUnmigrated(definition, this.#writer.insert(definition, rows, options))
+    const own = ownRows(definition, rows, options.scope)
+    return explainUnmigrated(definition, this.#writer.insert(definition, own, options))
   }
 
   /**
@@ -540,7 +544,7 @@ export class Tidemark<Config extends TidemarkConfig = TidemarkConfig> {
     const definition = this.dataset(name)
     const { inserted, updated } = await explainUnmigrated(
       definition,
-      this.#writer.upsert(definition, rows, options),
+      this.#writer.upsert(definition, ownRows(definition, rows, options.scope), options),
     )
     return inserted + updated
   }
@@ -553,20 +557,23 @@ export class Tidemark<Config extends TidemarkConfig = TidemarkConfig> {
    *
    * @throws TidemarkError TM_QUERY, TM_ROW, TM_APPEND_ONLY, TM_CONSTRAINT
    */
-  async update<D extends Config['datasets'][number]>(
+  update<D extends Config['datasets'][number]>(
     table: D,
     change: Selection<D> & { readonly set: UpdateRow<D> },
     options: CallOptions = {},
   ): Promise<number> {
-    const definition = this.dataset(table.name)
-    const { set, ...selection } = change
-    const { updated } = await this.#writer.update(
+    return this.updateUnknown(table.name, change, options)
+  }
+
+  /** The same for changes whose type is not known here: `{ where, from, to, all, set }`. */
+  async updateUnknown(name: string, change: unknown, options: CallOptions = {}): Promise<number> {
+    const definition = this.dataset(name)
+    const { set, ...selection } = selectChange(change)
+    assertOwnChange(definition, set, options.scope)
+    const rows = selectRows(definition, selection, { ...this.#refreshing, scope: options.scope })
+    const { updated } = await explainUnmigrated(
       definition,
-      {
-        ...selectRows(definition, selection, this.#refreshing),
-        set: set as Readonly<Record<string, unknown>>,
-      },
-      options,
+      this.#writer.update(definition, { ...rows, set }, options),
     )
     return updated
   }
@@ -579,17 +586,20 @@ export class Tidemark<Config extends TidemarkConfig = TidemarkConfig> {
    *
    * @throws TidemarkError TM_QUERY, TM_APPEND_ONLY, TM_CONSTRAINT
    */
-  async delete<D extends Config['datasets'][number]>(
+  delete<D extends Config['datasets'][number]>(
     table: D,
     selection: Selection<D>,
     options: CallOptions = {},
   ): Promise<number> {
-    const definition = this.dataset(table.name)
-    const { deleted } = await this.#writer.delete(
-      definition,
-      selectRows(definition, selection, this.#refreshing),
-      options,
-    )
+    return this.deleteUnknown(table.name, selection, options)
+  }
+
+  /** The same for selections whose type is not known here: `{ where, from, to, all }`. */
+  async deleteUnknown(name: string, selection: unknown, options: CallOptions = {}): Promise<number> {
+    const definition = this.dataset(name)
+    assertOwnChange(definition, null, options.scope)
+    const rows = selectRows(definition, selection, { ...this.#refreshing, scope: options.scope })
+    const { deleted } = await explainUnmigrated(definition, this.#writer.delete(definition, rows, options))
     return deleted
   }
 

@@ -12,6 +12,10 @@ export type ScopedTidemark = { readonly scope: TenantScope } & Pick<
   | 'queryUnknown'
   | 'productUnknown'
   | 'ingestUnknown'
+  | 'insertUnknown'
+  | 'upsertUnknown'
+  | 'updateUnknown'
+  | 'deleteUnknown'
   | 'keepStrays'
   | 'parseCsv'
   | 'reserve'
@@ -35,6 +39,10 @@ export function scopedTo(tm: Tidemark, scope: TenantScope): ScopedTidemark {
     productUnknown: (kind, name, input, options) =>
       tm.productUnknown(kind, name, input, { ...options, scope }),
     ingestUnknown: (name, rows, options) => tm.ingestUnknown(name, rows, { ...options, scope }),
+    insertUnknown: (name, rows, options) => tm.insertUnknown(name, rows, { ...options, scope }),
+    upsertUnknown: (name, rows, options) => tm.upsertUnknown(name, rows, { ...options, scope }),
+    updateUnknown: (name, change, options) => tm.updateUnknown(name, change, { ...options, scope }),
+    deleteUnknown: (name, selection, options) => tm.deleteUnknown(name, selection, { ...options, scope }),
     keepStrays: (source, letters) => tm.keepStrays(source, letters),
     parseCsv: (definition, text) => tm.parseCsv(definition, text),
     reserve: (bytes, signal) => tm.reserve(bytes, signal),

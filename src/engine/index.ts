@@ -21,11 +21,12 @@ export type {
   TidemarkOptions,
   VerifyCallOptions,
 } from './options.ts'
+export { assertOwnChange, ownRows } from './own-rows.ts'
 export { PlainSql, type SqlAnswer } from './plain-sql.ts'
 export { askEvents, type ProductCalls, type ProductOptions } from './product.ts'
 export { Queries } from './queries.ts'
 export { callRefresh } from './refresh-call.ts'
-export { selectErased, selectRows } from './select-rows.ts'
+export { selectChange, selectErased, selectRows } from './select-rows.ts'
 export type { ShadowCounts } from './shadow-checks.ts'
 export { spoolFindings } from './spool-findings.ts'
 export { explainUnmigrated } from './unmigrated.ts'

@@ -1,11 +1,13 @@
-import { type FilterNode, parseQuery, type QueryLimits } from '../query/index.ts'
-import type { StoredDefinition } from '../schema/index.ts'
+import { type FilterNode, parseQuery, type QueryLimits, withTenant } from '../query/index.ts'
+import { allTenants, type StoredDefinition, type TenantScope } from '../schema/index.ts'
 import type { Clock, TimeRange } from '../time/index.ts'
 import { TidemarkError } from '../util/errors.ts'
 
 export interface SelectionContext {
   readonly clock: Clock
   readonly limits: QueryLimits
+  /** Whose rows; absent: every tenant's. */
+  readonly scope?: TenantScope | undefined
 }
 
 interface SelectedRows {
@@ -17,16 +19,40 @@ interface SelectedRows {
 export function selectRows(
   definition: StoredDefinition,
   selection: unknown,
-  context: SelectionContext,
+  { scope = allTenants, ...context }: SelectionContext,
 ): SelectedRows {
-  const { all, ...query } = selection as Readonly<Record<string, unknown>>
+  const { all, ...query } = fieldsOf(selection, 'a selection such as { where: { status: "test" } }')
   const { where, range } = parseQuery(query, { dataset: definition, ...context })
+  // what a query may have, and would change nothing here
+  for (const key of Object.keys(query))
+    if (query[key] !== undefined && !selectionKeys.includes(key))
+      throw new TidemarkError('TM_QUERY', {
+        path: key,
+        problem: 'belongs to a query; rows are chosen by where, from, to, zone or all',
+      })
   if (where === null && range === null && all !== true)
     throw new TidemarkError('TM_QUERY', {
       path: 'where',
       problem: 'is missing, and so is a range; say all: true when every row is meant',
     })
-  return { where, range }
+  return { where: withTenant(definition, where, scope), range }
+}
+
+const selectionKeys = ['where', 'from', 'to', 'zone']
+
+/** What an update is: which rows, and new values for them. @throws TidemarkError TM_QUERY */
+export function selectChange(change: unknown): {
+  readonly set: Readonly<Record<string, unknown>>
+  readonly [key: string]: unknown
+} {
+  const { set, ...selection } = fieldsOf(change, 'a change such as { where: { id: 1 }, set: { name: "a" } }')
+  return { ...selection, set: fieldsOf(set, 'new values by column such as { name: "a" }', 'set') }
+}
+
+function fieldsOf(input: unknown, wanted: string, path = 'query'): Readonly<Record<string, unknown>> {
+  if (typeof input === 'object' && input !== null && !Array.isArray(input))
+    return input as Readonly<Record<string, unknown>>
+  throw new TidemarkError('TM_QUERY', { path, problem: `must be ${wanted}` })
 }
 
 /** Whose rows an erasure is for. @throws TidemarkError TM_QUERY without a condition. */

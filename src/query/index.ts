@@ -94,6 +94,7 @@ export {
   type RowOrderKey,
   rowOrder,
 } from './row-order.ts'
+export { scopeQuery, tenantFilter, withTenant } from './tenant-filter.ts'
 export type * from './tier.ts'
 export { everything, unknownState } from './tier.ts'
 export type {

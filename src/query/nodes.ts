@@ -1,5 +1,10 @@
 import type { AggregateFunction, TimeWeight } from '../aggregate/index.ts'
-import type { ContinuousAggregateDefinition, DatasetDefinition, TableDefinition } from '../schema/index.ts'
+import type {
+  ContinuousAggregateDefinition,
+  DatasetDefinition,
+  TableDefinition,
+  TenantScope,
+} from '../schema/index.ts'
 import type { BucketSpec, TimeRange } from '../time/index.ts'
 
 /**
@@ -106,6 +111,8 @@ interface QueryNodeBase {
   readonly range: TimeRange | null
   readonly where: FilterNode | null
   readonly limit: number | null
+  /** Whose rows are asked for; `where` has the condition already. Absent: those of every tenant. */
+  readonly scope?: TenantScope
 }
 
 export interface AggregateQueryNode extends QueryNodeBase {

@@ -71,6 +71,24 @@ export {
 export { metricsTable, type ProtocolTableOptions, samplesTable } from './protocol-tables.ts'
 export { readComment, readName, startProblems } from './relation.ts'
 export { type CanonicalRow, createRowCodec, outputOf, type RowCodec, type RowProblem } from './row-codec.ts'
+export {
+  type AuthConfig,
+  isLoopback,
+  type JwtAlgorithm,
+  type JwtConfig,
+  type JwtOptions,
+  type RateOptions,
+  type RateRule,
+  type ServerConfig,
+  type ServerSectionOptions,
+} from './server-config.ts'
 export { type IndexOptions, type TableOptions, table } from './table.ts'
 export { allTenants, noTenant, type TenantScope } from './tenant.ts'
+export {
+  type TenantGuard,
+  type TenantRule,
+  type TenantValue,
+  tenantGuard,
+  tenantRule,
+} from './tenant-rule.ts'
 export { type View, type ViewDefinition, type ViewOptions, view } from './view.ts'

@@ -163,7 +163,7 @@ export const errorRegistry = {
   TM_TENANT: define<{ table: string; problem: string; todo: string }>(
     403,
     false,
-    'A write would make or change rows of another tenant than its caller\'s, or its caller has none. Nothing of the call was written.',
+    "A write would make or change rows of another tenant than its caller's, or its caller has none. Nothing of the call was written.",
     'Leave the tenant out of rows and changes: it is filled in.',
     (p) => `${p.table}: ${p.problem}; ${p.todo}`,
   ),
@@ -351,7 +351,8 @@ export const errorRegistry = {
     false,
     'There is no API key of that id, or it is of another tenant, or it was revoked.',
     'Look at the list of keys.',
-    (p) => `there is no API key "${p.id}" that could be changed; tidemark keys list shows those that are there`,
+    (p) =>
+      `there is no API key "${p.id}" that could be changed; tidemark keys list shows those that are there`,
   ),
   TM_ORIGIN: define<{ origin: string; allowed: readonly string[] }>(
     403,
