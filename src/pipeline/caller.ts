@@ -2,6 +2,7 @@ import type { WrittenCounts } from '../hot/index.ts'
 import type { CanonicalRow } from '../schema/index.ts'
 import type { IngestBatch, IngestReport, RejectedRow } from './contract.ts'
 import type { DeadRow, DeadRows } from './dead-letters.ts'
+import type { Refusal } from './refusals.ts'
 import type { CheckedRows } from './row-checker.ts'
 import type { SpoolMark } from './spool-position.ts'
 
@@ -80,7 +81,7 @@ export class Caller {
 
   /** Takes all rows away, for one reason. */
   refuseAll(reason: DeadRow['reason'], message: string): void {
-    this.refuse(this.#rows.map((_, at) => ({ at, reason, message })))
+    this.refuse(this.#rows.map((_, at) => ({ at, column: null, value: null, reason, message })))
   }
 
   /** Rows of it were refused that had been taken before. */
@@ -100,12 +101,10 @@ export class Caller {
   }
 
   /** Takes rows away that the database refuses; `at` is a place in `rows`. */
-  refuse(
-    refused: readonly { readonly at: number; readonly reason: DeadRow['reason']; readonly message: string }[],
-  ): void {
-    for (const { at, reason, message } of refused) {
+  refuse(refused: readonly Refusal[]): void {
+    for (const { at, ...why } of refused) {
       const index = this.#places[at]!
-      this.#dead.push({ index, column: null, value: null, reason, message, row: this.#checked.given[index] })
+      this.#dead.push({ ...why, index, row: this.#checked.given[index] })
     }
     const places = new Set(refused.map(({ at }) => at))
     this.#keep((_, at) => !places.has(at))

@@ -110,6 +110,28 @@ export interface PipelineState {
   readonly spoolBytes: number
   /** Why some of them are not being written just now. */
   readonly spoolErrors: readonly string[]
+  readonly commits: CommitCounts
+}
+
+/** A transaction that wrote what callers have given. */
+export interface PipelineCommit {
+  readonly dataset: string
+  /** Batches that shared it. */
+  readonly batches: number
+  /** Rows that it was to write. */
+  readonly rows: number
+  /** From the moment when it was given to PostgreSQL until COMMIT. */
+  readonly ms: number
+}
+
+/** Transactions of this process. */
+export interface CommitCounts {
+  readonly transactions: number
+  readonly batches: number
+  readonly rows: number
+  /** Of the last 1,000: half of them, and 99 of 100, took no longer. Null: there was none. */
+  readonly p50Ms: number | null
+  readonly p99Ms: number | null
 }
 
 /** The way in for rows of many callers at once. */

@@ -3,6 +3,7 @@ import type { Database } from '../postgres/index.ts'
 import type { CanonicalRow } from '../schema/index.ts'
 import { isTidemarkError, TidemarkError } from '../util/errors.ts'
 import type { Caller } from './caller.ts'
+import type { PipelineCommit } from './contract.ts'
 import { insertDeadRows } from './dead-letters.ts'
 import { eventIdOf, eventIdPlace } from './event-id.ts'
 import { findSeen, SeenMeanwhile, storeSeen } from './event-ids.ts'
@@ -33,10 +34,13 @@ interface Share {
 export class GroupWriter {
   readonly #db: Database
   readonly #writer: HotWriter
+  readonly #onCommit: (commit: PipelineCommit) => void
 
-  constructor(db: Database, writer: HotWriter) {
+  /** @param onCommit told of every transaction that was committed, before its callers are; throws nothing. */
+  constructor(db: Database, writer: HotWriter, onCommit: (commit: PipelineCommit) => void = () => {}) {
     this.#db = db
     this.#writer = writer
+    this.#onCommit = onCommit
   }
 
   /** Of one dataset and one rule; more than one only with 'error'. All of them are settled then. Never throws. */
@@ -130,9 +134,11 @@ export class GroupWriter {
     const mayMerge = definition.kind === 'hypertable' && definition.late === 'merge'
     const hasMore =
       dead.length > 0 || ids.length > 0 || isKeyed || mayMerge || own.length > 0 || mark !== null
+    const all = shares.length === 1 ? shares[0]!.rows : shares.flatMap(({ rows }) => rows)
+    const startedMs = performance.now()
     const written = await this.#writer.insertBatch({
       definition,
-      rows: shares.length === 1 ? shares[0]!.rows : shares.flatMap(({ rows }) => rows),
+      rows: all,
       onConflict,
       // what others wait for, too, is not given up by one of them
       signal: callers.length === 1 ? callers[0]!.signal : null,
@@ -155,6 +161,8 @@ export class GroupWriter {
           }
         : null,
     })
+    const ms = performance.now() - startedMs
+    this.#onCommit({ dataset: definition.name, batches: callers.length, rows: all.length, ms })
     for (const { caller, report } of reports(written)) caller.resolve(report)
   }
 

@@ -1,9 +1,11 @@
 export type {
   Acknowledge,
+  CommitCounts,
   DroppedRows,
   IngestBatch,
   IngestReport,
   Pipeline,
+  PipelineCommit,
   PipelineState,
   RejectedRow,
   RowEnricher,

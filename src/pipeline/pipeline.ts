@@ -5,10 +5,12 @@ import type { CanonicalRow, StoredDefinition } from '../schema/index.ts'
 import { TidemarkError } from '../util/errors.ts'
 import { Caller } from './caller.ts'
 import { cancelledError, untilAborted } from './cancelled.ts'
+import { CommitTimes } from './commit-times.ts'
 import type {
   IngestBatch,
   IngestReport,
   Pipeline,
+  PipelineCommit,
   PipelineState,
   RowEnricher,
   StrayLetter,
@@ -45,6 +47,8 @@ export interface PipelineOptions {
   readonly enricherOf?: (definition: StoredDefinition) => Promise<RowEnricher> | null
   /** Without it nothing can be acknowledged before it is written. */
   readonly spool?: SpoolPlace | null
+  /** Told of every transaction that was committed; throws nothing. */
+  readonly onCommit?: (commit: PipelineCommit) => void
 }
 
 /** Where rows wait on disk that were acknowledged before they were written. */
@@ -67,6 +71,7 @@ export const pipelineDefaults = Object.freeze({
   closeTimeoutMs: 10_000,
   enricherOf: () => null,
   spool: null,
+  onCommit: () => {},
 } satisfies Omit<Required<PipelineOptions>, 'db' | 'writer'>)
 
 /**
@@ -85,6 +90,7 @@ export function createPipeline(options: PipelineOptions): Pipeline {
 class GroupCommit implements Pipeline {
   readonly #options: Required<PipelineOptions>
   readonly #writer: GroupWriter
+  readonly #commits = new CommitTimes()
   readonly #lanes = new Map<string, Lane>()
   readonly #room: Room
   /** Batches under way that have a key, by dataset and key. */
@@ -98,7 +104,10 @@ class GroupCommit implements Pipeline {
 
   constructor(options: PipelineOptions) {
     this.#options = { ...pipelineDefaults, ...options }
-    this.#writer = new GroupWriter(options.db, options.writer)
+    this.#writer = new GroupWriter(options.db, options.writer, (commit) => {
+      this.#commits.add(commit)
+      this.#options.onCommit(commit)
+    })
     this.#room = new Room({
       maxBytes: this.#options.maxPendingBytes,
       maxWaitMs: this.#options.maxWaitMs,
@@ -111,6 +120,7 @@ class GroupCommit implements Pipeline {
       pendingBytes: this.#room.usedBytes,
       spoolBytes: this.#spool?.bytes ?? 0,
       spoolErrors: this.#spool?.errors ?? [],
+      commits: this.#commits.counts,
     }
   }
 

@@ -2,14 +2,18 @@ import { findExistingKeys, type HotWriter, type OnConflict } from '../hot/index.
 import type { DeadReason } from '../ingest/index.ts'
 import { type Database, sqlstateOf } from '../postgres/index.ts'
 import type { CanonicalRow, StoredDefinition } from '../schema/index.ts'
-import { type Instant, parseInstant } from '../time/index.ts'
+import { formatInstant, type Instant, parseInstant } from '../time/index.ts'
 import { type ErrorParams, isTidemarkError, type TidemarkError } from '../util/errors.ts'
-import { maxDeadMessage } from './dead-letters.ts'
+import { maxDeadMessage, maxDeadValue } from './dead-letters.ts'
+import { RefusalExplainer } from './refusal-words.ts'
 import { storedText } from './stored-text.ts'
 
 /** A row that the database refuses; `at` is its place in the list that was tried. */
 export interface Refusal {
   readonly at: number
+  /** Null when no single column is to blame. */
+  readonly column: string | null
+  readonly value: string | null
   readonly reason: DeadReason
   readonly message: string
 }
@@ -65,7 +69,13 @@ export async function findRefusals(search: RefusalSearch): Promise<readonly Refu
     const [least, end] = [parseInstant(from), parseInstant(to)]
     const place = Object.keys(definition.columns).indexOf(definition.time)
     return placesOf(rows, (row) => (row[place] as Instant) >= least && (row[place] as Instant) < end).map(
-      (at) => ({ at, reason: 'expired', message }),
+      (at) => ({
+        at,
+        column: definition.time,
+        value: formatInstant(rows[at]![place] as Instant),
+        reason: 'expired',
+        message,
+      }),
     )
   }
   if (error.code === 'TM_DUPLICATE_KEY') {
@@ -73,21 +83,33 @@ export async function findRefusals(search: RefusalSearch): Promise<readonly Refu
     if (existing.length > 0)
       return existing.map((at) => ({
         at,
+        column: null,
+        value: null,
         reason: 'duplicate_key',
         message: 'a row with the same key exists; use onConflict ignore or update',
       }))
   }
-  return (await findByHalves(search)) ?? (await findFirst(search))
+  const explainer = new RefusalExplainer(db, definition)
+  const found = (await findByHalves(search)) ?? (await findFirst(search))
+  const refusals: Refusal[] = []
+  for (const { at, problem } of found) refusals.push(await refusal(explainer, at, problem, rows[at]!))
+  return refusals
+}
+
+/** A row, and what the database says to it. */
+interface Guilty {
+  readonly at: number
+  readonly problem: TidemarkError
 }
 
 /** Rows that are refused even when they are alone; null: there are none. */
-async function findByHalves(search: RefusalSearch): Promise<Refusal[] | null> {
-  const found: Refusal[] = []
+async function findByHalves(search: RefusalSearch): Promise<Guilty[] | null> {
+  const found: Guilty[] = []
   const look = async (from: number, to: number): Promise<boolean> => {
     const problem = await probe(search, from, to)
     if (problem === null) return true
     if (to - from === 1) {
-      found.push(refusal(from, problem))
+      found.push({ at: from, problem })
       return found.length <= maxSearched
     }
     const middle = (from + to) >> 1
@@ -101,7 +123,7 @@ async function findByHalves(search: RefusalSearch): Promise<Refusal[] | null> {
  * The first row that is refused after those before it: each alone would do, but two of them exclude each other. (The end of
  * the shortest beginning of the list that is refused.)
  */
-async function findFirst(search: RefusalSearch): Promise<Refusal[]> {
+async function findFirst(search: RefusalSearch): Promise<Guilty[]> {
   let [good, bad] = [0, search.rows.length]
   let problem = await probe(search, 0, bad)
   if (problem === null) return []
@@ -111,12 +133,29 @@ async function findFirst(search: RefusalSearch): Promise<Refusal[]> {
     if (found === null) good = middle
     else [bad, problem] = [middle, found]
   }
-  return [refusal(bad - 1, problem)]
+  return [{ at: bad - 1, problem }]
 }
 
-function refusal(at: number, problem: TidemarkError): Refusal {
-  const message = storedText(problem.message, maxDeadMessage)
-  return { at, reason: reasons[problem.code] ?? 'refused', message }
+async function refusal(
+  explainer: RefusalExplainer,
+  at: number,
+  problem: TidemarkError,
+  row: CanonicalRow,
+): Promise<Refusal> {
+  const words = await explainer.explain(problem, row)
+  const { column, value, reason, message } = words ?? {
+    column: null,
+    value: null,
+    reason: reasons[problem.code] ?? 'refused',
+    message: problem.message,
+  }
+  return {
+    at,
+    column,
+    value: value === null ? null : storedText(value, maxDeadValue),
+    reason,
+    message: storedText(message, maxDeadMessage),
+  }
 }
 
 /** What the database says to some of the rows, which are not written. */

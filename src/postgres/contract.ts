@@ -87,6 +87,14 @@ export interface Reading {
   open(): Promise<QueryAnswer>
 }
 
+/** Connections of a pool, and calls that wait for one. */
+export interface PoolCounts {
+  readonly max: number
+  readonly inUse: number
+  readonly idle: number
+  readonly waiting: number
+}
+
 export interface Database extends Queryable {
   /** Lends a connection; it goes back to the pool clean, or is destroyed when it is not. */
   withConnection<T>(

@@ -5,6 +5,7 @@ import type { ServerConnection } from './connection.ts'
 import type {
   Connection,
   Database,
+  PoolCounts,
   QueryAnswer,
   QueryOptions,
   Reading,
@@ -79,7 +80,7 @@ function withoutUndefined<T extends object>(options: T): T {
  * Errors: TM_CONFIG for wrong options; the calls give TM_CONNECT, TM_TIMEOUT, TM_CANCELLED, TM_BUSY,
  * TM_DUPLICATE_KEY, TM_CONSTRAINT, TM_COMMIT_UNKNOWN and TM_DATABASE, with PostgreSQL's own error as `cause`.
  */
-export function createDatabase(options: DatabaseOptions): Database {
+export function createDatabase(options: DatabaseOptions): Database & { readonly pool: PoolCounts } {
   return new PooledDatabase(options)
 }
 
@@ -154,6 +155,10 @@ class PooledDatabase implements Database {
     if (connection.status === 'T') this.#pool.releaseAfter(connection, commit(connection))
     else this.#pool.release(connection)
     return result
+  }
+
+  get pool(): PoolCounts {
+    return this.#pool.counts
   }
 
   async serverVersion(): Promise<number> {

@@ -1,6 +1,7 @@
 export type {
   Connection,
   Database,
+  PoolCounts,
   QueryAnswer,
   Queryable,
   QueryOptions,

@@ -1,5 +1,6 @@
 import { TidemarkError } from '../util/errors.ts'
 import { ServerConnection } from './connection.ts'
+import type { PoolCounts } from './contract.ts'
 import type { ConnectionSettings } from './pg-client.ts'
 import { cancelledError } from './translate-error.ts'
 
@@ -40,6 +41,15 @@ export class Pool {
   /** Connections that are lent, being opened or being closed. */
   get inUse(): number {
     return this.#lent.size + this.#opening + this.#leaving.size
+  }
+
+  get counts(): PoolCounts {
+    return {
+      max: this.#settings.max,
+      inUse: this.#lent.size,
+      idle: this.#idle.length,
+      waiting: this.#waiters.size,
+    }
   }
 
   async acquire(signal: AbortSignal | null): Promise<ServerConnection> {
