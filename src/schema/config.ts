@@ -9,6 +9,12 @@ import {
 } from './ingest-config.ts'
 import { checkKeys, ProblemList } from './problems.ts'
 import { Section } from './section.ts'
+import {
+  readServer,
+  type ServerConfig,
+  type ServerSectionOptions,
+  serverConfigDefaults,
+} from './server-config.ts'
 import type { ViewDefinition } from './view.ts'
 
 /** Limits as they are written; see `configDefaults` for what holds without them. */
@@ -99,12 +105,8 @@ export interface ConfigOptions<
       readonly max?: string | number
     }
   }
-  readonly server?: {
-    /** Default '127.0.0.1': only this machine. */
-    readonly host?: string
-    /** Default 4680; 0 takes a free one. */
-    readonly port?: number
-  }
+  /** The HTTP server: where it listens, and who may use it. */
+  readonly server?: ServerSectionOptions
   readonly worker?: {
     /** Time between two looks for due jobs. Default '10s'. */
     readonly every?: string
@@ -146,7 +148,7 @@ export interface TidemarkConfig<
     readonly maxWaitMs: number
     readonly spool: { readonly dir: string; readonly maxBytes: number }
   }
-  readonly server: { readonly host: string; readonly port: number }
+  readonly server: ServerConfig
   readonly worker: { readonly everyMs: number; readonly enabled: boolean }
   readonly limits: Limits
 }
@@ -199,7 +201,7 @@ export const configDefaults = Object.freeze({
     maxWaitMs: 2000,
     spool: Object.freeze({ dir: '.tidemark/spool', maxBytes: 1024 * mebibyte }),
   }),
-  server: Object.freeze({ host: '127.0.0.1', port: 4680 }),
+  server: serverConfigDefaults,
   worker: Object.freeze({ everyMs: 10_000, enabled: true }),
   limits: Object.freeze({
     maxRows: 100_000,
@@ -274,7 +276,6 @@ export function defineConfig<
     'spool',
   ])
   const spool = Section.read(problems, '.ingest.spool', ingest.input['spool'], ['dir', 'max'])
-  const server = section('server', ['host', 'port'])
   const worker = section('worker', ['every', 'enabled'])
   const limits = section('limits', Object.keys(limitKinds))
   const d = configDefaults
@@ -313,10 +314,7 @@ export function defineConfig<
         maxBytes: spool.bytes('max', d.ingest.spool.maxBytes, mebibyte) as number,
       }),
     }),
-    server: Object.freeze({
-      host: server.text('host', d.server.host),
-      port: server.whole('port', d.server.port, 0, 65_535),
-    }),
+    server: readServer(problems, input['server']),
     worker: Object.freeze({
       everyMs: worker.millis('every', d.worker.everyMs) as number,
       enabled: worker.boolean('enabled', d.worker.enabled),
