@@ -130,7 +130,29 @@ export async function run({ db, connectionString, rounds = 31, quick }) {
       },
       { rounds, maxMs: 60_000 },
     )
-    const tables = { refresh, little, queries }
+
+    await tm.freeze('bench.cpu', { all: true })
+    await db.execute('vacuum analyze')
+    const frozen = await interleave(
+      {
+        'hourly: count, max, avg': () => tm.refresh('bench.cpu_hourly', whole),
+        'hourly: sketch of one column': () => tm.refresh('bench.cpu_sketched', whole),
+        'a late row is written and asked for, its hour from rows': {
+          run: async (round) => {
+            await tm.insert(cpu, [late(round + 200)])
+            await ask()
+          },
+          after: () => tm.refresh('bench.cpu_hourly'),
+        },
+        'a late row is written and refreshed': async (round) => {
+          await tm.insert(cpu, [late(round + 300)])
+          await tm.refresh('bench.cpu_hourly')
+        },
+      },
+      // by hand there is nothing to compare: the view is made of what is in PostgreSQL
+      { rounds: Math.min(rounds, 7), maxMs: 60_000 },
+    )
+    const tables = { refresh, little, queries, frozen }
     for (const [name, timings] of Object.entries(tables)) console.log(`\n${name}\n${table(timings)}`)
     return { set, ...tables }
   } finally {

@@ -164,7 +164,8 @@ export class Collector {
    */
   leaveOut(ranges: readonly TimeRange[]): boolean {
     this.#leftOut = ranges
-    if (this.#batch === null) return true
+    // what is not routed has no ranges, and need not have any when nothing is left out
+    if (this.#batch === null || ranges.length === 0) return true
     return [...this.#batch.groups()].every(
       ({ range }) => range !== null && ranges.every((one) => !overlaps(one, range) || holds(one, range)),
     )

@@ -288,6 +288,22 @@ describe('what cannot be merged', () => {
     await engine.close()
   })
 
+  it('is not a row of a past that is still there, however many of them come and have their keys compared', async () => {
+    clock.set(parseInstant('2026-01-05T12:00:00Z'))
+    const engine = await createTestEngine(defineConfig({ datasets: [keyed, inBerlin] }), { clock })
+    const { tm } = engine
+    await tm.insertUnknown('keyed', [reading('2026-01-01T05:00:00Z'), reading('2026-01-05T05:00:00Z')])
+    clock.set(parseInstant('2026-01-14T12:00:00Z'))
+    await tm.refresh('in_berlin')
+    expect(await tm.expire('keyed')).toMatchObject({ chunks: 1 })
+    const many = Array.from({ length: 3000 }, (_, i) => reading('2026-01-07T05:00:00Z', `d${i}`))
+    expect(await tm.insertUnknown('keyed', many, { onConflict: 'ignore' })).toBe(3000)
+    expect(await tm.upsertUnknown('keyed', many)).toBe(3000)
+    const late = [...many, reading('2026-01-01T05:00:00Z', 'late')]
+    await expect(tm.upsertUnknown('keyed', late)).rejects.toThrow(/insert it without onConflict/)
+    await engine.close()
+  })
+
   it('is a state that depends on the order of rows: it is refused when it is declared', () => {
     const ordered = (base: typeof keyed) =>
       continuousAggregate('public.rates', {

@@ -88,14 +88,14 @@ export class FrozenBuckets {
 
   /**
    * Rows that an answer by the aggregate's name stands on: those of the shadow, and in place of whatever lies in frozen buckets
-   * those of then. Null: a bucket of the range was kept by another version than `version`.
+   * those of then; and the starts of buckets that another version than `version` kept, of which it knows what it could take over.
    */
   rowsOf(
     world: World,
     definition: ContinuousAggregateDefinition,
     version: number | undefined,
     range: { readonly from: bigint; readonly to: bigint },
-  ): StoredRow[] | null {
+  ): { readonly rows: StoredRow[]; readonly takenOver: readonly bigint[] } {
     const { bucket, base } = definition
     const mine = this.#buckets.get(definition.name) ?? new Map<bigint, FrozenBucket>()
     const rows = [...world.rows(base.name)].filter((row) => {
@@ -104,12 +104,13 @@ export class FrozenBuckets {
         ? !mine.has(naiveBucketStart(bucket, time))
         : true
     })
+    const takenOver: bigint[] = []
     for (const [start, frozen] of mine) {
       if (start < range.from || start >= range.to) continue
-      if (frozen.version !== version) return null
+      if (frozen.version !== version) takenOver.push(start)
       rows.push(...frozen.rows)
     }
-    return rows
+    return { rows, takenOver }
   }
 }
 
