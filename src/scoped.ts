@@ -1,5 +1,6 @@
 import type { Tidemark } from './engine.ts'
 import type { TenantScope } from './schema/index.ts'
+import { TidemarkError } from './util/errors.ts'
 
 /** The engine as somebody may use it: what is read and written is his alone. Routes of the server have nothing else. */
 export type ScopedTidemark = { readonly scope: TenantScope } & Pick<
@@ -23,26 +24,43 @@ export type ScopedTidemark = { readonly scope: TenantScope } & Pick<
 >
 
 /**
+ * @param only names of the datasets that may be used; null: every one.
  * @example
  * const mine = scopedTo(tm, { kind: 'one', tenant: 'acme' })
  * await mine.queryUnknown('metrics.requests', { from: '-1 day', select: { n: { fn: 'count' } } })
+ *
+ * @throws TidemarkError TM_FORBIDDEN, each call that names another dataset.
  */
-export function scopedTo(tm: Tidemark, scope: TenantScope): ScopedTidemark {
+export function scopedTo(
+  tm: Tidemark,
+  scope: TenantScope,
+  only: ReadonlySet<string> | null = null,
+): ScopedTidemark {
+  const isOurs = ({ name }: { readonly name: string }): boolean => only === null || only.has(name)
+  const ours = (name: string): string => {
+    if (isOurs({ name })) return name
+    throw new TidemarkError('TM_FORBIDDEN', {
+      what: `the dataset "${name}" is not among those of this key or token (${[...(only ?? [])].join(', ')})`,
+      todo: 'use one of them, or a key without that restriction',
+    })
+  }
   return {
     scope,
     config: tm.config,
-    datasets: tm.datasets,
-    aggregates: tm.aggregates,
-    dataset: (name) => tm.dataset(name),
-    queryable: (name) => tm.queryable(name),
-    queryUnknown: (name, query, options) => tm.queryUnknown(name, query, { ...options, scope }),
-    productUnknown: (kind, name, input, options) =>
-      tm.productUnknown(kind, name, input, { ...options, scope }),
-    ingestUnknown: (name, rows, options) => tm.ingestUnknown(name, rows, { ...options, scope }),
-    insertUnknown: (name, rows, options) => tm.insertUnknown(name, rows, { ...options, scope }),
-    upsertUnknown: (name, rows, options) => tm.upsertUnknown(name, rows, { ...options, scope }),
-    updateUnknown: (name, change, options) => tm.updateUnknown(name, change, { ...options, scope }),
-    deleteUnknown: (name, selection, options) => tm.deleteUnknown(name, selection, { ...options, scope }),
+    datasets: tm.datasets.filter(isOurs),
+    aggregates: tm.aggregates.filter(isOurs),
+    dataset: (name) => tm.dataset(ours(name)),
+    queryable: (name) => tm.queryable(ours(name)),
+    queryUnknown: async (name, query, options) => tm.queryUnknown(ours(name), query, { ...options, scope }),
+    productUnknown: async (kind, name, input, options) =>
+      tm.productUnknown(kind, ours(name), input, { ...options, scope }),
+    ingestUnknown: async (name, rows, options) => tm.ingestUnknown(ours(name), rows, { ...options, scope }),
+    insertUnknown: async (name, rows, options) => tm.insertUnknown(ours(name), rows, { ...options, scope }),
+    upsertUnknown: async (name, rows, options) => tm.upsertUnknown(ours(name), rows, { ...options, scope }),
+    updateUnknown: async (name, change, options) =>
+      tm.updateUnknown(ours(name), change, { ...options, scope }),
+    deleteUnknown: async (name, selection, options) =>
+      tm.deleteUnknown(ours(name), selection, { ...options, scope }),
     keepStrays: (source, letters) => tm.keepStrays(source, letters),
     parseCsv: (definition, text) => tm.parseCsv(definition, text),
     reserve: (bytes, signal) => tm.reserve(bytes, signal),
