@@ -6,6 +6,8 @@ import { findHypertable, type TableName } from './hypertable.ts'
 export interface TrimOptions {
   /** Entries that one transaction deletes at most; default 10,000. */
   readonly batchRows?: number
+  /** Entries that are younger stay, for those who follow the log without being registered. ms, default 0. */
+  readonly keepMs?: number
   readonly signal?: AbortSignal | null
 }
 
@@ -31,7 +33,7 @@ export async function trimChangeLog(
   options: TrimOptions = {},
 ): Promise<TrimReport> {
   const hypertable = await findHypertable(db, table)
-  const batchRows = options.batchRows ?? 10_000
+  const { batchRows = 10_000, keepMs = 0 } = options
   let deleted = 0
   for (;;) {
     const batch = await db.transaction(
@@ -62,7 +64,10 @@ export async function trimChangeLog(
           from tidemark.change_log as l
           where l.hypertable_id = ${hypertable.id}::int
             and (
-              l.xid < (select xid from horizon)
+              (
+                l.xid < (select xid from horizon)
+                and l.logged_at <= clock_timestamp() - ${keepMs}::float8 * interval '1 millisecond'
+              )
               -- visible, yet of no transaction of this cluster: came with a restore
               or not pg_visible_in_snapshot(l.xid, pg_current_snapshot())
             )

@@ -20,11 +20,25 @@ export type FeedEvent =
  * nothing is lost; NOTIFY only makes it quicker. Within a process it never says that something changed before it is committed.
  */
 export interface ChangeFeed {
-  /** Called in order, never for two events at once. What it throws ends the process's feed, so it throws nothing. */
+  /**
+   * Called in order, never for two events at once. What it throws ends the process's feed, so it throws nothing. The first that a
+   * listener hears of is a `reset`, unless the feed was followed already.
+   */
   subscribe(listener: (event: FeedEvent) => void): () => void
-  /** Resolves when every change that was committed before the call has been told to every listener. */
+  /**
+   * Resolves when every change that was committed before the call has been told to every listener; without a listener at once.
+   *
+   * @throws TidemarkError TM_CANCELLED by the signal, TM_CONNECT and others where PostgreSQL cannot be asked.
+   */
   caughtUp(signal?: AbortSignal | null): Promise<void>
   /** Looks now instead of at the next poll. */
   wake(): void
+  /** As `wake`, after a commit of this process: the other processes are woken, too. */
+  wrote(): void
+  /**
+   * ms since the start of the last look that has been told: a change that was committed before that is known. Infinity before the
+   * first look, and where nobody can tell (on a standby).
+   */
+  readonly behindMs: number
   close(): Promise<void>
 }

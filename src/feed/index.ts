@@ -1,1 +1,2 @@
+export { type ChangeFeedOptions, createChangeFeed } from './change-feed.ts'
 export type { ChangeFeed, DatasetChange, FeedEvent } from './contract.ts'

@@ -19,6 +19,7 @@ export interface RowCommitterOptions {
   readonly copier: ChunkCopier
   readonly cold: ColdWriter | null
   readonly late: LateRows
+  readonly onCommitted: () => void
 }
 
 /** Brings collected rows into the database by the way that suits them. */
@@ -29,14 +30,16 @@ export class RowCommitter {
   readonly #copier: ChunkCopier
   readonly #cold: ColdWriter | null
   readonly #late: LateRows
+  readonly #onCommitted: () => void
 
-  constructor({ db, targets, retry, copier, cold, late }: RowCommitterOptions) {
+  constructor({ db, targets, retry, copier, cold, late, onCommitted }: RowCommitterOptions) {
     this.#db = db
     this.#targets = targets
     this.#retry = retry
     this.#copier = copier
     this.#cold = cold
     this.#late = late
+    this.#onCommitted = onCommitted
   }
 
   /** One transaction, or one statement. */
@@ -51,7 +54,7 @@ export class RowCommitter {
     if (collector.rows === 0 && inTransaction === null) return { inserted: 0, updated: 0, ignored: 0 }
     if (signal?.aborted) throw new TidemarkError('TM_CANCELLED', { what })
     try {
-      return await this.#retry.run(what, definition, signal, async (n, wasRefused) => {
+      const counts = await this.#retry.run(what, definition, signal, async (n, wasRefused) => {
         const late = await this.#late.admit(collector)
         if (late !== null) {
           const counts = await this.#write(collector, n, wasRefused, signal, async (connection, written) => {
@@ -65,6 +68,8 @@ export class RowCommitter {
           ? { ...counts, merged: 0 }
           : counts
       })
+      this.#onCommitted()
+      return counts
     } catch (error) {
       throw nameTable(error, definition)
     }

@@ -14,6 +14,8 @@ export interface HotWriterOptions {
   readonly cold?: ColdRows
   /** Merges rows of dropped chunks into continuous aggregates. Without it they are refused with TM_EXPIRED, whatever is declared. */
   readonly late?: LateMerger
+  /** Called after a commit of rows. It only hints, so it throws nothing. */
+  readonly onCommitted?: () => void
   /** Tells which chunks rows are still written to as they happen; default the system's. */
   readonly clock?: Clock
   /** In [0, 1), for jitter; default Math.random. */
@@ -34,6 +36,7 @@ export const writerDefaults = Object.freeze({
   maxBatchBytes: 256 * 1024 * 1024,
   tries: 8,
   clock: systemClock,
+  onCommitted: () => {},
 })
 
 export type Rows = Iterable<unknown> | AsyncIterable<unknown>
@@ -63,11 +66,18 @@ export interface UpdateInput {
   readonly where: FilterNode | null
   /** null: all time (and always for plain tables). */
   readonly range: TimeRange | null
+  /** As of a delete. */
+  readonly digest?: Uint8Array | null
 }
 
 export interface DeleteInput {
   readonly where: FilterNode | null
   readonly range: TimeRange | null
+  /**
+   * Only rows that are what they were: with this digest (`rowDigestSql` of all declared columns). Compared in PostgreSQL, with the row
+   * locked; rows of the lake that match otherwise are taken back before.
+   */
+  readonly digest?: Uint8Array | null
 }
 
 /** Writes rows of hypertables and plain tables. A promise that resolved means: committed. */

@@ -67,6 +67,7 @@ class PostgresWriter implements HotWriter {
       copier,
       cold: this.#cold,
       late: this.#late,
+      onCommitted: this.#options.onCommitted,
     })
   }
 
@@ -170,7 +171,7 @@ class PostgresWriter implements HotWriter {
       assignments === null ? deleteSql(table, input) : updateSql(table, assignments, input)
     const time = assignments?.find(({ index }) => index === table.timeIndex)?.value as Instant | undefined
     try {
-      return await this.#retry.run(what, definition, signal, async (_, wasRefused) => {
+      const changed = await this.#retry.run(what, definition, signal, async (_, wasRefused) => {
         if (definition.kind === 'hypertable')
           await this.#late.refuseChange(definition, input, assignments, time)
         if (this.#cold !== null && definition.kind === 'hypertable') {
@@ -181,6 +182,8 @@ class PostgresWriter implements HotWriter {
         const { rowCount } = await this.#db.query(statement, { signal })
         return rowCount
       })
+      this.#options.onCommitted()
+      return changed
     } catch (error) {
       throw nameTable(error, definition)
     }

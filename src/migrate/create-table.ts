@@ -1,5 +1,6 @@
 import type { StoredDefinition } from '../schema/index.ts'
 import { identifier, sql } from '../util/sql.ts'
+import { tableChangeStatements } from './table-changes.ts'
 import {
   chunkSchema,
   columnComment,
@@ -25,7 +26,7 @@ export function createTableStatements(definition: StoredDefinition): string[] {
     )
   for (const index of definition.indexes)
     statements.push(text(createIndexSql(index, name, { name: index.name })))
-  return [...statements, ...commentStatements(definition)]
+  return [...statements, ...commentStatements(definition), ...tableChangeStatements(definition)]
 }
 
 function commentStatements(definition: StoredDefinition): string[] {

@@ -14,6 +14,7 @@ import {
 } from './inspect.ts'
 import { probeTables, probeView, readView } from './probe.ts'
 import { type DeclaredRelation, type Drift, type MigrationPlan, type MigrationStep, step } from './step.ts'
+import { tableChangeSteps } from './table-changes.ts'
 import { commentSql, relationName, text } from './table-ddl.ts'
 
 /**
@@ -61,7 +62,10 @@ export async function planOn(
     if (unfinished.has(definition.name))
       steps.push(step(definition.name, 'convert', `finishes the conversion of ${definition.name}`, []))
     if (entry && relkind === (definition.kind === 'hypertable' ? 'p' : 'r'))
-      steps.push(...(await triggerSteps(connection, definition)))
+      steps.push(
+        ...(await triggerSteps(connection, definition)),
+        ...(await tableChangeSteps(connection, definition)),
+      )
   }
   steps.sort((a, b) => order.indexOf(a.kind) - order.indexOf(b.kind))
   const tablesChange = steps.length > 0

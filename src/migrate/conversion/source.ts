@@ -136,6 +136,7 @@ export async function readSource(connection: Connection, definition: HypertableD
     select tgname, pg_get_triggerdef(oid), tgenabled::text
     from pg_trigger
     where tgrelid = ${oid}::oid and not tgisinternal and tgname not like 'tidemark\\_conversion\\_%'
+      and tgname not like 'tidemark\\_note\\_%'
     order by tgname`)
   const views = await ask<[string, string, string, string[] | null]>(sql`
     select distinct n.nspname::text, v.relname::text, pg_get_viewdef(v.oid), v.reloptions
