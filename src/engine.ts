@@ -20,6 +20,7 @@ import {
   ChunkMoves,
   callRefresh,
   describeTarget,
+  type EngineObserver,
   Enrichers,
   type EraseCallOptions,
   type ErasureSelection,
@@ -31,6 +32,7 @@ import {
   type InsertOptions,
   ingestRows,
   type MoveReport,
+  Observers,
   ownRows,
   type Ping,
   PlainSql,
@@ -95,9 +97,13 @@ import {
   type Alarm,
   acknowledgeAlarm,
   type Finding,
+  type Gauges,
   type LakeHandle,
   listAlarms,
+  type ReadyCheck,
   raiseAlarm,
+  readGauges,
+  readReadiness,
   readStatus,
   runDoctor,
   type Status,
@@ -112,7 +118,7 @@ import {
   type SpoolStatus,
   type StrayLetter,
 } from './pipeline/index.ts'
-import { createDatabase, type Database } from './postgres/index.ts'
+import { createDatabase, type Database, type PoolCounts } from './postgres/index.ts'
 import { type EventsAnswer, type ProductKind, type ProductQuestions, productKinds } from './product/index.ts'
 import {
   type Answer,
@@ -192,7 +198,7 @@ export class Tidemark<Config extends TidemarkConfig = TidemarkConfig> {
   readonly version: string = packageVersion
   /** Host, port and database; never the password. */
   readonly target: string
-  readonly #db: Database
+  readonly #db: Database & { readonly pool: PoolCounts }
   readonly #clock: Clock
   readonly #chunks: ChunkManager
   readonly #writer: HotWriter
@@ -212,6 +218,7 @@ export class Tidemark<Config extends TidemarkConfig = TidemarkConfig> {
   readonly #lake: LakeHandle
   readonly #coldLake: ColdLake
   readonly #refreshing: RefreshContext
+  readonly #observers = new Observers()
 
   /** @internal */
   constructor(config: Config, connectionString: string, clock: Clock, root: string) {
@@ -274,6 +281,7 @@ export class Tidemark<Config extends TidemarkConfig = TidemarkConfig> {
       ...config.ingest,
       maxConnections: committers(config),
       enricherOf: (definition) => this.#enrichers.of(definition),
+      onCommit: (commit) => this.#observers.committed(commit),
       spool: {
         dir: this.#spoolDir,
         maxBytes: config.ingest.spool.maxBytes,
@@ -378,7 +386,11 @@ export class Tidemark<Config extends TidemarkConfig = TidemarkConfig> {
 
   /** The same for queries whose type is not known here: JSON from HTTP, the command line, a file. */
   async queryUnknown(name: string, query: unknown, options: QueryOptions = {}): Promise<Answer> {
-    return this.#queries.ask(this.queryable(name), query, options)
+    const dataset = this.queryable(name)
+    return this.#observers.query(
+      { kind: 'query', dataset, question: query, origin: options.origin ?? null },
+      async () => this.#queries.ask(dataset, query, options),
+    )
   }
 
   /**
@@ -403,7 +415,10 @@ export class Tidemark<Config extends TidemarkConfig = TidemarkConfig> {
     input: unknown,
     options: QueryOptions = {},
   ): Promise<EventsAnswer<ProductQuestions[K]['row']>> {
-    return askEvents(this.#product, kind, this.#hypertable(name), input, options)
+    const dataset = this.#hypertable(name)
+    return this.#observers.query({ kind, dataset, question: input, origin: options.origin ?? null }, () =>
+      askEvents(this.#product, kind, dataset, input, options),
+    )
   }
 
   /** What this process holds of results, and how often it was of use; null when `cache.memory` is 0. */
@@ -483,7 +498,11 @@ export class Tidemark<Config extends TidemarkConfig = TidemarkConfig> {
     rows: readonly unknown[],
     options: IngestOptions = {},
   ): Promise<IngestReport> {
-    return ingestRows(this.#pipeline, this.dataset(name), rows, options)
+    const dataset = this.dataset(name)
+    return this.#observers.write(
+      { dataset, acknowledge: options.ack ?? 'durable', origin: options.origin ?? null },
+      () => ingestRows(this.#pipeline, dataset, rows, options),
+    )
   }
 
   /** Waits for memory before rows of about `bytes` are read from somewhere; the function gives it back. */
@@ -945,6 +964,35 @@ export class Tidemark<Config extends TidemarkConfig = TidemarkConfig> {
   /** The SQL that `sql` would run: with time_bucket_gapfill written out, for psql, a view or Grafana. */
   plainSql(text: string): Promise<string> {
     return this.#sql.withoutGaps(text)
+  }
+
+  /**
+   * Tells of every query, batch of rows and commit when it has come to its end; metrics and logs are made of it. The function that
+   * comes back ends it.
+   *
+   * @example
+   * const end = tm.observe({ onQuery: ({ dataset, ms }) => console.log(dataset.name, ms) })
+   */
+  observe(observer: EngineObserver): () => void {
+    return this.#observers.add(observer)
+  }
+
+  /** Connections of this process, and calls that wait for one. */
+  get pool(): PoolCounts {
+    return this.#db.pool
+  }
+
+  /** Sizes, lags, jobs and alarms as numbers, for metrics: of the catalog and of statistics, no table is scanned. Never throws. */
+  gauges(options: Pick<CallOptions, 'signal'> = {}): Promise<Gauges> {
+    const parts = { definitions: this.config.datasets, lake: this.#lake, clock: this.#clock }
+    return readGauges({ db: this.#db, ...parts, signal: options.signal ?? null })
+  }
+
+  /** Whether requests can be answered: the database, its catalog, what is declared, the spool. Never throws. */
+  readiness(options: Pick<CallOptions, 'signal'> = {}): Promise<ReadyCheck[]> {
+    const { datasets, aggregates } = this.config
+    const declared = [...datasets, ...aggregates]
+    return readReadiness(this.#db, declared, this.#spoolDir, options.signal ?? null)
   }
 
   /** Waits for what runs (bounded) and closes every connection. */

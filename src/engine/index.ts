@@ -2,8 +2,10 @@ export { ChunkMoves } from './chunk-moves.ts'
 export { describeTarget } from './describe-target.ts'
 export { Enrichers } from './enrichers.ts'
 export { type IngestOptions, ingestRows } from './ingest-rows.ts'
+export { type EndedQuery, type EndedWrite, type EngineObserver, Observers } from './observers.ts'
 export type {
   CallOptions,
+  CallOrigin,
   ChunkCallOptions,
   ChunkProgress,
   EraseCallOptions,

@@ -19,6 +19,15 @@ export interface CallOptions {
   readonly signal?: AbortSignal | null
   /** Whose rows are meant. Default: those of every tenant, as for a program of the team's own. */
   readonly scope?: TenantScope
+  /** Who calls, for those who observe the engine. Default: nobody is named. */
+  readonly origin?: CallOrigin | null
+}
+
+/** Who made a call, as logs say it. */
+export interface CallOrigin {
+  /** Id of the request. */
+  readonly request: string
+  readonly principal: string
 }
 
 export interface QueryOptions extends CallOptions {
