@@ -71,6 +71,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
     'aggregate',
     'changelog',
     'continuous',
+    'feed',
     'gapfill',
     'hot',
     'ingest',
