@@ -60,6 +60,7 @@ export {
 } from './ingest-config.ts'
 export type { Database, KyselyAggregate, KyselyTable, KyselyView } from './kysely.ts'
 export { columnNameProblem, maxNameBytes, parseRelationName, type QualifiedName } from './names.ts'
+export { type LogLevel, logLevels, type ObserveConfig, type ObserveOptions } from './observe-config.ts'
 export { checkKeys, ProblemList, suggest } from './problems.ts'
 export {
   columnsOfSources,

@@ -1,3 +1,10 @@
+import {
+  type ObserveConfig,
+  type ObserveOptions,
+  observeDefaults,
+  observeKeys,
+  readObserve,
+} from './observe-config.ts'
 import { checkKeys, type ProblemList } from './problems.ts'
 import { Section } from './section.ts'
 
@@ -46,7 +53,7 @@ export const jwtAlgorithms = ['RS256', 'ES256', 'EdDSA'] as const
 
 export type JwtAlgorithm = (typeof jwtAlgorithms)[number]
 
-export interface ServerSectionOptions {
+export interface ServerSectionOptions extends ObserveOptions {
   /** Default '127.0.0.1': only this machine. Any other needs `auth`. */
   readonly host?: string
   /** Default 4680; 0 takes a free one. */
@@ -110,7 +117,7 @@ export interface AuthConfig {
   readonly sessionMs: number
 }
 
-export interface ServerConfig {
+export interface ServerConfig extends ObserveConfig {
   readonly host: string
   readonly port: number
   /** Null: nothing is said, so everybody of this machine. */
@@ -139,6 +146,7 @@ export const serverConfigDefaults = Object.freeze({
   }),
   trustProxy: false,
   audit: Object.freeze({ keepMs: 365 * 86_400_000 }),
+  ...observeDefaults,
 } satisfies ServerConfig)
 
 const sectionKeys: Readonly<Record<keyof ServerSectionOptions, true>> = {
@@ -150,6 +158,7 @@ const sectionKeys: Readonly<Record<keyof ServerSectionOptions, true>> = {
   rateLimit: true,
   trustProxy: true,
   audit: true,
+  ...observeKeys,
 }
 const defaultSessionMs = 8 * 3_600_000
 const defaultClaims = Object.freeze({
@@ -184,6 +193,7 @@ export function readServer(problems: ProblemList, input: unknown): ServerConfig 
     }),
     trustProxy: readTrust(problems, server.input['trustProxy']),
     audit: Object.freeze({ keepMs: audit.millis('keep', d.audit.keepMs) }),
+    ...readObserve(problems, server),
   })
 }
 
