@@ -45,7 +45,11 @@ export function nameTable(error: unknown, definition: StoredDefinition): unknown
   }
   if (error.code === 'TM_CONSTRAINT') {
     const { constraint, detail } = error.params as { constraint: string; detail: string }
-    return new TidemarkError('TM_CONSTRAINT', { table, constraint, detail }, { cause })
+    return new TidemarkError(
+      'TM_CONSTRAINT',
+      { table, constraint, detail: constraintWords(error) ?? detail },
+      { cause },
+    )
   }
   if (isRefusedByGuard(error)) {
     const what = 'a write'
@@ -54,4 +58,21 @@ export function nameTable(error: unknown, definition: StoredDefinition): unknown
   }
   if (sqlstateOf(error) === 'TM001') return new TidemarkError('TM_APPEND_ONLY', { table }, { cause })
   return error
+}
+
+/** PostgreSQL's own text is in the language of the server, and names the partition. */
+function constraintWords(error: TidemarkError): string | null {
+  const { column } = (error.cause ?? {}) as { readonly column?: string }
+  switch (sqlstateOf(error)) {
+    case '23502':
+      return column === undefined ? 'a value is null' : `"${column}" is null`
+    case '23503':
+      return 'a row points at one that is not there, or others point at it'
+    case '23514':
+      return 'a row does not satisfy it'
+    case '23P01':
+      return 'a row excludes one that exists'
+    default:
+      return null
+  }
 }
