@@ -51,7 +51,9 @@ import {
   spoolFindings,
   type TidemarkOptions,
   type VerifyCallOptions,
+  withholdOthers,
 } from './engine/index.ts'
+import { type ChangeFeed, createChangeFeed } from './feed/index.ts'
 import {
   type ChunkManager,
   createChunkManager,
@@ -137,9 +139,11 @@ import type {
   Database as KyselyDatabase,
   QueryableDefinition,
   StoredDefinition,
+  TenantScope,
   TidemarkConfig,
   UpdateRow,
 } from './schema/index.ts'
+import { allTenants } from './schema/index.ts'
 import { type Clock, type Instant, systemClock } from './time/index.ts'
 import { isTidemarkError, TidemarkError } from './util/errors.ts'
 import { sql } from './util/sql.ts'
@@ -159,6 +163,7 @@ import {
   refreshJob,
   sweepJob,
   trimChangeLogJob,
+  trimTableChangesJob,
   Worker,
   type WorkerOptions,
 } from './worker/index.ts'
@@ -201,6 +206,7 @@ export class Tidemark<Config extends TidemarkConfig = TidemarkConfig> {
   readonly #db: Database & { readonly pool: PoolCounts }
   readonly #clock: Clock
   readonly #chunks: ChunkManager
+  readonly #feed: ChangeFeed
   readonly #writer: HotWriter
   readonly #pipeline: Pipeline
   readonly #spoolDir: string
@@ -266,8 +272,10 @@ export class Tidemark<Config extends TidemarkConfig = TidemarkConfig> {
       ...createColdLoads({ ...lifecycleOptions, checks: createLoadChecks(lakeParts) }),
       segments: createLakeSegments(lakeParts),
     }
+    this.#feed = createChangeFeed({ db: this.#db, listenTo: connectionString })
     this.#writer = createHotWriter({
       db: this.#db,
+      onCommitted: () => this.#feed.wrote(),
       chunks: this.#chunks,
       cold: this.#lifecycle.coldRows,
       late: createLateMerger({ clock }),
@@ -323,6 +331,11 @@ export class Tidemark<Config extends TidemarkConfig = TidemarkConfig> {
         ...(d.schema === 'public' ? [[d.table, d] as const] : []),
       ]),
     )
+  }
+
+  /** What has been committed, by whichever writer, told to this process. It asks PostgreSQL only while somebody listens. */
+  get feed(): ChangeFeed {
+    return this.#feed
   }
 
   get datasets(): readonly StoredDefinition[] {
@@ -473,7 +486,8 @@ export class Tidemark<Config extends TidemarkConfig = TidemarkConfig> {
   ): Promise<Omit<WrittenCounts, 'updated'>> {
     const definition = this.dataset(name)
     const own = ownRows(definition, rows, options.scope)
-    return explainUnmigrated(definition, this.#writer.insert(definition, own, options))
+    const written = explainUnmigrated(definition, this.#writer.insert(definition, own, options))
+    return withholdOthers(options.scope, written, { looksAt: 'given rows' })
   }
 
   /**
@@ -512,10 +526,16 @@ export class Tidemark<Config extends TidemarkConfig = TidemarkConfig> {
 
   /** Rows that were not taken: what is wrong with them, corrections, and their way back; docs/guide/dead-letters.md. */
   get deadLetters(): DeadLetters {
-    return new DeadLetters(this.#db, this.#pipeline, (name) => {
+    return this.deadLettersOf(allTenants)
+  }
+
+  /** Those that came on behalf of a tenant. */
+  deadLettersOf(scope: TenantScope): DeadLetters {
+    const definitionOf = (name: string): StoredDefinition | null => {
       const found = this.#datasets.get(name)
       return found === undefined || found.kind === 'aggregate' ? null : found
-    })
+    }
+    return new DeadLetters(this.#db, this.#pipeline, definitionOf, scope)
   }
 
   /** Rows and bytes that wait to be written, of all callers of `ingest`. */
@@ -524,8 +544,12 @@ export class Tidemark<Config extends TidemarkConfig = TidemarkConfig> {
   }
 
   /** Keeps what came by a protocol and is no row of any dataset as dead letters; the rows of `ingest` need nothing of it. */
-  keepStrays(source: string, letters: readonly StrayLetter[]): Promise<void> {
-    return this.#pipeline.keepStrays(source, letters)
+  keepStrays(
+    source: string,
+    letters: readonly StrayLetter[],
+    { scope }: Pick<CallOptions, 'scope'> = {},
+  ): Promise<void> {
+    return this.#pipeline.keepStrays(source, letters, scope)
   }
 
   /**
@@ -561,10 +585,9 @@ export class Tidemark<Config extends TidemarkConfig = TidemarkConfig> {
 
   async upsertUnknown(name: string, rows: Rows<UnknownRow>, options: CallOptions = {}): Promise<number> {
     const definition = this.dataset(name)
-    const { inserted, updated } = await explainUnmigrated(
-      definition,
-      this.#writer.upsert(definition, ownRows(definition, rows, options.scope), options),
-    )
+    const own = ownRows(definition, rows, options.scope)
+    const written = explainUnmigrated(definition, this.#writer.upsert(definition, own, options))
+    const { inserted, updated } = await withholdOthers(options.scope, written, { looksAt: 'given rows' })
     return inserted + updated
   }
 
@@ -590,11 +613,8 @@ export class Tidemark<Config extends TidemarkConfig = TidemarkConfig> {
     const { set, ...selection } = selectChange(change)
     assertOwnChange(definition, set, options.scope)
     const rows = selectRows(definition, selection, { ...this.#refreshing, scope: options.scope })
-    const { updated } = await explainUnmigrated(
-      definition,
-      this.#writer.update(definition, { ...rows, set }, options),
-    )
-    return updated
+    const changed = explainUnmigrated(definition, this.#writer.update(definition, { ...rows, set }, options))
+    return (await withholdOthers(options.scope, changed)).updated
   }
 
   /**
@@ -618,8 +638,8 @@ export class Tidemark<Config extends TidemarkConfig = TidemarkConfig> {
     const definition = this.dataset(name)
     assertOwnChange(definition, null, options.scope)
     const rows = selectRows(definition, selection, { ...this.#refreshing, scope: options.scope })
-    const { deleted } = await explainUnmigrated(definition, this.#writer.delete(definition, rows, options))
-    return deleted
+    const changed = explainUnmigrated(definition, this.#writer.delete(definition, rows, options))
+    return (await withholdOthers(options.scope, changed)).deleted
   }
 
   /**
@@ -893,6 +913,7 @@ export class Tidemark<Config extends TidemarkConfig = TidemarkConfig> {
     }
     if (this.hypertables.length > 0) jobs.push(sweepJob(lifecycle))
     jobs.push(
+      trimTableChangesJob(this.#db),
       forgetBatchesJob(this.#db),
       ...this.hypertables.flatMap((d) => forgetEventsJob(d, this.#db) ?? []),
       forgetUndeclaredJob(this.hypertables, this.#db),
@@ -998,6 +1019,7 @@ export class Tidemark<Config extends TidemarkConfig = TidemarkConfig> {
   /** Waits for what runs (bounded) and closes every connection. */
   async close(): Promise<void> {
     await this.#pipeline.close()
+    await this.#feed.close()
     await this.#queries.close()
     await this.#sql.close()
     // First whoever asks DuckDB ends, each of them holds a connection; then DuckDB, then what it spilled.

@@ -1,3 +1,4 @@
+import { withholdOthers } from './engine/index.ts'
 import type { Tidemark } from './engine.ts'
 import type { TenantScope } from './schema/index.ts'
 import { TidemarkError } from './util/errors.ts'
@@ -18,6 +19,7 @@ export type ScopedTidemark = { readonly scope: TenantScope } & Pick<
   | 'updateUnknown'
   | 'deleteUnknown'
   | 'keepStrays'
+  | 'deadLetters'
   | 'parseCsv'
   | 'reserve'
   | 'now'
@@ -61,9 +63,10 @@ export function scopedTo(
       tm.updateUnknown(ours(name), change, { ...options, scope }),
     deleteUnknown: async (name, selection, options) =>
       tm.deleteUnknown(ours(name), selection, { ...options, scope }),
-    keepStrays: (source, letters) => tm.keepStrays(source, letters),
+    keepStrays: (source, letters) => tm.keepStrays(source, letters, { scope }),
+    deadLetters: tm.deadLettersOf(scope),
     parseCsv: (definition, text) => tm.parseCsv(definition, text),
-    reserve: (bytes, signal) => tm.reserve(bytes, signal),
+    reserve: (bytes, signal) => withholdOthers(scope, tm.reserve(bytes, signal)),
     now: () => tm.now(),
   }
 }

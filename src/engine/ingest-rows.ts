@@ -1,7 +1,8 @@
 import type { IngestReport, Pipeline } from '../pipeline/index.ts'
-import type { StoredDefinition } from '../schema/index.ts'
+import { allTenants, type StoredDefinition } from '../schema/index.ts'
 import type { CallOptions } from './options.ts'
 import { explainUnmigrated } from './unmigrated.ts'
+import { withholdOthers } from './withheld.ts'
 
 export interface IngestOptions extends CallOptions {
   /** What to do with a row whose key exists. Default 'error': it is rejected. */
@@ -30,10 +31,12 @@ export function ingestRows(
   rows: readonly unknown[],
   options: IngestOptions,
 ): Promise<IngestReport> {
-  return explainUnmigrated(
+  const { scope = allTenants } = options
+  const report = explainUnmigrated(
     definition,
     pipeline.ingest({
       definition,
+      scope,
       rows,
       onConflict: options.onConflict ?? 'error',
       acknowledge: options.ack ?? 'durable',
@@ -45,4 +48,5 @@ export function ingestRows(
       signal: options.signal ?? null,
     }),
   )
+  return withholdOthers(scope, report, { looksAt: 'given rows' })
 }

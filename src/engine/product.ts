@@ -1,12 +1,20 @@
 import { withReadSnapshot } from '../hot/index.ts'
 import type { Database } from '../postgres/index.ts'
 import { askProduct, type EventsAnswer, type ProductKind, type ProductQuestions } from '../product/index.ts'
-import type { EventStore, QueryLimits } from '../query/index.ts'
-import type { HypertableDefinition } from '../schema/index.ts'
+import {
+  type EventStore,
+  eventPartsForTenant,
+  hidesOthers,
+  type QueryLimits,
+  withTenant,
+} from '../query/index.ts'
+import { allTenants, type HypertableDefinition, type TenantScope } from '../schema/index.ts'
 import type { Clock } from '../time/index.ts'
 import { TidemarkError } from '../util/errors.ts'
 import type { QueryOptions } from './options.ts'
+import { tenantOfSnapshot } from './snapshot-tenant.ts'
 import { explainUnmigrated } from './unmigrated.ts'
+import { withholdOthers } from './withheld.ts'
 
 /** Questions about events, each with rows of its own kind; docs/guide/product-analytics.md. */
 export type ProductCalls<Datasets> = {
@@ -35,6 +43,7 @@ export async function askEvents<K extends ProductKind>(
   options: QueryOptions,
 ): Promise<EventsAnswer<ProductQuestions[K]['row']>> {
   const timeoutMs = Math.min(options.timeoutMs ?? most, most)
+  const scope = options.scope ?? allTenants
   const deadline = new AbortController()
   const timer = setTimeout(
     () => deadline.abort(new TidemarkError('TM_TIMEOUT', { what: 'the question', limitMs: timeoutMs })),
@@ -42,13 +51,28 @@ export async function askEvents<K extends ProductKind>(
   )
   const signal = options.signal ? AbortSignal.any([options.signal, deadline.signal]) : deadline.signal
   try {
-    return await explainUnmigrated(
-      dataset,
-      withReadSnapshot(db, { timeoutMs, signal, dataset }, (snapshot) =>
-        askProduct(kind, input, { dataset, clock, limits, store, scan: { snapshot, signal } }),
-      ),
+    const tenant = tenantOfSnapshot(dataset, scope)
+    const own = ownEvents(store, scope)
+    const answer = withReadSnapshot(db, { timeoutMs, signal, dataset, tenant }, (snapshot) =>
+      askProduct(kind, input, { dataset, clock, limits, store: own, scan: { snapshot, signal } }),
     )
+    return await withholdOthers(scope, explainUnmigrated(dataset, answer))
   } finally {
     clearTimeout(timer)
+  }
+}
+
+/** The events of a scope alone, whatever a question asks of them. */
+function ownEvents(store: EventStore, scope: TenantScope): EventStore {
+  if (scope.kind === 'all') return store
+  return {
+    lend: (request, context, use) => {
+      const { dataset } = request
+      const where = withTenant(dataset, request.where, scope)
+      const hides = hidesOthers(dataset, scope)
+      return store.lend({ ...request, where }, context, ({ ask, parts }) =>
+        use({ ask, parts: hides ? eventPartsForTenant(parts) : parts }),
+      )
+    },
   }
 }

@@ -8,13 +8,16 @@ import {
   type KeptCounts,
   parseQuery,
   type QueryLimits,
+  scopeQuery,
   type Tier,
 } from '../query/index.ts'
-import type { QueryableDefinition, TidemarkConfig } from '../schema/index.ts'
+import { allTenants, type QueryableDefinition, type TidemarkConfig } from '../schema/index.ts'
 import type { Clock } from '../time/index.ts'
 import type { QueryOptions } from './options.ts'
 import { type ShadowAlarm, ShadowChecks, type ShadowCounts } from './shadow-checks.ts'
+import { tenantOfSnapshot } from './snapshot-tenant.ts'
 import { explainUnmigrated } from './unmigrated.ts'
+import { withholdOthers } from './withheld.ts'
 
 export interface QueriesOptions {
   readonly db: Database
@@ -62,28 +65,28 @@ export class Queries {
 
   ask(asked: QueryableDefinition, query: unknown, options: QueryOptions): Promise<Answer> {
     const { db, clock, limits, tiers, config } = this.#options
-    const node = parseQuery(query, { dataset: asked, clock, limits })
+    const scope = options.scope ?? allTenants
+    const node = scopeQuery(parseQuery(query, { dataset: asked, clock, limits }), scope)
     const { dataset } = node
     const most = config.limits.queryTimeoutMs
     const bounds = {
       timeoutMs: Math.min(options.timeoutMs ?? most, most),
       signal: options.signal ?? null,
     }
-    return explainUnmigrated(
-      asked,
-      this.#shadow.read(node, bounds, ({ timeoutMs, signal, answered }) =>
-        withReadSnapshot(
-          db,
-          { timeoutMs, signal, dataset, taken: 'with the first statement' },
-          async (snapshot) => {
-            const context = { tiers, snapshot, clock, signal, limits, results: this.#results }
-            const answer = await executeQuery(node, context)
-            await answered(answer, snapshot)
-            return answer
-          },
-        ),
+    const tenant = tenantOfSnapshot(dataset, scope)
+    const answer = this.#shadow.read(node, bounds, ({ timeoutMs, signal, answered }) =>
+      withReadSnapshot(
+        db,
+        { timeoutMs, signal, dataset, tenant, taken: 'with the first statement' },
+        async (snapshot) => {
+          const context = { tiers, snapshot, clock, signal, limits, results: this.#results }
+          const answer = await executeQuery(node, context)
+          await answered(answer, snapshot)
+          return answer
+        },
       ),
     )
+    return withholdOthers(scope, explainUnmigrated(asked, answer))
   }
 
   /** Waits for what runs behind the answers. */

@@ -38,13 +38,18 @@ export interface PostgresSnapshot extends ReadSnapshot {
   presume(check: () => Promise<boolean>): boolean
   /** Whether it has been taken, so that nothing may be presumed any more. */
   readonly isTaken: boolean
+  /** Whether it was lent on behalf of a tenant, whose rows alone are asked for: in every query that uses it, and by row security. */
+  readonly isOnBehalf: boolean
 }
 
 export interface ReadSnapshotOptions {
   /** ms for everything that is done with the snapshot; then what runs is cancelled and TM_TIMEOUT raised. */
   readonly timeoutMs: number
   readonly signal?: AbortSignal | null
-  /** Whose rows may be seen (`tidemark.tenant`, SET LOCAL); null or absent: no tenant is set. */
+  /**
+   * On whose behalf: every statement runs as the role `tidemark_tenant`, which row security shows the rows of this tenant alone; ''
+   * is nobody. Null or absent: as the engine's own login. Both settings are the transaction's, so they end with it.
+   */
   readonly tenant?: string | null
   /** What will be read: the version of its catalog comes with the snapshot, which saves a round trip. */
   readonly dataset?: DatasetDefinition | null
@@ -150,12 +155,22 @@ export function seesAllRows(version: string | null): boolean {
   return version?.endsWith(`:${rights.all}`) ?? false
 }
 
-/** Takes the snapshot: the first statement of its transaction, so `now()` is not after it. */
+/** What queries on behalf of a tenant run as; made by the catalog (sql/000017_tenants.sql). */
+const tenantRole = 'tidemark_tenant'
+
+/**
+ * Takes the snapshot: the first statement of its transaction, so `now()` is not after it. The role comes last: outputs are computed
+ * from left to right, and the version tells the rights of the login, which are what is cached for all tenants.
+ */
 function openingSql(dataset: HypertableDefinition | null, tenant: string | null): Sql {
   return sql`
     select pg_current_snapshot(), now(), set_config('jit', 'off', true)
       ${dataset ? sql`, (${versionOf(dataset)})` : raw(', null::text')}
-      ${tenant ? sql`, set_config('tidemark.tenant', ${tenant}::text, true)` : raw('')}`
+      ${
+        tenant === null
+          ? raw('')
+          : sql`, set_config('tidemark.tenant', ${tenant}::text, true), set_config('role', ${tenantRole}::text, true)`
+      }`
 }
 
 interface Opening {
@@ -201,6 +216,10 @@ class LentSnapshot implements PostgresSnapshot {
 
   get isTaken(): boolean {
     return this.#opening !== null
+  }
+
+  get isOnBehalf(): boolean {
+    return (this.#options.tenant ?? null) !== null
   }
 
   get takenAt(): Instant {

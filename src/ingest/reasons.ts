@@ -20,6 +20,7 @@ export const deadReasons = {
   constraint: 'a constraint of the table refused the row',
   column: 'the row has a field that is no column of the table',
   duplicate_key: 'a row with the same key exists',
+  tenant: 'the row is of another tenant than its caller',
   refused: 'PostgreSQL refused the row for what its message says',
 } as const
 

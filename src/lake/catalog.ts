@@ -72,7 +72,7 @@ export function createLakeCatalogs(): LakeCatalogs {
       const version = await snapshot.catalogVersion(dataset)
       const catalog = toCatalog(rows, dataset)
       const limit = rows[0]?.at(-1)
-      if (typeof limit === 'string') {
+      if (typeof limit === 'string' && snapshot.isOnBehalf !== true) {
         if (catalog.some(({ chunk }) => range === null || intersect(chunk, range)))
           throw limited(dataset, limit)
         return []

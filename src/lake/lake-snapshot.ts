@@ -18,6 +18,8 @@ export interface LakeSnapshot extends ReadSnapshot {
    * whether it was right. Null when it has to be asked for.
    */
   isCatalog(dataset: HypertableDefinition, version: string): boolean | null
+  /** Every query that uses it asks for the rows of one tenant alone. Row security then limits nothing that the query does not. */
+  readonly isOnBehalf?: boolean
 }
 
 export function lakeSnapshot(snapshot: ReadSnapshot): LakeSnapshot {

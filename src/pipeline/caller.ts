@@ -1,5 +1,6 @@
 import type { WrittenCounts } from '../hot/index.ts'
 import type { CanonicalRow } from '../schema/index.ts'
+import { tenantOf } from './batch-tenant.ts'
 import type { IngestBatch, IngestReport, RejectedRow } from './contract.ts'
 import type { DeadRow, DeadRows } from './dead-letters.ts'
 import type { Refusal } from './refusals.ts'
@@ -64,13 +65,14 @@ export class Caller {
 
   /** To be kept as dead letters; none where the batch keeps them itself. */
   get dead(): readonly DeadRows[] {
-    const { definition, source, onConflict, inTransaction } = this.batch
+    const { definition, source, onConflict, inTransaction, scope } = this.batch
     if (inTransaction !== undefined) return []
+    const tenant = tenantOf(scope)
     const told = this.#checked.dead.length
     const refused = this.mark === null ? source : 'spool'
     return [
-      { definition, source, onConflict, rows: this.#dead.slice(0, told) },
-      { definition, source: refused, onConflict, rows: this.#dead.slice(told) },
+      { definition, tenant, source, onConflict, rows: this.#dead.slice(0, told) },
+      { definition, tenant, source: refused, onConflict, rows: this.#dead.slice(told) },
     ].filter(({ rows }) => rows.length > 0)
   }
 

@@ -1,6 +1,6 @@
 import type { OnConflict } from '../hot/index.ts'
 import type { Connection } from '../postgres/index.ts'
-import type { StoredDefinition } from '../schema/index.ts'
+import type { StoredDefinition, TenantScope } from '../schema/index.ts'
 
 /** When a caller is answered: after COMMIT, or after its rows are on disk in the spool, from where they are written in order. */
 export type Acknowledge = 'durable' | 'queued'
@@ -8,6 +8,8 @@ export type Acknowledge = 'durable' | 'queued'
 /** Rows that came together and are answered together. */
 export interface IngestBatch {
   readonly definition: StoredDefinition
+  /** Whose rows these are; default those of every tenant. Keys and dead letters are his, too. */
+  readonly scope?: TenantScope
   /** Row objects as they came; a row's place in the list is its index in the report. */
   readonly rows: readonly unknown[]
   readonly onConflict: OnConflict
@@ -150,7 +152,7 @@ export interface Pipeline {
    */
   ingest(batch: IngestBatch): Promise<IngestReport>
   /** Keeps what did not go through the pipeline as dead letters, in a transaction of its own. */
-  keepStrays(source: string, letters: readonly StrayLetter[]): Promise<void>
+  keepStrays(source: string, letters: readonly StrayLetter[], scope?: TenantScope): Promise<void>
   /**
    * Takes over what processes have left in the spool that have died, and writes it. Without this call the first batch
    * with 'queued' does.

@@ -32,6 +32,8 @@ const todoByReason: Readonly<Record<string, string>> = {
   expired:
     "retention has dropped the rows of its time: drop the letter, or declare retain longer, or late: 'merge', then replay it",
   refused: 'PostgreSQL refuses it for what the message says: see to that, then replay it',
+  tenant:
+    'its row is of another tenant than the one it came from: correct the tenant (fix --drop of the column: it is filled in), or drop the letter',
   time: 'its time was refused, though a row may have it: correct it, or replay it as it is',
 }
 

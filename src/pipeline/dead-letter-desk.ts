@@ -1,7 +1,14 @@
 import type { OnConflict } from '../hot/index.ts'
 import type { Connection, Database } from '../postgres/index.ts'
-import { createRowCodec, type StoredDefinition } from '../schema/index.ts'
-import { TidemarkError } from '../util/errors.ts'
+import {
+  allTenants,
+  createRowCodec,
+  type StoredDefinition,
+  type TenantGuard,
+  type TenantScope,
+  tenantGuard,
+} from '../schema/index.ts'
+import { isTidemarkError, TidemarkError } from '../util/errors.ts'
 import type { IngestReport, Pipeline, RejectedRow } from './contract.ts'
 import { allowedIn, todoOf, unreadableBecause } from './dead-letter-advice.ts'
 import {
@@ -12,6 +19,7 @@ import {
   type StoredRow,
 } from './dead-letter-patch.ts'
 import {
+  type Choice,
   countLetters,
   type DeadLetter,
   type DeadLetterChoice,
@@ -100,16 +108,28 @@ const maxSamples = 5
 /** Readings of letters that others change meanwhile. */
 const maxTries = 10
 
-/** Rows that were not taken: what is wrong with them, corrections, and their way back into the pipeline. */
+/**
+ * Rows that were not taken: what is wrong with them, corrections, and their way back into the pipeline. Of one tenant those that came on
+ * its behalf. Whoever replays a letter, its row is written on behalf of whom it came.
+ */
 export class DeadLetters {
   readonly #db: Database
   readonly #pipeline: Pipeline
   readonly #definitionOf: (name: string) => StoredDefinition | null
+  /** Whose letters; null: everybody's. */
+  readonly #tenant: string | null
 
-  constructor(db: Database, pipeline: Pipeline, definitionOf: (name: string) => StoredDefinition | null) {
+  constructor(
+    db: Database,
+    pipeline: Pipeline,
+    definitionOf: (name: string) => StoredDefinition | null,
+    scope: TenantScope = allTenants,
+  ) {
     this.#db = db
     this.#pipeline = pipeline
     this.#definitionOf = definitionOf
+    // no letter has '' for a tenant
+    this.#tenant = scope.kind === 'all' ? null : scope.kind === 'one' ? scope.tenant : ''
   }
 
   /**
@@ -148,7 +168,7 @@ export class DeadLetters {
    * @throws TidemarkError TM_QUERY when there is no such letter.
    */
   async explain(id: string | number | bigint): Promise<ExplainedLetter> {
-    const chosen = readChoice({ ids: [id] }, true)
+    const chosen = this.#choice({ ids: [id] }, true)
     const [letter] = await readLetters(this.#db, chosen, { afterId: '0', limit: 1 })
     if (letter === undefined)
       throw new TidemarkError('TM_QUERY', {
@@ -158,7 +178,9 @@ export class DeadLetters {
     const definition = this.#definitionOf(letter.dataset)
     const row = rowOf(letter, definition)
     const problems =
-      typeof row === 'string' || definition === null ? [] : createRowCodec(definition).problems(row)
+      typeof row === 'string' || definition === null
+        ? []
+        : createRowCodec(definition).problems(guardOf(letter, definition)?.fill(row) ?? row)
     return {
       ...withoutVersion(letter),
       row: typeof row === 'string' ? null : row,
@@ -201,7 +223,7 @@ export class DeadLetters {
         else if (raw === null || raw.length > maxDeadRaw)
           page.failed.add(`the row would have more than ${maxDeadRaw} characters of JSON`)
         else {
-          const dead = await firstProblem(definition, JSON.parse(raw))
+          const dead = await firstProblem(definition, JSON.parse(raw), guardOf(letter, definition))
           if (dead === null) page.fits += 1
           found.push({
             letter,
@@ -261,7 +283,7 @@ export class DeadLetters {
     sums: ReplaySums,
     tries: number,
   ): Promise<void> {
-    for (const { definition, onConflict, batch } of this.#batches(
+    for (const { definition, tenant, onConflict, batch } of this.#batches(
       letters,
       options.onConflict,
       sums.unreadable,
@@ -270,6 +292,7 @@ export class DeadLetters {
       try {
         report = await this.#pipeline.ingest({
           definition,
+          scope: scopeOf({ tenant }),
           rows: batch.map(({ row }) => row),
           onConflict,
           acknowledge: 'durable',
@@ -283,7 +306,7 @@ export class DeadLetters {
         if (!(error instanceof LettersChanged)) throw error
         if (tries === maxTries) throw busy(error)
         const ids = batch.map(({ letter }) => letter.id)
-        const chosen = { ids, dataset: null, reason: null }
+        const chosen = { tenant: this.#tenant, ids, dataset: null, reason: null }
         const left = await readLetters(this.#db, chosen, { afterId: '0', limit: ids.length })
         await this.#replay(left, options, sums, tries + 1)
         continue
@@ -303,8 +326,8 @@ export class DeadLetters {
     return deleteLetters(this.#db, this.#choice(choice, true))
   }
 
-  #choice(choice: DeadLetterChoice, mustChoose: boolean): ReturnType<typeof readChoice> {
-    const chosen = readChoice(choice, mustChoose)
+  #choice(choice: DeadLetterChoice, mustChoose: boolean): Choice {
+    const chosen = { ...readChoice(choice, mustChoose), tenant: this.#tenant }
     const { dataset } = chosen
     // as it is declared: `events` is `public.events`
     return dataset === null ? chosen : { ...chosen, dataset: this.#definitionOf(dataset)?.name ?? dataset }
@@ -336,7 +359,7 @@ export class DeadLetters {
     }
   }
 
-  /** Rows that go together: of one dataset and one rule. */
+  /** Rows that go together: of one dataset, one tenant and one rule. */
   #batches(
     letters: readonly ReadLetter[],
     rule: OnConflict | undefined,
@@ -351,8 +374,9 @@ export class DeadLetters {
         continue
       }
       const onConflict = rule ?? letter.onConflict ?? 'error'
-      const key = `${definition.name} ${onConflict}`
-      const batch = byKey.get(key) ?? { definition, onConflict, batch: [] }
+      const { tenant } = letter
+      const key = JSON.stringify([definition.name, onConflict, tenant])
+      const batch = byKey.get(key) ?? { definition, tenant, onConflict, batch: [] }
       byKey.set(key, batch)
       batch.batch.push({ letter, row })
     }
@@ -374,6 +398,7 @@ interface ReplaySums {
 
 interface Replayed {
   readonly definition: StoredDefinition
+  readonly tenant: string | null
   readonly onConflict: OnConflict
   readonly batch: { readonly letter: ReadLetter; readonly row: StoredRow }[]
 }
@@ -390,7 +415,7 @@ async function settle(
   )
   const stays = new Set(refused.map(({ index }) => index))
   const ids = batch.flatMap(({ letter }, at) => (stays.has(at) ? [] : [letter.id]))
-  if (ids.length > 0) await deleteLetters(connection, { ids, dataset: null, reason: null })
+  if (ids.length > 0) await deleteLetters(connection, { tenant: null, ids, dataset: null, reason: null })
   await updateLetters(
     connection,
     refused.map(({ index, ...problem }) => ({ id: batch[index]!.letter.id, raw: null, problem })),
@@ -400,6 +425,8 @@ async function settle(
 /** The row of a letter, or why none can be read from it. */
 function rowOf(letter: DeadLetter, definition: StoredDefinition | null): StoredRow | string {
   if (definition === null) return `the configuration has no dataset ${letter.dataset} with rows of its own`
+  const refused = refusalOf(letter, definition)
+  if (refused !== null) return refused
   if (!letter.isWhole || letter.onConflict === null || letter.raw === null) return unreadableBecause(letter)
   const row: unknown = JSON.parse(letter.raw)
   if (typeof row !== 'object' || row === null || Array.isArray(row))
@@ -407,8 +434,31 @@ function rowOf(letter: DeadLetter, definition: StoredDefinition | null): StoredR
   return row as StoredRow
 }
 
-async function firstProblem(definition: StoredDefinition, row: unknown): Promise<DeadRow | null> {
-  return (await checkRows(definition, [row], false)).dead[0] ?? null
+/** Why whoever it came from may write no rows there, as the tables are declared now; null: he may. */
+function refusalOf(letter: DeadLetter, definition: StoredDefinition): string | null {
+  try {
+    guardOf(letter, definition)
+    return null
+  } catch (error) {
+    if (!isTidemarkError(error)) throw error
+    return error.message
+  }
+}
+
+function guardOf({ tenant }: DeadLetter, definition: StoredDefinition): TenantGuard | null {
+  return tenantGuard(definition, scopeOf({ tenant }))
+}
+
+function scopeOf({ tenant }: Pick<DeadLetter, 'tenant'>): TenantScope {
+  return tenant === null ? allTenants : { kind: 'one', tenant }
+}
+
+async function firstProblem(
+  definition: StoredDefinition,
+  row: unknown,
+  guard: TenantGuard | null,
+): Promise<DeadRow | null> {
+  return (await checkRows(definition, [row], false, null, guard)).dead[0] ?? null
 }
 
 function corrected({ reason }: DeadLetter): LetterUpdate['problem'] {

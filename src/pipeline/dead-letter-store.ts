@@ -20,6 +20,8 @@ export interface DeadLetterChoice {
 export interface DeadLetter {
   readonly id: string
   readonly dataset: string
+  /** On whose behalf it came; null: for every tenant. */
+  readonly tenant: string | null
   /** The file of an import, or the way in: http, analytics, tm.ingest, … */
   readonly source: string
   /** The line in the file, from 1; otherwise the place in its batch, from 0. */
@@ -52,7 +54,9 @@ export interface DeadLetterCount {
   readonly lastAt: string
 }
 
-interface Choice {
+export interface Choice {
+  /** Whose letters; null: everybody's. */
+  readonly tenant: string | null
   readonly ids: readonly string[] | null
   readonly dataset: string | null
   readonly reason: string | null
@@ -61,7 +65,7 @@ interface Choice {
 const idForm = /^\d{1,18}$/
 
 /** @throws TidemarkError TM_QUERY where an id is none, or where nothing is chosen though it has to be. */
-export function readChoice(choice: DeadLetterChoice, mustChoose: boolean): Choice {
+export function readChoice(choice: DeadLetterChoice, mustChoose: boolean): Omit<Choice, 'tenant'> {
   const ids = choice.ids?.map(String) ?? null
   for (const id of ids ?? [])
     if (!idForm.test(id))
@@ -86,10 +90,11 @@ export async function readLetters(
   page: { readonly afterId: string; readonly limit: number },
 ): Promise<ReadLetter[]> {
   const { rows } = await db.query(sql`
-    select id::text, dataset, file, line, column_name, value, reason, message, raw, on_conflict, import_id is not null,
+    select id::text, dataset, tenant, file, line, column_name, value, reason, message, raw, on_conflict, import_id is not null,
       is_whole, created_at, xmin::text
     from tidemark.dead_letter as d
     where id > ${page.afterId}::int8
+      and (${choice.tenant}::text is null or tenant = ${choice.tenant}::text)
       and (${choice.ids}::int8[] is null or id = any (${choice.ids}::int8[]))
       and (${choice.dataset}::text is null or dataset = ${choice.dataset}::text)
       and (${choice.reason}::text is null or reason = ${choice.reason}::text)
@@ -98,18 +103,19 @@ export async function readLetters(
   return rows.map((row) => ({
     id: row[0] as string,
     dataset: row[1] as string,
-    source: row[2] as string,
-    line: Number(row[3]),
-    column: row[4] as string | null,
-    value: row[5] as string | null,
-    reason: row[6] as string,
-    message: row[7] as string,
-    raw: row[8] as string | null,
-    onConflict: row[9] as OnConflict | null,
-    isImported: row[10] as boolean,
-    isWhole: row[11] === true,
-    createdAt: formatInstant(row[12] as Instant),
-    version: row[13] as string,
+    tenant: row[2] as string | null,
+    source: row[3] as string,
+    line: Number(row[4]),
+    column: row[5] as string | null,
+    value: row[6] as string | null,
+    reason: row[7] as string,
+    message: row[8] as string,
+    raw: row[9] as string | null,
+    onConflict: row[10] as OnConflict | null,
+    isImported: row[11] as boolean,
+    isWhole: row[12] === true,
+    createdAt: formatInstant(row[13] as Instant),
+    version: row[14] as string,
   }))
 }
 
@@ -118,7 +124,8 @@ export async function countLetters(db: Queryable, choice: Choice): Promise<DeadL
   const { rows } = await db.query(sql`
     select dataset, reason, count(*), min(created_at), max(created_at)
     from tidemark.dead_letter
-    where (${choice.ids}::int8[] is null or id = any (${choice.ids}::int8[]))
+    where (${choice.tenant}::text is null or tenant = ${choice.tenant}::text)
+      and (${choice.ids}::int8[] is null or id = any (${choice.ids}::int8[]))
       and (${choice.dataset}::text is null or dataset = ${choice.dataset}::text)
       and (${choice.reason}::text is null or reason = ${choice.reason}::text)
     group by dataset, reason
@@ -136,7 +143,8 @@ export async function countLetters(db: Queryable, choice: Choice): Promise<DeadL
 export async function deleteLetters(db: Queryable, choice: Choice): Promise<number> {
   const { rowCount } = await db.query(sql`
     delete from tidemark.dead_letter
-    where (${choice.ids}::int8[] is null or id = any (${choice.ids}::int8[]))
+    where (${choice.tenant}::text is null or tenant = ${choice.tenant}::text)
+      and (${choice.ids}::int8[] is null or id = any (${choice.ids}::int8[]))
       and (${choice.dataset}::text is null or dataset = ${choice.dataset}::text)
       and (${choice.reason}::text is null or reason = ${choice.reason}::text)`)
   return rowCount

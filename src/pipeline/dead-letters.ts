@@ -22,6 +22,8 @@ export interface DeadRow {
 
 export interface DeadRows {
   readonly definition: StoredDefinition
+  /** On whose behalf they came; null: for every tenant. */
+  readonly tenant: string | null
   readonly source: string
   readonly onConflict: OnConflict
   readonly rows: readonly DeadRow[]
@@ -36,11 +38,10 @@ const pieceRows = 1000
 
 /** Stores dead letters, in the transaction of the rows that were taken. */
 export async function insertDeadRows(connection: Connection, all: readonly DeadRows[]): Promise<void> {
-  for (const { definition, source, onConflict, rows } of all)
+  for (const { definition, tenant, source, onConflict, rows } of all)
     await insertLetters(
       connection,
-      source,
-      onConflict,
+      { tenant, source, onConflict },
       rows.map(({ row, ...letter }) => ({
         ...letter,
         dataset: definition.name,
@@ -73,6 +74,7 @@ function withTimesAsText(definition: StoredDefinition, row: unknown): unknown {
 export async function insertStrays(
   connection: Connection,
   source: string,
+  tenant: string | null,
   letters: readonly StrayLetter[],
 ): Promise<void> {
   const stored = letters.map(({ isRow: _, ...letter }) => ({
@@ -83,11 +85,10 @@ export async function insertStrays(
     raw: typeof letter.raw === 'string' ? letter.raw : rawOf(letter.raw),
   }))
   const isRow = (_: unknown, at: number): boolean => letters[at]!.isRow === true
-  await insertLetters(connection, source, 'error', stored.filter(isRow))
+  await insertLetters(connection, { tenant, source, onConflict: 'error' }, stored.filter(isRow))
   await insertLetters(
     connection,
-    source,
-    null,
+    { tenant, source, onConflict: null },
     stored.filter((letter, at) => !isRow(letter, at)),
   )
 }
@@ -104,8 +105,11 @@ interface Letter {
 
 async function insertLetters(
   connection: Connection,
-  source: string,
-  onConflict: OnConflict | null,
+  {
+    tenant,
+    source,
+    onConflict,
+  }: { readonly tenant: string | null; readonly source: string; readonly onConflict: OnConflict | null },
   all: readonly Letter[],
 ): Promise<void> {
   for (let from = 0; from < all.length; from += pieceRows) {
@@ -116,10 +120,10 @@ async function insertLetters(
     }))
     await connection.query(sql`
       insert into tidemark.dead_letter (
-        dataset, file, line, column_name, value, reason, message, raw, on_conflict, is_whole
+        dataset, tenant, file, line, column_name, value, reason, message, raw, on_conflict, is_whole
       )
       select
-        l.dataset, ${source}::text, l.index, l."column", l.value, l.reason, l.message, l.raw,
+        l.dataset, ${tenant}::text, ${source}::text, l.index, l."column", l.value, l.reason, l.message, l.raw,
         ${onConflict}::text, l.is_whole
       from json_to_recordset(${JSON.stringify(letters)}::json) as l (
         dataset text, index int8, "column" text, value text, reason text, message text, raw text, is_whole bool

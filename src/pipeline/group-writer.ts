@@ -2,10 +2,11 @@ import type { HotWriter, WrittenCounts } from '../hot/index.ts'
 import type { Database } from '../postgres/index.ts'
 import type { CanonicalRow } from '../schema/index.ts'
 import { isTidemarkError, TidemarkError } from '../util/errors.ts'
+import { keyTenantOf } from './batch-tenant.ts'
 import type { Caller } from './caller.ts'
 import type { PipelineCommit } from './contract.ts'
 import { insertDeadRows } from './dead-letters.ts'
-import { eventIdOf, eventIdPlace } from './event-id.ts'
+import { type EventIds, eventIdsOf } from './event-id.ts'
 import { findSeen, SeenMeanwhile, storeSeen } from './event-ids.ts'
 import { findBatches, KeyTaken, storeBatches } from './idempotency.ts'
 import { findRefusals, isRefusal } from './refusals.ts'
@@ -88,13 +89,15 @@ export class GroupWriter {
 
   /** Answers those whose key is stored; the others come back. */
   async #answerKnown(callers: readonly Caller[]): Promise<readonly Caller[]> {
-    const keys = callers.flatMap(({ batch }) => batch.idempotencyKey ?? [])
+    const keys = callers.flatMap(({ batch: { idempotencyKey: key, scope } }) =>
+      key === null ? [] : [{ tenant: keyTenantOf(scope), key }],
+    )
     if (keys.length === 0) return callers
     const dataset = callers[0]!.batch.definition.name
     const known = await findBatches(this.#db, dataset, keys)
     return callers.filter((caller) => {
-      const key = caller.batch.idempotencyKey
-      const stored = key === null ? undefined : known.get(key)
+      const { idempotencyKey: key, scope } = caller.batch
+      const stored = key === null ? undefined : known({ tenant: keyTenantOf(scope), key })
       if (stored === undefined) return true
       if (Buffer.compare(stored.fingerprint, caller.fingerprint!) === 0)
         caller.resolve(Object.freeze({ ...stored.report, isReplayed: true }))
@@ -106,22 +109,22 @@ export class GroupWriter {
 
   async #passOverSeen(callers: readonly Caller[]): Promise<void> {
     const { definition } = callers[0]!.batch
-    const place = eventIdPlace(definition)
-    if (place === null) return
-    const ids = callers.flatMap(({ rows }) => rows.flatMap((row) => eventIdOf(row, place) ?? []))
+    const known = eventIdsOf(definition)
+    if (known === null) return
+    const ids = callers.flatMap(({ rows }) => rows.flatMap((row) => known.of(row) ?? []))
     if (ids.length === 0) return
     const seen = await findSeen(this.#db, definition.name, ids)
     if (seen.size === 0) return
     for (const caller of callers)
       caller.passOver((row) => {
-        const id = eventIdOf(row, place)
+        const id = known.of(row)
         return id !== null && seen.has(id)
       })
   }
 
   async #commit(callers: readonly Caller[]): Promise<void> {
     const { definition, onConflict } = callers[0]!.batch
-    const { shares, ids } = share(callers, eventIdPlace(definition))
+    const { shares, ids } = share(callers, eventIdsOf(definition))
     const reports = (written: WrittenCounts) =>
       shares.map(({ caller, rows, twins }) => {
         const own = callers.length === 1 ? written : { inserted: rows.length, updated: 0, ignored: 0 }
@@ -151,8 +154,9 @@ export class GroupWriter {
                 connection,
                 definition.name,
                 reports(written).flatMap(({ caller, report }) => {
-                  const { idempotencyKey: key } = caller.batch
-                  return key === null ? [] : [{ key, fingerprint: caller.fingerprint!, report }]
+                  const { idempotencyKey: key, scope } = caller.batch
+                  const tenant = keyTenantOf(scope)
+                  return key === null ? [] : [{ tenant, key, fingerprint: caller.fingerprint!, report }]
                 }),
               )
             await insertDeadRows(connection, dead)
@@ -203,14 +207,14 @@ export class GroupWriter {
 /** Rows of all callers; of rows with one event id only the first. */
 function share(
   callers: readonly Caller[],
-  place: number | null,
+  known: EventIds | null,
 ): { readonly shares: readonly Share[]; readonly ids: readonly string[] } {
-  if (place === null)
+  if (known === null)
     return { shares: callers.map((caller) => ({ caller, rows: caller.rows, twins: 0 })), ids: [] }
   const ids = new Set<string>()
   const shares = callers.map((caller) => {
     const rows = caller.rows.filter((row) => {
-      const id = eventIdOf(row, place)
+      const id = known.of(row)
       if (id === null) return true
       if (ids.has(id)) return false
       ids.add(id)

@@ -14,31 +14,44 @@ export interface StoredBatch {
   readonly report: IngestReport
 }
 
-export interface KeyedReport {
+/** A key and on whose behalf it came ('': for every tenant): two tenants may choose the same. */
+export interface BatchKey {
+  readonly tenant: string
   readonly key: string
+}
+
+export interface KeyedReport extends BatchKey {
   readonly fingerprint: Uint8Array
   readonly report: IngestReport
 }
 
-/** Batches that are stored, by their key. */
+/** Those of the batches that are stored, by their key. */
 export async function findBatches(
   db: Queryable,
   dataset: string,
-  keys: readonly string[],
-): Promise<ReadonlyMap<string, StoredBatch>> {
+  keys: readonly BatchKey[],
+): Promise<(key: BatchKey) => StoredBatch | undefined> {
   const { rows } = await db.query(sql`
-    select key, encode(fingerprint, 'hex'), report::text
-    from tidemark.ingest_batch
-    where dataset = ${dataset}::text and key = any(${keys}::text[])`)
-  return new Map(
-    rows.map(([key, fingerprint, report]) => [
-      key as string,
+    select b.tenant, b.key, encode(b.fingerprint, 'hex'), b.report::text
+    from unnest(
+      ${keys.map(({ tenant }) => tenant)}::text[],
+      ${keys.map(({ key }) => key)}::text[]
+    ) as k (tenant, key)
+    join tidemark.ingest_batch as b on b.dataset = ${dataset}::text and b.tenant = k.tenant and b.key = k.key`)
+  const found = new Map(
+    rows.map(([tenant, key, fingerprint, report]) => [
+      textOf({ tenant: tenant as string, key: key as string }),
       {
         fingerprint: Buffer.from(fingerprint as string, 'hex'),
         report: JSON.parse(report as string) as IngestReport,
       },
     ]),
   )
+  return (key) => found.get(textOf(key))
+}
+
+function textOf({ tenant, key }: BatchKey): string {
+  return JSON.stringify([tenant, key])
 }
 
 /**
@@ -52,15 +65,16 @@ export async function storeBatches(
   dataset: string,
   batches: readonly KeyedReport[],
 ): Promise<void> {
-  const sorted = [...batches].sort((a, b) => (a.key < b.key ? -1 : 1))
+  const sorted = [...batches].sort((a, b) => (textOf(a) < textOf(b) ? -1 : 1))
   const { rowCount } = await connection.query(sql`
-    insert into tidemark.ingest_batch (dataset, key, fingerprint, report)
-    select ${dataset}::text, b.key, decode(b.fingerprint, 'hex'), b.report::json
+    insert into tidemark.ingest_batch (dataset, tenant, key, fingerprint, report)
+    select ${dataset}::text, b.tenant, b.key, decode(b.fingerprint, 'hex'), b.report::json
     from unnest(
+      ${sorted.map(({ tenant }) => tenant)}::text[],
       ${sorted.map(({ key }) => key)}::text[],
       ${sorted.map(({ fingerprint }) => Buffer.from(fingerprint).toString('hex'))}::text[],
       ${sorted.map(({ report }) => JSON.stringify(report))}::text[]
-    ) as b (key, fingerprint, report)
+    ) as b (tenant, key, fingerprint, report)
     on conflict do nothing`)
   if (rowCount < sorted.length) throw new KeyTaken()
 }
@@ -72,7 +86,7 @@ export async function deleteOldBatches(
 ): Promise<number> {
   const { rowCount } = await db.query(sql`
     with old as (
-      select dataset, key
+      select dataset, tenant, key
       from tidemark.ingest_batch
       where created_at < now() - ${options.olderThanMs}::float8 * interval '1 millisecond'
       order by created_at
@@ -81,6 +95,6 @@ export async function deleteOldBatches(
     )
     delete from tidemark.ingest_batch as b
     using old
-    where b.dataset = old.dataset and b.key = old.key`)
+    where b.dataset = old.dataset and b.tenant = old.tenant and b.key = old.key`)
   return rowCount
 }

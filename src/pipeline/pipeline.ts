@@ -1,8 +1,15 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { HotWriter } from '../hot/index.ts'
 import type { Database } from '../postgres/index.ts'
-import type { CanonicalRow, StoredDefinition } from '../schema/index.ts'
+import {
+  allTenants,
+  type CanonicalRow,
+  type StoredDefinition,
+  type TenantScope,
+  tenantGuard,
+} from '../schema/index.ts'
 import { TidemarkError } from '../util/errors.ts'
+import { keyTenantOf, tenantOf } from './batch-tenant.ts'
 import { Caller } from './caller.ts'
 import { cancelledError, untilAborted } from './cancelled.ts'
 import { CommitTimes } from './commit-times.ts'
@@ -93,7 +100,7 @@ class GroupCommit implements Pipeline {
   readonly #commits = new CommitTimes()
   readonly #lanes = new Map<string, Lane>()
   readonly #room: Room
-  /** Batches under way that have a key, by dataset and key. */
+  /** Batches under way that have a key, by dataset, tenant and key. */
   readonly #keyed = new Map<string, Promise<unknown>>()
   readonly #underWay = new Set<Promise<unknown>>()
   #active = 0
@@ -144,11 +151,11 @@ class GroupCommit implements Pipeline {
     }
   }
 
-  async keepStrays(source: string, letters: readonly StrayLetter[]): Promise<void> {
+  async keepStrays(source: string, letters: readonly StrayLetter[], scope?: TenantScope): Promise<void> {
     this.#assertOpen()
     if (letters.length === 0) return
     await this.#options.db.transaction({ mode: 'read committed' }, (connection) =>
-      insertStrays(connection, source, letters),
+      insertStrays(connection, source, tenantOf(scope), letters),
     )
   }
 
@@ -203,8 +210,10 @@ class GroupCommit implements Pipeline {
   }
 
   async #ingest(given: IngestBatch): Promise<IngestReport> {
-    const enricher = await this.#options.enricherOf(given.definition)
-    const checked = await checkRows(given.definition, given.rows, given.isAtomic, enricher)
+    const { definition, rows, isAtomic, scope = allTenants } = given
+    const guard = tenantGuard(definition, scope)
+    const enricher = await this.#options.enricherOf(definition)
+    const checked = await checkRows(definition, rows, isAtomic, enricher, guard)
     const digest = given.idempotencyKey === null ? (given.sentDigest ?? null) : null
     const fingerprint =
       digest !== null || given.idempotencyKey !== null ? fingerprintOf(given, checked) : null
@@ -218,7 +227,9 @@ class GroupCommit implements Pipeline {
       const caller = new Caller(batch, checked, fingerprint, bytes)
       return await (key === null
         ? this.#write(caller)
-        : this.#inTurn(`${batch.definition.name} ${key}`, batch.signal, () => this.#write(caller)))
+        : this.#inTurn(JSON.stringify([definition.name, keyTenantOf(scope), key]), batch.signal, () =>
+            this.#write(caller),
+          ))
     } finally {
       release?.()
     }

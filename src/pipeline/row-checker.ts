@@ -7,12 +7,14 @@ import {
   type RowCodec,
   type RowProblem,
   type StoredDefinition,
+  type TenantGuard,
 } from '../schema/index.ts'
+import { showValue } from '../time/index.ts'
 import { TidemarkError } from '../util/errors.ts'
 import { unreachable } from '../util/unreachable.ts'
 import type { DroppedRows, RowEnricher } from './contract.ts'
 import { type DeadRow, maxDeadMessage, maxDeadValue } from './dead-letters.ts'
-import { eventIdOf, eventIdPlace, maxEventIdChars } from './event-id.ts'
+import { eventIdsOf, maxEventIdChars } from './event-id.ts'
 import { storedText } from './stored-text.ts'
 
 /** Rows of a batch, checked and converted. */
@@ -48,16 +50,18 @@ function codecOf(definition: StoredDefinition): RowCodec {
 /**
  * Checks and converts rows when they come, so that what is wrong is known before anything is written.
  *
- * @throws TidemarkError with `isAtomic` TM_ROW for the first row that does not fit; TM_LIMIT.
+ * @param guard Of the caller's tenant: rows without one get his, those of another are refused. Null: every tenant's rows are taken.
+ * @throws TidemarkError with `isAtomic` TM_ROW for the first row that does not fit, TM_TENANT; TM_LIMIT.
  */
 export async function checkRows(
   definition: StoredDefinition,
   given: readonly unknown[],
   isAtomic: boolean,
   enricher: RowEnricher | null = null,
+  guard: TenantGuard | null = null,
 ): Promise<CheckedRows> {
   const codec = codecOf(definition)
-  const idPlace = eventIdPlace(definition)
+  const idPlace = eventIdsOf(definition)?.place ?? null
   const rows: CanonicalRow[] = []
   const places: number[] = []
   const dead: DeadRow[] = []
@@ -78,6 +82,15 @@ export async function checkRows(
       row = result.row
     }
     if (enricher !== null) enriched.push(row)
+    if (guard !== null && isObject(row)) {
+      row = guard.fill(row)
+      const claimed = (row as Readonly<Record<string, unknown>>)[guard.column]
+      if (guard.isOther(claimed)) {
+        if (isAtomic) throw ofAnother(definition, index, guard)
+        dead.push(deadOfAnother(index, row, guard, claimed))
+        continue
+      }
+    }
     // a list has no columns of its own, so it would pass where every column has a default
     const values = Array.isArray(row) ? null : codec.encode(row as object)
     if (values === null) {
@@ -86,7 +99,8 @@ export async function checkRows(
       dead.push(deadRow(definition, index, row, problem))
       continue
     }
-    const id = idPlace === null ? null : eventIdOf(values, idPlace)
+    const own = idPlace === null ? null : values[idPlace]
+    const id = own === null || own === undefined ? null : String(own)
     if (id !== null && id.length > maxEventIdChars) {
       const problem = `must have at most ${maxEventIdChars} characters as an event id, and has ${id.length}`
       const found = { column: codec.columns[idPlace!]!, value: id.slice(0, 60), problem }
@@ -114,6 +128,25 @@ function tooMuchText(definition: StoredDefinition): TidemarkError {
     limit: `${maxTextBytes} bytes in one transaction`,
     todo: 'send the rows in several requests',
   })
+}
+
+const wayOut = 'leave the column out, it is filled in'
+
+function ofAnother({ name }: StoredDefinition, index: number, { column }: TenantGuard): TidemarkError {
+  const problem = `row ${index} is another tenant's by its "${column}"`
+  return new TidemarkError('TM_TENANT', { table: name, problem, todo: wayOut })
+}
+
+function deadOfAnother(index: number, row: unknown, { column }: TenantGuard, claimed: unknown): DeadRow {
+  const message = `"${column}" is another tenant's; ${wayOut}`
+  return {
+    index,
+    column,
+    value: storedText(showValue(claimed), maxDeadValue),
+    reason: 'tenant',
+    message,
+    row,
+  }
 }
 
 function isObject(row: unknown): row is Readonly<Record<string, unknown>> {

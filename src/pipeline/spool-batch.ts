@@ -1,5 +1,6 @@
 import { deserialize, serialize } from 'node:v8'
-import type { StoredDefinition } from '../schema/index.ts'
+import { allTenants, type StoredDefinition, type TenantScope, tenantGuard } from '../schema/index.ts'
+import { isTidemarkError } from '../util/errors.ts'
 import { toJsonText } from '../util/json.ts'
 import { Caller } from './caller.ts'
 import type { DroppedRows, IngestBatch } from './contract.ts'
@@ -10,6 +11,8 @@ import type { SpoolMark } from './spool-position.ts'
 /** A batch on disk. Rows are kept as they came, so that a declaration that has changed meanwhile is what they are checked by. */
 export interface SpooledBatch {
   readonly dataset: string
+  /** Absent in those of versions that had none: every tenant's. */
+  readonly scope?: TenantScope
   readonly onConflict: IngestBatch['onConflict']
   readonly isAtomic: boolean
   readonly idempotencyKey: string | null
@@ -30,6 +33,7 @@ export function encodeBatch(
 ): Buffer {
   const spooled: SpooledBatch = {
     dataset: batch.definition.name,
+    scope: batch.scope ?? allTenants,
     onConflict: batch.onConflict,
     isAtomic: batch.isAtomic,
     idempotencyKey: batch.idempotencyKey,
@@ -54,7 +58,7 @@ export async function spooledCaller(
   bytes: number,
   mark: SpoolMark,
 ): Promise<Caller> {
-  const again = await checkRows(definition, spooled.rows, false)
+  const again = await checkAgain(definition, spooled)
   const given: unknown[] = []
   spooled.places.forEach((place, i) => {
     given[place] = spooled.rows[i]
@@ -74,6 +78,21 @@ export async function spooledCaller(
   // an answer that nobody looks at is no error
   caller.done.catch(() => {})
   return caller
+}
+
+/** As the tables are declared now, of which the caller's tenant may have no rows any more. */
+async function checkAgain(
+  definition: StoredDefinition,
+  { rows, scope = allTenants }: SpooledBatch,
+): Promise<Pick<CheckedRows, 'rows' | 'places' | 'dead'>> {
+  try {
+    return await checkRows(definition, rows, false, null, tenantGuard(definition, scope))
+  } catch (error) {
+    if (!isTidemarkError(error) || (error.code !== 'TM_TENANT' && error.code !== 'TM_FORBIDDEN')) throw error
+    const { message } = error
+    const why = { column: definition.tenant, value: null, reason: 'tenant', message } as const
+    return { rows: [], places: [], dead: rows.map((row, index) => ({ ...why, index, row })) }
+  }
 }
 
 /** A class's rows have values that only the prototype knows. */

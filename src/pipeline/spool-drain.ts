@@ -2,6 +2,7 @@ import { rm } from 'node:fs/promises'
 import type { Database } from '../postgres/index.ts'
 import type { StoredDefinition } from '../schema/index.ts'
 import { isTidemarkError, TidemarkError } from '../util/errors.ts'
+import { keyTenantOf } from './batch-tenant.ts'
 import type { Caller } from './caller.ts'
 import { insertDeadRows } from './dead-letters.ts'
 import { type GroupWriter, WhoseUnknown } from './group-writer.ts'
@@ -187,7 +188,7 @@ export class SpoolDrain {
     let rows = 0
     let count = 0
     for (const { batch } of this.#waiting) {
-      const { idempotencyKey: key } = batch
+      const key = batch.idempotencyKey && JSON.stringify([keyTenantOf(batch.scope), batch.idempotencyKey])
       rows += batch.rows.length
       if (count > 0) {
         const first = this.#waiting[0]!.batch

@@ -1,5 +1,5 @@
 import { type AggregateState, type StateDefinition, states } from '../aggregate/index.ts'
-import type { ColumnDefinition, TableDefinition } from '../schema/index.ts'
+import { allTenants, type ColumnDefinition, type TableDefinition, type TenantScope } from '../schema/index.ts'
 import { executeRows, type RowsPage } from './execute-rows.ts'
 import { refText } from './filter-json.ts'
 import { assertWithin } from './limits.ts'
@@ -14,6 +14,7 @@ import type {
 } from './nodes.ts'
 import { type QueryContext, settleAll, startReading } from './read-parts.ts'
 import { columnOf } from './references.ts'
+import { tenantFilter } from './tenant-filter.ts'
 import { type Cell, type KeyValue, type StateRequest, unknownState } from './tier.ts'
 import { canonicalKey, keyText } from './values.ts'
 
@@ -31,8 +32,9 @@ export interface LookedUp {
 export async function lookUpDimensions(
   asked: AggregateQueryNode,
   requests: readonly StateRequest[],
-  context: QueryContext,
+  query: QueryContext,
 ): Promise<LookedUp> {
+  const context: LookUpContext = { ...query, scope: asked.scope ?? allTenants }
   const dimensions = new Map((asked.dimensions ?? []).map((dimension) => [dimension.name, dimension]))
   const { dimensions: _, keysWhere, ...plain } = asked
   const by = keysOf(asked.by)
@@ -73,6 +75,11 @@ export async function lookUpDimensions(
   }
 }
 
+/** Tables of dimensions may have tenants of their own: a key that names another's row finds nothing. */
+interface LookUpContext extends QueryContext {
+  readonly scope: TenantScope
+}
+
 /** The keys that are grouped by, and those that dimensions are found by, each once. */
 function keysOf(by: readonly GroupNode[]): readonly GroupNode[] {
   const keys = new Map<string, GroupNode>()
@@ -110,7 +117,7 @@ async function valuesOf(
   dimension: DimensionNode,
   wanted: readonly (readonly KeyValue[])[],
   known: ReadonlyMap<string, KeyValue> | undefined,
-  context: QueryContext,
+  context: LookUpContext,
 ): Promise<ReadonlyMap<string, KeyValue>> {
   const values = new Map(known)
   const missing = new Map<string, readonly KeyValue[]>()
@@ -152,8 +159,11 @@ async function readTable(
   columns: readonly string[],
   where: FilterNode,
   limit: number,
-  context: QueryContext,
+  context: LookUpContext,
 ): Promise<readonly (readonly unknown[])[]> {
+  const own = tenantFilter(table, context.scope)
+  // of no tenant that the table knows: row security could not even read it
+  if (own?.kind === 'or') return []
   const reading = await startReading(table, null, context)
   const rows: (readonly unknown[])[] = []
   let cursor: string | null = null
@@ -164,7 +174,7 @@ async function readTable(
         kind: 'rows',
         dataset: table,
         range: null,
-        where,
+        where: own === null ? where : { kind: 'and', filters: [own, where] },
         columns,
         direction: 'asc',
         limit: limit - rows.length,
@@ -187,7 +197,7 @@ async function readTable(
 async function keyFilter(
   filter: FilterNode,
   dimensions: ReadonlyMap<string, DimensionNode>,
-  context: QueryContext,
+  context: LookUpContext,
   isNegated = false,
 ): Promise<FilterNode> {
   if (filter.kind === 'not') return keyFilter(filter.filter, dimensions, context, !isNegated)
@@ -214,7 +224,7 @@ async function keysWith(
   dimension: DimensionNode,
   refs: readonly ColumnRef[],
   where: FilterNode,
-  context: QueryContext,
+  context: LookUpContext,
 ): Promise<FilterNode> {
   const { table, name } = dimension
   const keys = dimension.on.map(({ column }) => column)

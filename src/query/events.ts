@@ -35,8 +35,8 @@ export type EventRow = readonly [t: Instant, m: number, ...texts: (string | null
 export interface EventPart {
   readonly source: 'hot' | 'cold'
   readonly rows: number
-  /** Of the lake that were opened; 0 in PostgreSQL. */
-  readonly files: number
+  /** Of the lake that were opened; 0 in PostgreSQL, null where they hold rows of other tenants, too. */
+  readonly files: number | null
 }
 
 /** All events of a request in one place, for as long as they are lent. */

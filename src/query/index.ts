@@ -95,6 +95,7 @@ export {
   rowOrder,
 } from './row-order.ts'
 export { scopeQuery, tenantFilter, withTenant } from './tenant-filter.ts'
+export { eventPartsForTenant, hidesOthers } from './tenant-plan.ts'
 export type * from './tier.ts'
 export { everything, unknownState } from './tier.ts'
 export type {

@@ -78,15 +78,17 @@ export async function createServer(
     refResolver: { buildLocalReference: (json, _base, _fragment, i) => String(json.$id ?? `schema${i}`) },
   })
   installHealthRoute(app, tm)
-  installDatasetRoutes(app, tm)
-  installRowRoutes(app, tm)
-  installQueryRoute(app, tm)
-  installProductRoutes(app, tm)
+  installDatasetRoutes(app)
+  installRowRoutes(app)
+  installQueryRoute(app)
+  installProductRoutes(app)
   await installInfluxRoutes(app, tm, { bodyLimitBytes })
   await installPrometheusRoutes(app, tm, { bodyLimitBytes })
   await installOtlpRoutes(app, tm, { bodyLimitBytes })
-  await installStreamRoute(app, tm, { bodyLimitBytes })
+  await installStreamRoute(app, { bodyLimitBytes })
   await installAnalyticsRoute(app, tm)
-  app.get('/openapi.json', { schema: { hide: true } }, async () => app.swagger())
+  app.get('/openapi.json', { schema: { hide: true }, config: { access: 'public' } }, async () =>
+    app.swagger(),
+  )
   return app
 }

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
-import type { Tidemark } from '../../engine.ts'
 import type { Routed } from '../../protocols/index.ts'
 import type { HypertableDefinition } from '../../schema/index.ts'
+import type { ScopedTidemark } from '../../scoped.ts'
 
 /** Points of a request, or a piece of it, that are kept as dead letters; the others are counted. Rows that are refused are all kept. */
 export const maxKeptProblems = 10_000
@@ -16,7 +16,7 @@ export interface DeliveryOptions {
 
 /** What became of the points of one request. */
 export class Delivery {
-  readonly #tm: Tidemark
+  readonly #tm: ScopedTidemark
   readonly #options: DeliveryOptions
   /** Points that were not taken. */
   refused = 0
@@ -25,7 +25,7 @@ export class Delivery {
   /** Left out by steps of enrichment. */
   dropped = 0
 
-  constructor(tm: Tidemark, options: DeliveryOptions) {
+  constructor(tm: ScopedTidemark, options: DeliveryOptions) {
     this.#tm = tm
     this.#options = options
   }

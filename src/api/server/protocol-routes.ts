@@ -16,6 +16,8 @@ export function installMissing(
       method,
       url,
       schema: { hide: true },
+      // nothing is read, and nothing is there to be used
+      config: { access: 'public' },
       onRequest: async (request) => {
         const todo = `declare ${option} in the configuration (docs/guide/protocols.md)`
         throw new TidemarkError('TM_ROUTE', { method: request.method, url: request.url, todo })

@@ -1,5 +1,4 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
-import type { Tidemark } from '../../engine.ts'
 import { requestSignal } from './request-signal.ts'
 
 /** Of a body whose length is not said before it is sent. */
@@ -16,12 +15,11 @@ const memoryPerByte = 4
  * @param mostBytes of memory, where a body is written piece by piece while it comes
  */
 export async function reserveRoom(
-  tm: Tidemark,
   request: FastifyRequest,
   reply: FastifyReply,
   mostBytes = Number.POSITIVE_INFINITY,
 ): Promise<void> {
-  const release = await tm.reserve(Math.min(mostBytes, memoryOf(request)), requestSignal(reply))
+  const release = await request.tm.reserve(Math.min(mostBytes, memoryOf(request)), requestSignal(reply))
   if (reply.raw.closed) return release()
   // whichever comes: a client that has gone never finishes
   reply.raw.once('finish', release)

@@ -27,7 +27,7 @@ export async function installAnalyticsRoute(app: FastifyInstance, tm: Tidemark):
     scope.addContentTypeParser<string>('*', { parseAs: 'string', bodyLimit }, (_request, body, done) =>
       done(null, body),
     )
-    scope.options(url, { schema: { hide: true } }, async (request, reply) => {
+    scope.options(url, { schema: { hide: true }, config: { access: 'public' } }, async (request, reply) => {
       allowOrigin(route, request, reply)
       return reply
         .code(204)
@@ -51,11 +51,12 @@ export async function installAnalyticsRoute(app: FastifyInstance, tm: Tidemark):
           consumes: ['text/plain', 'application/json'],
           response: { 200: AnalyticsAnswer, '4xx': Problem, '5xx': Problem },
         },
+        config: { access: 'ingest' },
         serializerCompiler: () => (data) => JSON.stringify(data),
         bodyLimit,
         onRequest: async (request, reply) => {
           allowOrigin(route, request, reply)
-          await reserveRoom(tm, request, reply)
+          await reserveRoom(request, reply)
         },
       },
       async (request, reply) => {
@@ -73,6 +74,7 @@ export async function installAnalyticsRoute(app: FastifyInstance, tm: Tidemark):
         if (batch.dropped > 0) request.log.warn({ dropped: batch.dropped }, 'a tracker had to drop events')
         const { name } = route.into
         const source = 'analytics'
+        const { tm } = request
         const report = await tm.ingestUnknown(name, batch.rows, {
           source,
           isReserved: true,

@@ -1,11 +1,10 @@
 import type { FastifyInstance } from 'fastify'
 import Type from 'typebox'
-import type { Tidemark } from '../../engine.ts'
 import { cellColumns } from '../../query/index.ts'
 import type { ContinuousAggregateDefinition, QueryableDefinition } from '../../schema/index.ts'
 import { Dataset, Problem } from '../contract/index.ts'
 
-export function installDatasetRoutes(app: FastifyInstance, tm: Tidemark): void {
+export function installDatasetRoutes(app: FastifyInstance): void {
   app.get(
     '/api/v1/datasets',
     {
@@ -14,9 +13,10 @@ export function installDatasetRoutes(app: FastifyInstance, tm: Tidemark): void {
         tags: ['datasets'],
         response: { 200: Type.Array(Dataset) },
       },
+      config: { access: 'query' },
       serializerCompiler: () => (data) => JSON.stringify(data),
     },
-    async () => [...tm.datasets, ...tm.aggregates].map(describeDataset),
+    async ({ tm }) => [...tm.datasets, ...tm.aggregates].map(describeDataset),
   )
   app.get<{ Params: { dataset: string } }>(
     '/api/v1/datasets/:dataset',
@@ -27,9 +27,10 @@ export function installDatasetRoutes(app: FastifyInstance, tm: Tidemark): void {
         params: Type.Object({ dataset: Type.String() }),
         response: { 200: Dataset, 404: Problem },
       },
+      config: { access: 'query' },
       serializerCompiler: () => (data) => JSON.stringify(data),
     },
-    async (request) => describeDataset(tm.queryable(request.params.dataset)),
+    async ({ tm, params }) => describeDataset(tm.queryable(params.dataset)),
   )
 }
 

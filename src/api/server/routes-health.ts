@@ -13,6 +13,7 @@ export function installHealthRoute(app: FastifyInstance, tm: Tidemark): void {
         tags: ['operations'],
         response: { 200: Health, 503: Health },
       },
+      config: { access: 'public' },
       serializerCompiler: () => (data) => JSON.stringify(data),
     },
     async (_request, reply) => {
@@ -34,6 +35,8 @@ export function installHealthRoute(app: FastifyInstance, tm: Tidemark): void {
         tags: ['operations'],
         response: { 200: StatusAnswer, '5xx': Problem },
       },
+      // figures of all tenants together: of the engine itself
+      config: { access: 'admin' },
       serializerCompiler: () => (data) => (typeof data === 'string' ? data : toJsonText(data)),
     },
     async (_request, reply) => reply.type('application/json; charset=utf-8').send(await tm.status()),

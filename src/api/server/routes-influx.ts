@@ -54,9 +54,9 @@ export async function installInfluxRoutes(
         problem: `invalid precision "${word}"; use ns, us, ms or s`,
       })
     const signal = requestSignal(reply)
-    const delivery = new Delivery(tm, { source: 'line protocol', signal, digest: null })
+    const delivery = new Delivery(request.tm, { source: 'line protocol', signal, digest: null })
     const decoder = createLineProtocolDecoder({
-      receivedAt: tm.now(),
+      receivedAt: request.tm.now(),
       precision,
       maxProblems: maxKeptProblems,
     })
@@ -84,7 +84,7 @@ export async function installInfluxRoutes(
   }
 
   const onRequest = (request: FastifyRequest, reply: FastifyReply): Promise<void> =>
-    reserveRoom(tm, request, reply, pieceMemory)
+    reserveRoom(request, reply, pieceMemory)
   const description =
     'Line protocol, gzipped or not; 204 when all points are committed. Points that do not fit are kept as dead letters, the others ' +
     'are written: 400 says how many were dropped. 503 with `Retry-After`: send the same again.'
@@ -114,6 +114,7 @@ export async function installInfluxRoutes(
           }),
           response: { ...answers, '4xx': InfluxError, '5xx': InfluxError },
         },
+        config: { access: 'ingest' },
         serializerCompiler: () => (data) => JSON.stringify(data),
         onRequest,
       },
@@ -132,6 +133,7 @@ export async function installInfluxRoutes(
           summary: 'Whether InfluxDB 1 or 2 is there, as clients ask',
           response: { 204: Type.Null({ description: 'It is.' }) },
         },
+        config: { access: 'public' },
       },
       async (_request, reply) => reply.code(204).send(),
     )
@@ -145,6 +147,7 @@ export async function installInfluxRoutes(
           querystring: Type.Object({ q: text('The statement; or in the body.') }),
           response: { 200: Type.Unknown(), '4xx': InfluxError },
         },
+        config: { access: 'ingest' },
         serializerCompiler: () => (data) => JSON.stringify(data),
       },
       async (request) => {
@@ -180,6 +183,7 @@ export async function installInfluxRoutes(
           }),
           response: { ...answers, '4xx': Influx2Error, '5xx': Influx2Error },
         },
+        config: { access: 'ingest' },
         serializerCompiler: () => (data) => JSON.stringify(data),
         onRequest,
       },

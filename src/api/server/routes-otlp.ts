@@ -83,7 +83,8 @@ export async function installOtlpRoutes(
               '5xx': Type.Unknown({ description: 'google.rpc.Status: to be sent again.' }),
             },
           },
-          onRequest: (request, reply) => reserveRoom(tm, request, reply),
+          config: { access: 'ingest' },
+          onRequest: (request, reply) => reserveRoom(request, reply),
         },
         async (request, reply) => {
           const encoding = encodingOf(request)
@@ -96,9 +97,9 @@ export async function installOtlpRoutes(
           const { routed, rawOf, ...undecoded } = found.read(body, {
             ...limits,
             encoding,
-            receivedAt: tm.now(),
+            receivedAt: request.tm.now(),
           })
-          const delivery = new Delivery(tm, {
+          const delivery = new Delivery(request.tm, {
             source: `otlp ${name}`,
             signal: requestSignal(reply),
             digest: digestOf(body),

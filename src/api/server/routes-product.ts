@@ -1,6 +1,5 @@
 import type { FastifyInstance } from 'fastify'
 import Type from 'typebox'
-import type { Tidemark } from '../../engine.ts'
 import { type ProductKind, productKinds } from '../../product/index.ts'
 import { TidemarkError } from '../../util/errors.ts'
 import { toJsonText } from '../../util/json.ts'
@@ -10,7 +9,13 @@ import { requestSignal } from './request-signal.ts'
 const EventsAnswer = Type.Object({
   rows: Type.Array(Type.Record(Type.String(), Type.Unknown())),
   plan: Type.Object({
-    parts: Type.Array(Type.Object({ source: Type.String(), rows: Type.Integer(), files: Type.Integer() })),
+    parts: Type.Array(
+      Type.Object({
+        source: Type.String(),
+        rows: Type.Integer(),
+        files: Type.Union([Type.Integer(), Type.Null()]),
+      }),
+    ),
     elapsedMs: Type.Integer(),
   }),
 })
@@ -26,7 +31,7 @@ const summaries: Readonly<Record<ProductKind, string>> = {
 }
 
 /** A route for each kind of question about events. Bodies are those of `tm.product`, and `timeoutMs`. */
-export function installProductRoutes(app: FastifyInstance, tm: Tidemark): void {
+export function installProductRoutes(app: FastifyInstance): void {
   for (const kind of productKinds)
     app.post<{ Params: { dataset: string } }>(
       `/api/v1/datasets/:dataset/${kind.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`,
@@ -39,6 +44,7 @@ export function installProductRoutes(app: FastifyInstance, tm: Tidemark): void {
           body: Type.Object({ from: Type.String() }, { additionalProperties: true }),
           response: { 200: EventsAnswer, '4xx': Problem, '5xx': Problem },
         },
+        config: { access: 'query' },
         serializerCompiler: () => (data) => (typeof data === 'string' ? data : toJsonText(data)),
       },
       async (request, reply) => {
@@ -48,7 +54,7 @@ export function installProductRoutes(app: FastifyInstance, tm: Tidemark): void {
             path: 'timeoutMs',
             problem: 'must be a positive whole number of milliseconds',
           })
-        const answer = await tm.productUnknown(kind, request.params.dataset, question, {
+        const answer = await request.tm.productUnknown(kind, request.params.dataset, question, {
           signal: requestSignal(reply),
           ...(timeoutMs === undefined ? {} : { timeoutMs: timeoutMs as number }),
         })

@@ -53,8 +53,8 @@ export async function installPrometheusRoutes(
               '5xx': Type.String({ description: 'To be sent again.' }),
             },
           },
-          config: { encoding: 'snappy' },
-          onRequest: (request, reply) => reserveRoom(tm, request, reply),
+          config: { access: 'ingest', encoding: 'snappy' },
+          onRequest: (request, reply) => reserveRoom(request, reply),
         },
         async (request, reply) => {
           const encoding = request.headers['content-encoding'] ?? 'none'
@@ -66,7 +66,7 @@ export async function installPrometheusRoutes(
           const body = await wholeBody(request.body, bodyLimitBytes)
           const decoded = decodeRemoteWrite(body, { ...limits, maxBytes: bodyLimitBytes })
           const { points, problemCount } = decoded
-          const delivery = new Delivery(tm, {
+          const delivery = new Delivery(request.tm, {
             source: 'prometheus',
             signal: requestSignal(reply),
             digest: digestOf(body),

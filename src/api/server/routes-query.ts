@@ -1,11 +1,10 @@
 import type { FastifyInstance } from 'fastify'
-import type { Tidemark } from '../../engine.ts'
 import { TidemarkError } from '../../util/errors.ts'
 import { toJsonText } from '../../util/json.ts'
 import { Problem, QueryAnswer, QueryBody } from '../contract/index.ts'
 import { requestSignal } from './request-signal.ts'
 
-export function installQueryRoute(app: FastifyInstance, tm: Tidemark): void {
+export function installQueryRoute(app: FastifyInstance): void {
   app.post(
     '/api/v1/query',
     {
@@ -18,6 +17,7 @@ export function installQueryRoute(app: FastifyInstance, tm: Tidemark): void {
         body: QueryBody,
         response: { 200: QueryAnswer, '4xx': Problem, '5xx': Problem },
       },
+      config: { access: 'query' },
       serializerCompiler: () => (data) => (typeof data === 'string' ? data : toJsonText(data)),
     },
     async (request, reply) => {
@@ -34,7 +34,7 @@ export function installQueryRoute(app: FastifyInstance, tm: Tidemark): void {
           problem: 'must be a positive whole number of milliseconds',
         })
       }
-      const answer = await tm.queryUnknown(dataset, query, {
+      const answer = await request.tm.queryUnknown(dataset, query, {
         signal: requestSignal(reply),
         ...(timeoutMs === undefined ? {} : { timeoutMs: timeoutMs as number }),
       })

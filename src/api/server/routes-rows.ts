@@ -1,6 +1,5 @@
 import type { FastifyInstance } from 'fastify'
 import Type from 'typebox'
-import type { Tidemark } from '../../engine.ts'
 import { TidemarkError } from '../../util/errors.ts'
 import { Problem, WriteAnswer } from '../contract/index.ts'
 import { sendProblem } from './problems.ts'
@@ -16,7 +15,7 @@ interface RowsRequest {
   Querystring: { onConflict?: string; atomic?: string; ack?: string }
 }
 
-export function installRowRoutes(app: FastifyInstance, tm: Tidemark): void {
+export function installRowRoutes(app: FastifyInstance): void {
   app.post<RowsRequest>(
     '/api/v1/datasets/:dataset/rows',
     {
@@ -43,10 +42,12 @@ export function installRowRoutes(app: FastifyInstance, tm: Tidemark): void {
         body: Type.Array(Type.Record(Type.String(), Type.Unknown())),
         response: { 201: WriteAnswer, 202: WriteAnswer, 207: WriteAnswer, '4xx': Problem, '5xx': Problem },
       },
+      config: { access: 'ingest' },
       serializerCompiler: () => (data) => JSON.stringify(data),
-      onRequest: (request, reply) => reserveRoom(tm, request, reply),
+      onRequest: (request, reply) => reserveRoom(request, reply),
     },
     async (request, reply) => {
+      const { tm } = request
       const definition = tm.dataset(request.params.dataset)
       const onConflict = oneOf(conflictRules, 'onConflict', request.query.onConflict ?? 'error')
       const atomic = oneOf(yesOrNo, 'atomic', request.query.atomic ?? 'false') === 'true'

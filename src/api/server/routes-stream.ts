@@ -1,7 +1,6 @@
 import websocket from '@fastify/websocket'
 import type { FastifyError, FastifyInstance } from 'fastify'
 import Type from 'typebox'
-import type { Tidemark } from '../../engine.ts'
 import { TidemarkError } from '../../util/errors.ts'
 import { Problem } from '../contract/index.ts'
 import { knownError } from './problems.ts'
@@ -19,7 +18,6 @@ interface StreamRequest {
 /** Rows over a WebSocket: frames in, acknowledgements out. */
 export async function installStreamRoute(
   app: FastifyInstance,
-  tm: Tidemark,
   options: { readonly bodyLimitBytes: number },
 ): Promise<void> {
   await app.register(async (scope) => {
@@ -48,9 +46,10 @@ export async function installStreamRoute(
         }),
         response: { 101: Type.Null({ description: 'Switching to WebSocket.' }), '4xx': Problem },
       },
+      config: { access: 'ingest' },
       // what is wrong is told before the protocol is switched
       onRequest: async (request) => {
-        tm.dataset(request.params.dataset)
+        request.tm.dataset(request.params.dataset)
         readOptions(request.query)
       },
       handler: async (request) => {
@@ -58,7 +57,7 @@ export async function installStreamRoute(
         throw new TidemarkError('TM_ROUTE', { method: request.method, url: request.url, todo })
       },
       wsHandler: (socket, request) => {
-        new RowStream(tm, socket, {
+        new RowStream(request.tm, socket, {
           ...readOptions(request.query),
           dataset: request.params.dataset,
           explain: (error) => {

@@ -1,6 +1,6 @@
 import { setMaxListeners } from 'node:events'
 import type { WebSocket } from '@fastify/websocket'
-import type { Tidemark } from '../../engine.ts'
+import type { ScopedTidemark } from '../../scoped.ts'
 import type { ErrorParams, TidemarkError } from '../../util/errors.ts'
 import { toJsonText } from '../../util/json.ts'
 import { parseRows } from './json-body.ts'
@@ -26,7 +26,7 @@ const tryAgain = 1013
 
 /** Writes the frames of one WebSocket. While as much is being written as may be, the socket is not read. */
 export class RowStream {
-  readonly #tm: Tidemark
+  readonly #tm: ScopedTidemark
   readonly #socket: WebSocket
   readonly #options: RowStreamOptions
   readonly #gone = new AbortController()
@@ -38,7 +38,7 @@ export class RowStream {
   #answered: Promise<void> = Promise.resolve()
   #isAlive = true
 
-  constructor(tm: Tidemark, socket: WebSocket, options: RowStreamOptions) {
+  constructor(tm: ScopedTidemark, socket: WebSocket, options: RowStreamOptions) {
     this.#tm = tm
     this.#socket = socket
     this.#options = options
@@ -98,7 +98,7 @@ export class RowStream {
     })
   }
 
-  #write(seq: number, rows: readonly unknown[]): ReturnType<Tidemark['ingestUnknown']> {
+  #write(seq: number, rows: readonly unknown[]): ReturnType<ScopedTidemark['ingestUnknown']> {
     const { dataset, onConflict, name } = this.#options
     return this.#tm.ingestUnknown(dataset, rows, {
       onConflict,
@@ -108,7 +108,7 @@ export class RowStream {
     })
   }
 
-  async #answer(seq: number, written: ReturnType<Tidemark['ingestUnknown']>): Promise<void> {
+  async #answer(seq: number, written: ReturnType<ScopedTidemark['ingestUnknown']>): Promise<void> {
     try {
       const { isReplayed, isQueued: _, ...report } = await written
       await this.#send({ seq, ...report, replayed: isReplayed })

@@ -161,7 +161,7 @@ function cell(name: string, value: unknown): string {
 function drawParts({ plan }: EventsAnswer<object>): string {
   const parts = plan.parts.map(
     ({ source, rows, files }) =>
-      `${formatNumber(rows)} events ${source === 'hot' ? 'of PostgreSQL' : `of ${formatNumber(files)} files`}`,
+      `${formatNumber(rows)} events ${source === 'hot' ? 'of PostgreSQL' : `of ${formatNumber(files ?? 0)} files`}`,
   )
   return `${parts.join(', ')}, ${formatDuration(plan.elapsedMs)}`
 }
