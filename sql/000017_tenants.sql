@@ -333,3 +333,166 @@ begin
   from pg_catalog.unnest(changed) as r;
 end;
 $function$;
+
+-- As in 000009, and: the engine, while it is tidemark_tenant, is told whose cells are not valid, which it plans by for every tenant
+-- alike; no row of it reaches whoever asks.
+create or replace function tidemark.aggregate_validity(in_hypertable_id int, in_versions int[], in_max_ranges int)
+returns table (
+  version_id int,
+  aggregate_name text,
+  relation oid,
+  epoch int8,
+  unknown_before text,
+  start_over text,
+  entries int8,
+  tenants text[],
+  froms timestamptz[],
+  tos timestamptz[]
+)
+language plpgsql
+stable
+security definer
+set search_path = pg_catalog, pg_temp
+as $function$
+declare
+  here record;
+  known record;
+  sees_all bool;
+begin
+  for known in
+    select
+      v.id, a.schema_name || '.' || a.table_name as name, v.relation_name, v.epoch, v.unknown_before,
+      c.position, c.started, c.system_identifier, c.timeline, c.database_oid
+    from tidemark.aggregate_version as v
+    join tidemark.aggregate as a on a.id = v.aggregate_id
+    left join tidemark.change_consumer as c
+      on c.hypertable_id = a.hypertable_id and c.name = 'aggregate:' || v.id
+    where a.hypertable_id = in_hypertable_id
+      and (in_versions is null and v.state = 'current' or v.id = any(in_versions))
+    order by v.id
+  loop
+    if here is null then
+      if pg_is_in_recovery() then
+        select s.system_identifier::text, lpad(upper(to_hex(p.timeline_id)), 8, '0') as timeline, d.oid as database_oid
+        into here
+        from pg_control_system() as s, pg_control_checkpoint() as p, pg_database as d
+        where d.datname = current_database();
+      else
+        select i.system_identifier, i.timeline, i.database_oid into here from tidemark.change_identity() as i;
+      end if;
+    end if;
+    version_id := known.id;
+    aggregate_name := known.name;
+    select t.oid into relation
+    from pg_class as t
+    where t.relname = known.relation_name and t.relnamespace = 'tidemark_aggregates'::regnamespace;
+    epoch := known.epoch;
+    unknown_before := known.unknown_before::text;
+    start_over := case
+      when known.position is null then 'not-registered'
+      when known.system_identifier <> here.system_identifier then 'other-cluster'
+      when known.timeline <> here.timeline then 'other-timeline'
+      when known.database_oid <> here.database_oid then 'other-database'
+      when not known.started then 'new'
+    end;
+    if start_over is not null then
+      entries := 0;
+      tenants := array[null::text];
+      froms := array['-infinity'::timestamptz];
+      tos := array['infinity'::timestamptz];
+      return next;
+      continue;
+    end if;
+
+    -- Index aggregate_invalid_by_version, change_log_position. One range more than allowed tells that there are too many.
+    with missed as materialized (
+      select l.tenant, l.range_from, l.range_to
+      from tidemark.change_log as l
+      where l.hypertable_id = in_hypertable_id
+        and l.xid >= pg_snapshot_xmin(known.position)
+        and not pg_visible_in_snapshot(l.xid, known.position)
+        and pg_visible_in_snapshot(l.xid, pg_current_snapshot())
+    ),
+    touched as (
+      select i.tenant, i.range_from, i.range_to
+      from tidemark.aggregate_invalid as i
+      where i.version_id = known.id
+      union all
+      select m.tenant, m.range_from, m.range_to from missed as m
+    ),
+    by_tenant as (
+      select t.tenant, range_agg(tstzrange(t.range_from, t.range_to)) as parts
+      from touched as t
+      group by t.tenant
+    ),
+    part as (
+      select b.tenant, p.part
+      from by_tenant as b, unnest(b.parts) as p (part)
+      limit in_max_ranges + 1
+    ),
+    ordered as (
+      select p.tenant, lower(p.part) as range_from, upper(p.part) as range_to from part as p order by 2, 1
+    )
+    select
+      (select count(*) from missed),
+      coalesce(array_agg(o.tenant), '{}'), coalesce(array_agg(o.range_from), '{}'), coalesce(array_agg(o.range_to), '{}')
+    into entries, tenants, froms, tos
+    from ordered as o;
+
+    if cardinality(froms) > in_max_ranges then
+      with touched as (
+        select i.range_from, i.range_to
+        from tidemark.aggregate_invalid as i
+        where i.version_id = known.id
+        union all
+        select l.range_from, l.range_to
+        from tidemark.change_log as l
+        where l.hypertable_id = in_hypertable_id
+          and l.xid >= pg_snapshot_xmin(known.position)
+          and not pg_visible_in_snapshot(l.xid, known.position)
+          and pg_visible_in_snapshot(l.xid, pg_current_snapshot())
+      ),
+      merged as (
+        select unnest(range_agg(tstzrange(t.range_from, t.range_to))) as part from touched as t
+      ),
+      gap as (
+        select m.part, lower(m.part) - lag(upper(m.part)) over (order by m.part) as width from merged as m
+      ),
+      edge as (
+        select
+          g.part,
+          (g.width is null or row_number() over (order by g.width desc nulls first) <= in_max_ranges)::int as starts
+        from gap as g
+      ),
+      closed as (
+        select min(lower(n.part)) as range_from, max(upper(n.part)) as range_to
+        from (select e.part, sum(e.starts) over (order by e.part) as number from edge as e) as n
+        group by n.number
+      )
+      select array_agg(null::text), array_agg(c.range_from order by c.range_from), array_agg(c.range_to order by c.range_from)
+      into tenants, froms, tos
+      from closed as c;
+    elsif array_remove(tenants, null) <> '{}' then
+      -- the role that asks; current_user is this function's owner
+      sees_all := coalesce(sees_all, current_setting('role') = 'tidemark_tenant' or (
+        select
+          has_table_privilege(r.oid, t.oid, 'select')
+          and (
+            not t.relrowsecurity or r.rolsuper or r.rolbypassrls
+            or (not t.relforcerowsecurity and pg_has_role(r.oid, t.relowner, 'usage'))
+          )
+        from tidemark.hypertable as h
+        join pg_namespace as n on n.nspname = h.schema_name
+        join pg_class as t on t.relnamespace = n.oid and t.relname = h.table_name
+        cross join pg_roles as r
+        where h.id = in_hypertable_id
+          and r.rolname = coalesce(nullif(current_setting('role'), 'none'), session_user::text)
+      ), false);
+      if not sees_all then
+        tenants := array_fill(null::text, array[cardinality(froms)]);
+      end if;
+    end if;
+    return next;
+  end loop;
+end;
+$function$;

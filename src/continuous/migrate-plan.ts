@@ -1,13 +1,15 @@
-import { fitName, type MigrationStep, step, text } from '../migrate/index.ts'
+import { fitName, grantUsage, type MigrationStep, readerRole, step, text } from '../migrate/index.ts'
 import type { Connection } from '../postgres/index.ts'
 import { materializationOf } from '../query/index.ts'
 import type { ContinuousAggregateDefinition } from '../schema/index.ts'
 import { identifier, sql } from '../util/sql.ts'
 import { definitionHash, encodeAggregate } from './encode.ts'
 import {
+  cellPolicy,
   changeDefinitionStatements,
   createVersionStatements,
   forceStatement,
+  restoreRightsStatements,
   retireStatements,
 } from './migrate-statements.ts'
 import { type AggregateView, viewOf } from './view.ts'
@@ -37,6 +39,8 @@ interface KnownVersion {
   readonly definition: unknown
   /** Its row security holds for its owner, too. */
   readonly isForced: boolean
+  /** Its row security is on, with its policy and no other one. */
+  readonly isProtected: boolean
 }
 
 interface KnownAggregate {
@@ -61,6 +65,7 @@ export async function planAggregates(
   return {
     steps: [
       ...missingSchemas(aggregates, present),
+      ...closedSchemas(aggregates, present),
       ...aggregates.flatMap((definition) =>
         planOne(definition, known.get(definition.name) ?? null, present, taken),
       ),
@@ -106,7 +111,17 @@ function planOne(
   }
 
   const isForced = present.forced.has(base.name)
-  const unlike = alive.filter((version) => version.isForced !== isForced)
+  const open = alive.filter((version) => !version.isProtected)
+  for (const { relation, hash: ofVersion } of open) {
+    // what another declaration's cells hold is not known here; they are given up or replaced
+    if (ofVersion !== hash) continue
+    const materialization = materializationOf(definition)
+    const statements = restoreRightsStatements({ materialization, relation, isForced })
+    steps.push(
+      plain(definition, step(name, 'tenant', `restores who may read the cells of ${name}`, statements)),
+    )
+  }
+  const unlike = alive.filter((version) => version.isForced !== isForced && !open.includes(version))
   if (unlike.length > 0) {
     const sentence = `follows the row security of ${base.name} in ${name}`
     const statements = unlike.map(({ relation }) => forceStatement(relation, isForced))
@@ -199,8 +214,21 @@ function missingSchemas(
     const { schema } = definition
     if (seen.has(schema)) return []
     seen.add(schema)
-    const statement = text(sql`create schema if not exists ${identifier(schema)}`)
-    return [plain(definition, step(schema, 'create-schema', `creates the schema ${schema}`, [statement]))]
+    const statements = [text(sql`create schema if not exists ${identifier(schema)}`)]
+    if (present.hasReader) statements.push(grantUsage(schema))
+    return [plain(definition, step(schema, 'create-schema', `creates the schema ${schema}`, statements))]
+  })
+}
+
+/** The views are everybody's; their schemas have to be, too, for whoever reads what is declared. */
+function closedSchemas(
+  aggregates: readonly ContinuousAggregateDefinition[],
+  { closed }: Present,
+): AggregateStep[] {
+  return closed.flatMap((schema) => {
+    const definition = aggregates.find((one) => one.schema === schema)
+    const sentence = `lets ${readerRole} into the schema ${schema}`
+    return definition ? [plain(definition, step(schema, 'grant', sentence, [grantUsage(schema)]))] : []
   })
 }
 
@@ -210,6 +238,10 @@ interface Present {
   readonly relations: ReadonlyMap<string, string>
   /** Hypertables whose row security holds for their owner. */
   readonly forced: ReadonlySet<string>
+  /** Whether tidemark_reader is there. */
+  readonly hasReader: boolean
+  /** Schemas that are there and that it may not use, though this role may let it. */
+  readonly closed: readonly string[]
 }
 
 async function readPresent(
@@ -233,7 +265,19 @@ async function readPresent(
     relations.set(`${schema}.${name}`, relkind as string)
     if (isForced === true) forced.add(`${schema}.${name}`)
   }
-  return { schemas: rows.map(([schema]) => schema as string), relations, forced }
+  const { rows: found } = await connection.query(sql`
+    select
+      r.oid is not null,
+      array(
+        select n.nspname::text
+        from pg_namespace as n
+        where n.nspname = any(${schemas}::text[]) and not has_schema_privilege(r.oid, n.oid, 'usage')
+          and pg_has_role(n.nspowner, 'usage')
+      )
+    from (select 1) as one
+    left join pg_roles as r on r.rolname = ${readerRole}::name`)
+  const [hasReader, closed] = found[0] as [boolean, string[]]
+  return { schemas: rows.map(([schema]) => schema as string), relations, forced, hasReader, closed }
 }
 
 /** Empty where the catalog has not been made yet. */
@@ -254,18 +298,28 @@ async function readKnown(connection: Connection): Promise<ReadonlyMap<string, Kn
         where n.nspname = a.schema_name and c.relname = a.table_name and c.relkind = 'v'
       ),
       v.relation_name, v.definition_hash, v.state, v.definition,
-      coalesce((
-        select c.relforcerowsecurity
-        from pg_class as c
-        where c.relnamespace = 'tidemark_aggregates'::regnamespace and c.relname = v.relation_name
-      ), false)
+      coalesce(c.relforcerowsecurity, false),
+      coalesce(
+        c.relrowsecurity
+          and (
+            select count(*) = 1 and bool_and(
+              p.polname = ${cellPolicy}::name and p.polpermissive and p.polcmd = 'r' and p.polroles = '{0}'
+              and strpos(pg_get_expr(p.polqual, p.polrelid), 'readable_cells(') > 0
+            )
+            from pg_policy as p
+            where p.polrelid = c.oid
+          ),
+        false
+      )
     from tidemark.aggregate as a
     join tidemark.hypertable as h on h.id = a.hypertable_id
     left join tidemark.aggregate_version as v on v.aggregate_id = a.id
+    left join pg_class as c
+      on c.relnamespace = 'tidemark_aggregates'::regnamespace and c.relname = v.relation_name
     order by 1, v.id`)
   const known = new Map<string, KnownAggregate & { versions: KnownVersion[] }>()
   for (const row of rows) {
-    const [name, base, viewHash, hasView, relation, hash, state, definition, isForced] = row as [
+    const [name, base, viewHash, hasView, relation, hash, state, definition, isForced, isProtected] = row as [
       string,
       string,
       string | null,
@@ -275,10 +329,11 @@ async function readKnown(connection: Connection): Promise<ReadonlyMap<string, Kn
       KnownVersion['state'],
       unknown,
       boolean,
+      boolean,
     ]
     const entry = known.get(name) ?? { base, viewHash, hasView, versions: [] }
     known.set(name, entry)
-    if (relation !== null) entry.versions.push({ relation, hash, state, definition, isForced })
+    if (relation !== null) entry.versions.push({ relation, hash, state, definition, isForced, isProtected })
   }
   return known
 }

@@ -3,6 +3,9 @@ import type { Materialization } from '../query/index.ts'
 import { identifier, join, quoteLiteral, raw, type Sql, sql } from '../util/sql.ts'
 import { bucketColumn, cellSchema, cellTableOf } from './cell-table.ts'
 
+/** Who may read which cells. */
+export const cellPolicy = 'tidemark_readers'
+
 /** What a version is to be. */
 export interface NewVersion {
   readonly materialization: Materialization
@@ -64,7 +67,11 @@ function cellTableStatements(materialization: Materialization, relation: string)
  * Who may read the rows of the hypertable may read its cells, whenever that was granted: everybody may ask, and the policy answers
  * by the rights on the hypertable. Where row security limits the reader to a tenant, cells of that tenant.
  */
-function rightsStatements({ materialization, relation, isForced }: NewVersion): Sql[] {
+function rightsStatements({
+  materialization,
+  relation,
+  isForced,
+}: Pick<NewVersion, 'materialization' | 'relation' | 'isForced'>): Sql[] {
   const { base } = materialization
   const { keys } = cellTableOf(materialization)
   const table = raw(quoteLiteral(text(identifier(base.schema, base.table))))
@@ -80,9 +87,17 @@ function rightsStatements({ materialization, relation, isForced }: NewVersion): 
   return [
     sql`alter table ${cells(relation)} enable row level security`,
     ...(isForced ? [sql`alter table ${cells(relation)} force row level security`] : []),
-    sql`create policy tidemark_readers on ${cells(relation)} for select using (${condition})`,
+    sql`create policy ${identifier(cellPolicy)} on ${cells(relation)} for select using (${condition})`,
     sql`grant select on ${cells(relation)} to public`,
   ]
+}
+
+/** The same for cells whose row security somebody has switched off, or whose policy somebody has dropped or changed. */
+export function restoreRightsStatements(
+  version: Pick<NewVersion, 'materialization' | 'relation' | 'isForced'>,
+): string[] {
+  const drop = sql`drop policy if exists ${identifier(cellPolicy)} on ${cells(version.relation)}`
+  return [drop, ...rightsStatements(version)].map(text)
 }
 
 /** Row security for the owner, too, or no longer. */

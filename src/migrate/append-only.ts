@@ -28,21 +28,6 @@ function dropAppendOnlySql(relation: RelationName): Sql {
 }
 
 /**
- * Gives a new partition of a hypertable what the declaration asks of it besides its columns. Call it in the
- * transaction that makes the partition, before it is attached.
- *
- * @example
- * await applyPartitionPolicies(connection, llmRequests, { schema: 'tidemark_chunks', table: 'llm_requests_c7' })
- */
-export async function applyPartitionPolicies(
-  connection: Queryable,
-  definition: StoredDefinition,
-  partition: RelationName,
-): Promise<void> {
-  if (definition.appendOnly) await connection.execute(appendOnlySql(definition.name, partition))
-}
-
-/**
  * Lets this transaction, and no other, change rows of append-only tables: for moving them from one home to another.
  * The right to it is the right to write tidemark.row_move.
  */

@@ -9,6 +9,8 @@ import type { ActualRelation, CatalogEntry } from './inspect.ts'
 import type { Wanted } from './probe.ts'
 import { type Drift, type Findings, type MigrationStep, step } from './step.ts'
 import { commentSql, relationName, text, timeCheckName } from './table-ddl.ts'
+import { grantSelect, type TenantRoles } from './tenant-roles.ts'
+import { protectStatements } from './tenant-rows.ts'
 
 export interface RelationDiff {
   readonly steps: readonly MigrationStep[]
@@ -27,6 +29,7 @@ export function diffRelation(
   wanted: Wanted,
   actual: ActualRelation | null,
   before: (CatalogEntry & { readonly definition: StoredDefinition }) | null,
+  { hasReader }: Pick<TenantRoles, 'hasReader'>,
 ): RelationDiff {
   const { name } = definition
   if (actual === null) {
@@ -37,6 +40,9 @@ export function diffRelation(
       catalogStatement(definition),
     ]
     if (definition.appendOnly) statements.push(text(appendOnlySql(name, definition)))
+    if (definition.tenant !== null)
+      statements.push(...protectStatements(definition, definition, true).map(text))
+    if (hasReader) statements.push(grantSelect(definition))
     return { steps: [step(name, `create-${what}`, `creates the ${what} ${name}`, statements)], drift: [] }
   }
   const kindProblem = wrongKind(definition, actual, before)

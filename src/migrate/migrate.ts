@@ -2,16 +2,17 @@ import { installTriggers } from '../changelog/index.ts'
 import { type Connection, type Database, retry, sqlstateOf } from '../postgres/index.ts'
 import { encodeDefinition, type HypertableDefinition, type StoredDefinition } from '../schema/index.ts'
 import { TidemarkError } from '../util/errors.ts'
-import { applyPartitionPolicies } from './append-only.ts'
 import { migrateCatalog } from './catalog.ts'
 import { type ConversionReport, convertTable } from './conversion/convert.ts'
 import type { ConvertOptions } from './conversion/options.ts'
 import { buildIndex } from './index-build.ts'
 import { readCatalog } from './inspect.ts'
+import { applyPartitionPolicies } from './partition-policies.ts'
 import { planMigration, planOn } from './plan.ts'
 import { recordChange } from './record-change.ts'
 import type { DeclaredRelation, Drift, MigrationPlan, MigrationStep } from './step.ts'
 import { chunkSchema, defaultPartitionName } from './table-ddl.ts'
+import { assertPassesRowSecurity, giveTenantRights } from './tenant-roles.ts'
 import { inTransaction, isLockProblem, withMigrationLock } from './transaction.ts'
 
 export interface MigrateOptions {
@@ -58,8 +59,9 @@ const maxRounds = 4
  * rewriting a row. Every step is one short transaction with its record in tidemark.schema_change (indexes are built
  * concurrently instead). A second run does nothing; any number of processes may run it at once, one after the other.
  *
- * Raises TM_MIGRATION_DESTRUCTIVE, before anything is changed, when a declaration would lose or rewrite rows; the
- * message holds the SQL that it would take. Raises TM_BUSY when a lock is not to be had.
+ * Raises TM_MIGRATION where a table has a tenant and the role does not pass by row security, or may not make the roles of tenants;
+ * the message holds the SQL for an administrator. Raises TM_MIGRATION_DESTRUCTIVE, before anything is changed, when a declaration
+ * would lose or rewrite rows; the message holds the SQL that it would take. Raises TM_BUSY when a lock is not to be had.
  *
  * @example
  * const report = await migrate(db, config.datasets)
@@ -70,6 +72,7 @@ export async function migrate(
   definitions: readonly DeclaredRelation[],
   options: MigrateOptions = {},
 ): Promise<MigrationReport> {
+  await db.withConnection((connection) => assertPassesRowSecurity(connection, definitions))
   if (options.dryRun) {
     const plan = await planMigration(db, definitions)
     return { dryRun: true, catalog: [], conversions: [], ...plan, undeclaredAggregates: [] }
@@ -167,7 +170,8 @@ async function applyStep(
     explained(one, () =>
       inTransaction(connection, { lockTimeoutMs }, async () => {
         await record(connection, one, stored)
-        for (const statement of one.statements) await connection.execute(statement)
+        if (one.kind === 'roles') await giveTenantRights(connection, one)
+        else for (const statement of one.statements) await connection.execute(statement)
         if (stored?.kind === 'hypertable' && needsTriggers.has(one.kind))
           await installTriggers(connection, stored)
         if (stored?.kind === 'hypertable' && one.kind === 'create-hypertable')

@@ -16,6 +16,15 @@ import { probeTables, probeView, readView } from './probe.ts'
 import { type DeclaredRelation, type Drift, type MigrationPlan, type MigrationStep, step } from './step.ts'
 import { tableChangeSteps } from './table-changes.ts'
 import { commentSql, relationName, text } from './table-ddl.ts'
+import {
+  grantSelect,
+  grantUsage,
+  readerSteps,
+  readTenantRoles,
+  rolesStep,
+  type TenantRoles,
+} from './tenant-roles.ts'
+import { tenantSteps } from './tenant-rows.ts'
 
 /**
  * What it takes to bring the database to the declarations. Changes nothing.
@@ -44,7 +53,12 @@ export async function planOn(
   const unfinished = await readUnfinishedConversions(connection)
   const wanted = await probeTables(connection, tables)
 
-  const steps: MigrationStep[] = await missingSchemas(connection, definitions)
+  const roles = await readTenantRoles(connection, definitions)
+  const steps: MigrationStep[] = [
+    ...rolesStep(roles),
+    ...(await missingSchemas(connection, definitions, roles)),
+    ...(await readerSteps(connection, inFinalForm(definitions, actual), roles)),
+  ]
   const drift: Drift[] = []
   for (const definition of tables) {
     const entry = catalog.get(definition.name)
@@ -54,6 +68,7 @@ export async function planOn(
       wanted.get(definition.name)!,
       actual.get(definition.name) ?? null,
       before?.definition ? { ...before, definition: before.definition } : null,
+      roles,
     )
     steps.push(...diff.steps)
     drift.push(...diff.drift)
@@ -64,27 +79,42 @@ export async function planOn(
     if (entry && relkind === (definition.kind === 'hypertable' ? 'p' : 'r'))
       steps.push(
         ...(await triggerSteps(connection, definition)),
+        ...(await tenantSteps(connection, definition)),
         ...(await tableChangeSteps(connection, definition)),
       )
   }
   steps.sort((a, b) => order.indexOf(a.kind) - order.indexOf(b.kind))
   const tablesChange = steps.length > 0
   for (const view of views)
-    steps.push(...(await viewSteps(connection, view, actual.get(view.name) ?? null, catalog, tablesChange)))
+    steps.push(
+      ...(await viewSteps(connection, view, actual.get(view.name) ?? null, catalog, tablesChange, roles)),
+    )
 
   const declared = new Set(definitions.map((d) => d.name))
   const undeclared = [...catalog.keys()].filter((name) => !declared.has(name))
   return { steps, drift, undeclared }
 }
 
+/** What is there and is what it is declared as: before a table is converted it may hold tenants that nothing keeps apart. */
+function inFinalForm(
+  definitions: readonly DeclaredRelation[],
+  actual: ReadonlyMap<string, ActualRelation>,
+): readonly DeclaredRelation[] {
+  const relkinds = { table: 'r', hypertable: 'p', view: 'v' }
+  return definitions.filter(({ name, kind }) => actual.get(name)?.relkind === relkinds[kind])
+}
+
 /** A stable sort: within a kind the order of the declarations stays. The catalog's row comes after what it says. */
 const order: readonly MigrationStep['kind'][] = [
   'refused',
+  'roles',
   'create-schema',
   'create-table',
   'create-hypertable',
   'alter',
   'append-only',
+  'tenant',
+  'grant',
   'catalog',
   'change-log',
   'create-index',
@@ -112,6 +142,7 @@ function readStored(entry: CatalogEntry): StoredDefinition | null {
 async function missingSchemas(
   connection: Connection,
   definitions: readonly DeclaredRelation[],
+  { hasReader }: TenantRoles,
 ): Promise<MigrationStep[]> {
   const names = [...new Set(definitions.map((d) => d.schema))]
   const { rows } = await connection.query(sql`
@@ -119,6 +150,7 @@ async function missingSchemas(
   return rows.map(([name]) =>
     step(name as string, 'create-schema', `creates the schema ${name}`, [
       text(sql`create schema if not exists ${identifier(name as string)}`),
+      ...(hasReader ? [grantUsage(name as string)] : []),
     ]),
   )
 }
@@ -154,9 +186,13 @@ async function viewSteps(
   actual: ActualRelation | null,
   catalog: ReadonlyMap<string, CatalogEntry>,
   tablesChange: boolean,
+  { hasReader }: TenantRoles,
 ): Promise<MigrationStep[]> {
   const create = createViewStatements(view)
-  if (actual === null) return [step(view.name, 'view', `creates the view ${view.name}`, create)]
+  if (actual === null) {
+    const statements = hasReader ? [...create, grantSelect(view)] : create
+    return [step(view.name, 'view', `creates the view ${view.name}`, statements)]
+  }
   if (actual.relkind !== 'v') {
     const problem = `${view.name} is not a view, and is declared as one`
     return [step(view.name, 'refused', problem, [`-- ${problem}`])]

@@ -2,6 +2,7 @@ import type { Connection } from '../../postgres/index.ts'
 import type { HypertableDefinition } from '../../schema/index.ts'
 import { identifier, join, sql } from '../../util/sql.ts'
 import { columnList, relationName, text } from '../table-ddl.ts'
+import { loginPolicy, tenantPolicy } from '../tenant-rows.ts'
 import type { Source } from './source.ts'
 
 /**
@@ -56,9 +57,16 @@ async function structuralBlockers(
     select 'it is a typed table' from source as c where c.reloftype <> 0
     union all
     select 'row-level security is enabled: its policies would not hold on partitions; drop them and declare a tenant'
-    from source as c where c.relrowsecurity or c.relforcerowsecurity
+    from source as c
+    where (c.relrowsecurity or c.relforcerowsecurity) and not (
+      ${definition.tenant !== null}::bool
+      and exists (select from pg_policy as p where p.polrelid = c.oid and p.polname = ${tenantPolicy}::name)
+    )
     union all
-    select format('it has the policy "%s"; drop it', polname) from pg_policy where polrelid = ${source.oid}::oid
+    select format('it has the policy "%s"; drop it', polname)
+    from pg_policy
+    where polrelid = ${source.oid}::oid
+      and not (${definition.tenant !== null}::bool and polname in (${tenantPolicy}::name, ${loginPolicy}::name))
     union all
     select format('it has the rule "%s"; drop it', rulename) from pg_rewrite where ev_class = ${source.oid}::oid
     union all

@@ -6,6 +6,7 @@ import { identifier, join, quoteLiteral, raw, type Sql, sql } from '../../util/s
 import { findUnguarded, guardSql } from '../append-only.ts'
 import { catalogStatement, forgetStatements } from '../catalog-entry.ts'
 import { fitName, relationName, text } from '../table-ddl.ts'
+import { protectRelations } from '../tenant-rows.ts'
 import { conversionTriggers } from './queue.ts'
 import { type Conversion, conversionNames } from './record.ts'
 import { addsPrimaryKey, primaryKeyName, shadowIndexName, shadowTimeIndex } from './shadow.ts'
@@ -31,7 +32,7 @@ export function lockAllStatement(definition: HypertableDefinition): string {
   return text(sql`lock table only ${relationName(definition)} in access exclusive mode`)
 }
 
-/** The change log's triggers and the guard, on the shadow and its chunks: long before the swap, nobody is there. */
+/** The change log's triggers, the guard and the row security of tenants, on the shadow and its chunks: long before the swap, nobody is there. */
 export async function equipShadow(
   connection: Connection,
   conversion: Conversion,
@@ -39,6 +40,7 @@ export async function equipShadow(
 ): Promise<void> {
   const { shadowName } = conversionNames(conversion)
   await installTriggers(connection, shadowName)
+  await protectRelations(connection, definition, shadowName)
   if (!definition.appendOnly) return
   const unguarded = await findUnguarded(connection, shadowName, true)
   if (unguarded.length > 0) await connection.execute(guardSql(definition, unguarded))
