@@ -19,6 +19,7 @@ import {
   type ChunkCallOptions,
   ChunkMoves,
   callRefresh,
+  createRecordSets,
   describeTarget,
   type EngineObserver,
   Enrichers,
@@ -132,6 +133,7 @@ import {
   queryLimits,
   type Tier,
 } from './query/index.ts'
+import type { RecordSet } from './records/index.ts'
 import type {
   ContinuousAggregateDefinition,
   HypertableDefinition,
@@ -214,6 +216,7 @@ export class Tidemark<Config extends TidemarkConfig = TidemarkConfig> {
   readonly #queries: Queries
   readonly #limits: QueryLimits
   readonly #product: ProductOptions
+  readonly #records: ReturnType<typeof createRecordSets>
   readonly #datasets: ReadonlyMap<string, QueryableDefinition>
   readonly #sql: PlainSql<KyselyDatabase<Config>>
   /** Not started, and not loaded, before something is in the lake. */
@@ -315,6 +318,13 @@ export class Tidemark<Config extends TidemarkConfig = TidemarkConfig> {
     }
     this.#queries = new Queries({ ...shared, config, rowTiers: [hot, rawCold] })
     this.#refreshing = shared
+    this.#records = createRecordSets({
+      ...shared,
+      config,
+      writer: this.#writer,
+      queries: this.#queries,
+      onCommitted: () => this.#feed.wrote(),
+    })
     this.#product = {
       ...{ db: this.#db, clock, limits: this.#limits, timeoutMs: config.limits.queryTimeoutMs },
       store: createEventStore({
@@ -536,6 +546,20 @@ export class Tidemark<Config extends TidemarkConfig = TidemarkConfig> {
       return found === undefined || found.kind === 'aggregate' ? null : found
     }
     return new DeadLetters(this.#db, this.#pipeline, definitionOf, scope)
+  }
+
+  /**
+   * The rows of a table or hypertable by their primary key: list, get, create, patch, put, delete, bulk, with versions;
+   * docs/guide/records.md.
+   *
+   * @example
+   * const { row, version } = await tm.records('app.keywords').get({ id: 17 })
+   * await tm.records('app.keywords').patch({ id: 17 }, { active: false }, { kind: 'versions', versions: [version] })
+   *
+   * @throws TidemarkError TM_UNKNOWN_DATASET; TM_QUERY without a primary key.
+   */
+  records(name: string, { scope = allTenants }: Pick<CallOptions, 'scope'> = {}): RecordSet {
+    return this.#records(this.dataset(name), scope)
   }
 
   /** Rows and bytes that wait to be written, of all callers of `ingest`. */

@@ -19,6 +19,7 @@ export type ScopedTidemark = { readonly scope: TenantScope } & Pick<
   | 'updateUnknown'
   | 'deleteUnknown'
   | 'keepStrays'
+  | 'records'
   | 'deadLetters'
   | 'parseCsv'
   | 'reserve'
@@ -63,6 +64,7 @@ export function scopedTo(
       tm.updateUnknown(ours(name), change, { ...options, scope }),
     deleteUnknown: async (name, selection, options) =>
       tm.deleteUnknown(ours(name), selection, { ...options, scope }),
+    records: (name) => tm.records(ours(name), { scope }),
     keepStrays: (source, letters) => tm.keepStrays(source, letters, { scope }),
     deadLetters: tm.deadLettersOf(scope),
     parseCsv: (definition, text) => tm.parseCsv(definition, text),

@@ -41,6 +41,8 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
     'time',
     'util',
   ],
+  // rows by their key: read, written and compared one by one
+  records: ['hot', 'postgres', 'query', 'schema', 'time', 'util'],
   // text of SQL in, text of SQL out
   gapfill: ['util'],
   // questions that need events one by one; it is handed the place where they are
@@ -61,6 +63,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
     'postgres',
     'product',
     'query',
+    'records',
     'schema',
     'time',
     'util',
@@ -83,6 +86,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
     'postgres',
     'product',
     'query',
+    'records',
     'schema',
     'time',
     'util',
@@ -108,8 +112,12 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   access: ['postgres', 'schema', 'time', 'util'],
   // what has changed, told to this process
   feed: ['changelog', 'hot', 'postgres', 'schema', 'time', 'util'],
+  // finished answers, and what makes them wrong
+  cache: ['feed', 'query', 'schema', 'time', 'util'],
+  // keeps answers up to date; it is handed the engine as somebody may use it
+  live: ['feed', 'query', 'schema', 'time', 'util'],
   // decodes protocols, as it parses JSON
-  api: ['access', 'engine.ts', 'product', 'protocols', 'query', 'schema', 'scoped.ts', 'time', 'util'],
+  api: ['access', 'engine.ts', 'live', 'product', 'protocols', 'query', 'records', 'schema', 'scoped.ts', 'time', 'util'],
   // what runs in browsers: nothing of it may reach the server's code, and the client knows only types
   client: ['query', 'schema'],
   tracker: [],
@@ -148,6 +156,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
 /** Packages that one folder alone may know. */
 const soleImporter: Readonly<Record<string, string>> = {
   pg: 'postgres',
+  '@redis/client': 'cache',
   '@duckdb/node-api': 'lake',
   fastify: 'api',
   '@fastify/swagger': 'api',

@@ -1,3 +1,4 @@
+import { rowDigestSql } from '../postgres/index.ts'
 import { type CanonicalValue, createCoercer, type StoredDefinition, ValueProblem } from '../schema/index.ts'
 import { infinityInstant, minusInfinityInstant, type TimeRange } from '../time/index.ts'
 import { TidemarkError } from '../util/errors.ts'
@@ -60,5 +61,9 @@ function conditionsOf(definition: StoredDefinition, input: DeleteInput): Sql[] {
   if (definition.kind === 'hypertable')
     conditions.push(...rangeConditions(identifier(definition.time), input.range, allInstants))
   if (input.where !== null) conditions.push(filterToSql(input.where, definition))
+  if (input.digest) {
+    const columns = Object.entries(definition.columns).map(([name, { type }]) => ({ name, type }))
+    conditions.push(sql`${rowDigestSql(columns)} = ${input.digest}::bytea`)
+  }
   return conditions
 }

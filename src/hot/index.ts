@@ -43,7 +43,7 @@ export type { RowLane } from './row-lane.ts'
 export { bucketSql, cellReader, groupBy, scanConditions, scanRows } from './scan.ts'
 export type { HotTierOptions } from './tier.ts'
 export { createHotTier } from './tier.ts'
-export { rowLane } from './writable-table.ts'
+export { parameterText, rowLane } from './writable-table.ts'
 export { createHotWriter } from './write.ts'
 export type {
   ChangeOptions,

@@ -1,3 +1,4 @@
+import { type CacheConfig, type CacheSectionOptions, cacheConfigDefaults, readCache } from './cache-config.ts'
 import type { ContinuousAggregateDefinition, QueryableDefinition, StoredDefinition } from './definition.ts'
 import { type EnrichOptions, readEnrich } from './enrich-step.ts'
 import {
@@ -8,6 +9,12 @@ import {
   readProtocols,
 } from './ingest-config.ts'
 import { checkKeys, ProblemList } from './problems.ts'
+import {
+  type RecordsConfig,
+  type RecordsSectionOptions,
+  readRecords,
+  recordsConfigDefaults,
+} from './records-config.ts'
 import { Section } from './section.ts'
 import {
   readServer,
@@ -72,13 +79,10 @@ export interface ConfigOptions<
     /** What each process holds of summaries that it has read, '64MB' or bytes. Default 32 MiB; 0: they are read anew each time. */
     readonly summaryMemory?: string | number
   }
-  readonly cache?: {
-    /**
-     * What each process holds of results (partial states of whole buckets), '64MB' or bytes: a window that slides computes its
-     * newest edge only. Default 64 MiB; 0: every query is computed anew.
-     */
-    readonly memory?: string | number
-  }
+  /** What is kept of answers: partial results, and finished ones; docs/guide/caching.md. */
+  readonly cache?: CacheSectionOptions
+  /** Rows by their key; docs/guide/records.md. */
+  readonly records?: RecordsSectionOptions
   readonly shadow?: {
     /** Share of aggregate queries that are computed once more from raw rows, 0 to 1; a difference is an alarm. Default 0. */
     readonly share?: number
@@ -138,7 +142,8 @@ export interface TidemarkConfig<
   readonly views: Views
   readonly database: { readonly url: string | null; readonly dir: string; readonly maxConnections: number }
   readonly lake: LakeConfig
-  readonly cache: { readonly memoryBytes: number }
+  readonly cache: CacheConfig
+  readonly records: RecordsConfig
   readonly shadow: { readonly share: number; readonly timeoutMs: number }
   readonly ingest: ProtocolConfig & {
     readonly enrich: readonly EnrichOptions[]
@@ -190,7 +195,8 @@ export const configDefaults = Object.freeze({
     summaryShare: 0.03,
     summaryMemoryBytes: 32 * mebibyte,
   }),
-  cache: Object.freeze({ memoryBytes: 64 * mebibyte }),
+  cache: cacheConfigDefaults,
+  records: recordsConfigDefaults,
   shadow: Object.freeze({ share: 0, timeoutMs: 10_000 }),
   ingest: Object.freeze({
     ...noProtocols,
@@ -241,6 +247,7 @@ export function defineConfig<
     'database',
     'lake',
     'cache',
+    'records',
     'shadow',
     'ingest',
     'server',
@@ -264,7 +271,6 @@ export function defineConfig<
     Section.read(problems, `.${name}`, input[name], keys)
   const database = section('database', ['url', 'dir', 'maxConnections'])
   const lake = section('lake', Object.keys(lakeKeys))
-  const cache = section('cache', ['memory'])
   const shadow = section('shadow', ['share', 'timeout'])
   const ingest = section('ingest', [
     ...protocolKeys,
@@ -297,7 +303,12 @@ export function defineConfig<
       summaryShare: lake.share('summaryShare', d.lake.summaryShare),
       summaryMemoryBytes: lake.bytes('summaryMemory', d.lake.summaryMemoryBytes, 0) as number,
     }),
-    cache: Object.freeze({ memoryBytes: cache.bytes('memory', d.cache.memoryBytes, 0) as number }),
+    cache: readCache(problems, input['cache']),
+    records: readRecords(
+      problems,
+      input['records'],
+      datasets.map(({ name }) => name),
+    ),
     shadow: Object.freeze({
       share: shadow.share('share', d.shadow.share),
       timeoutMs: shadow.millis('timeout', d.shadow.timeoutMs) as number,

@@ -1,4 +1,17 @@
 export {
+  type CacheConfig,
+  type CacheLayer,
+  type CacheLayerConfig,
+  type CacheLayerOptions,
+  type CacheSectionOptions,
+  cacheConfigDefaults,
+  cacheLayers,
+  cacheWithRedis,
+  type RedisCacheConfig,
+  type RedisCacheOptions,
+  redisCacheDefaults,
+} from './cache-config.ts'
+export {
   type CanonicalValue,
   type Coercer,
   type CoercerOptions,
@@ -70,6 +83,7 @@ export {
   protocolSources,
 } from './protocol-sources.ts'
 export { metricsTable, type ProtocolTableOptions, samplesTable } from './protocol-tables.ts'
+export type { RecordsConfig, RecordsSectionOptions } from './records-config.ts'
 export { readComment, readName, startProblems } from './relation.ts'
 export { type CanonicalRow, createRowCodec, outputOf, type RowCodec, type RowProblem } from './row-codec.ts'
 export {

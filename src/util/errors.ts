@@ -145,6 +145,20 @@ export const errorRegistry = {
     'Send the same again after the stated seconds; with an idempotency key or event ids nothing is doubled.',
     (p) => `${p.problem} (limit: ${p.limit}); try again in ${p.retryAfterSeconds} s`,
   ),
+  TM_LIVE_LIMIT: define<{ problem: string; limit: string }>(
+    429,
+    true,
+    'As many live subscriptions, questions or bytes of live answers are held as may be.',
+    'End subscriptions that nobody looks at, ask for smaller answers, or try again later.',
+    (p) => `no further live answer can be held: ${p.problem} (limit: ${p.limit})`,
+  ),
+  TM_SLOW_READER: define<{ limitMs: number }>(
+    408,
+    true,
+    'A subscription was ended, because its reader did not take what had been sent while more had to be told.',
+    'Subscribe again with the last resume token; acknowledge messages as they come.',
+    (p) => `what was sent was not taken within ${p.limitMs} ms; subscribe again with the last resume token`,
+  ),
   TM_REJECTED: define<{ table: string; count: number; first: string; rows: readonly unknown[] }>(
     422,
     false,
@@ -173,6 +187,35 @@ export const errorRegistry = {
     'Rows from a stream could not all be written, after some batches had been committed.',
     'Correct what the message says and go on behind the rows that are in; upsert makes a repetition harmless.',
     (p) => `${p.table}: ${p.rows} rows are committed, the rest is not: ${p.problem}`,
+  ),
+  TM_NOT_FOUND: define<{ table: string; key: string }>(
+    404,
+    false,
+    'There is no row of that key, or it is none of the caller.',
+    'Look at the key; docs/guide/records.md says how it is written.',
+    (p) => `${p.table} has no row with the key ${p.key}`,
+  ),
+  TM_VERSION: define<{
+    table: string
+    key: string
+    /** null: there is no row. */
+    current: string | null
+  }>(
+    412,
+    false,
+    'The row is not, or no more, the version that the write was made for, or it exists where it was to be new. Nothing of the call was written.',
+    'Read the row again, make the change on what it is now, and send it with the version of then.',
+    (p) =>
+      p.current === null
+        ? `${p.table}: there is no row with the key ${p.key}, so it has no version that was asked for`
+        : `${p.table}: the row with the key ${p.key} has the version "${p.current}", which is not what was asked for`,
+  ),
+  TM_VERSION_REQUIRED: define<{ table: string }>(
+    428,
+    false,
+    'A write of a row does not say for which version of it, and `records.requireVersion` of the configuration demands that.',
+    'Send `If-Match` with the ETag that the row was read with, or `If-None-Match: *` for a row that is to be new.',
+    (p) => `${p.table}: say in If-Match which version of the row this is for ("If-None-Match: *": it is new)`,
   ),
   // the database
   TM_CONNECT: define<{ target: string; problem: string }>(
