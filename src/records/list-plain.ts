@@ -1,12 +1,12 @@
 import { filterToSql, type PostgresSnapshot, parameterText } from '../hot/index.ts'
 import { withTenant } from '../query/index.ts'
-import { type CanonicalValue, outputOf, type StoredDefinition } from '../schema/index.ts'
+import type { CanonicalValue, StoredDefinition } from '../schema/index.ts'
 import { identifier, join, raw, type Sql, sql } from '../util/sql.ts'
 import type { Call, ListAnswer, RecordsOptions } from './contract.ts'
 import { decodePosition, encodePosition } from './cursor.ts'
 import type { ListRequest } from './list-input.ts'
 import type { ListOrder, OrderTerm } from './order.ts'
-import { type RecordTable, versionOf } from './record-table.ts'
+import { type RecordTable, showerOf, versionOf } from './record-table.ts'
 
 /** Rows that are asked for before anything is known of their size, where a value may be large. */
 const firstPiece = 32
@@ -44,7 +44,7 @@ export async function listPlain(
     const { rows, hasMore } = isWide
       ? await readPieces(snapshot, statement, limit, options.maxAnswerBytes)
       : split((await snapshot.query(statement, null)).rows, limit)
-    const shows = fields.map((name) => outputOf(definition.columns[name]!.type))
+    const shows = fields.map((name) => showerOf(definition.columns[name]!.type))
     const last = rows.at(-1)
     const positionOf = (row: readonly unknown[]): CanonicalValue[] =>
       order.map(({ column }) => row[read.indexOf(column)] as CanonicalValue)

@@ -7,10 +7,10 @@ import {
   type ColumnType,
   createCoercer,
   createRowCodec,
-  outputOf,
   type RowCodec,
   type StoredDefinition,
 } from '../schema/index.ts'
+import { formatInstant } from '../time/index.ts'
 import { TidemarkError } from '../util/errors.ts'
 import { toJsonText } from '../util/json.ts'
 import { identifier, join, type Sql } from '../util/sql.ts'
@@ -59,7 +59,7 @@ function makeTable(definition: StoredDefinition): RecordTable {
   const columns = Object.keys(definition.columns)
   const types = columns.map((name) => definition.columns[name]!.type)
   const time = definition.kind === 'hypertable' ? definition.time : null
-  const shows = types.map(outputOf)
+  const shows = types.map(showerOf)
   return Object.freeze({
     definition,
     codec: createRowCodec(definition),
@@ -78,6 +78,13 @@ function makeTable(definition: StoredDefinition): RecordTable {
     show: (values: readonly unknown[]) =>
       Object.fromEntries(columns.map((name, i) => [name, shows[i]!(values[i])])),
   })
+}
+
+/** From a value as it is read to the form that people see. */
+export function showerOf(type: ColumnType): (value: unknown) => unknown {
+  return type === 'timestamptz'
+    ? (value) => (typeof value === 'bigint' ? formatInstant(value) : value)
+    : (value) => value
 }
 
 /** The 16 bytes of a digest as people see them. */
