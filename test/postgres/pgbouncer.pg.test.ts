@@ -1,80 +1,30 @@
-import { type ChildProcess, spawn } from 'node:child_process'
-import { existsSync } from 'node:fs'
-import { chmod, mkdtemp, rm, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
-import { accountForServer, asAccount } from '../../src/postgres/embedded/account.ts'
-import { anyFreePort } from '../../src/postgres/embedded/port.ts'
 import { createDatabase, type Database } from '../../src/postgres/index.ts'
 import { repeated, sql } from '../../src/util/sql.ts'
 import { createTestDatabase, type TestDatabase } from '../helpers/database.ts'
-
-const program = ['/usr/sbin/pgbouncer', '/usr/bin/pgbouncer'].find(existsSync)
+import { type PgBouncer, pgBouncer, startPgBouncer } from '../helpers/pgbouncer.ts'
 
 describe('behind PgBouncer in transaction mode', () => {
   let test: TestDatabase
-  let folder: string
-  let bouncer: ChildProcess
+  let bouncer: PgBouncer
   let url: string
   let db: Database
 
   beforeAll(async () => {
-    if (!program) return
+    if (!pgBouncer) return
     test = await createTestDatabase()
-    folder = await mkdtemp(join(tmpdir(), 'tidemark-pgbouncer-'))
-    await chmod(folder, 0o755)
-    const port = await anyFreePort()
-    const server = new URL(test.connectionString)
-    const password = server.password ? ` password=${server.password}` : ''
-    const file = join(folder, 'pgbouncer.ini')
-    await writeFile(
-      file,
-      [
-        '[databases]',
-        `* = host=${server.hostname} port=${server.port || 5432} user=${server.username}${password}`,
-        '[pgbouncer]',
-        `listen_port = ${port}`,
-        'listen_addr = 127.0.0.1',
-        'unix_socket_dir =',
-        'auth_type = any',
-        'pool_mode = transaction',
-        // Fewer servers than clients: what one leaves behind, another finds.
-        'default_pool_size = 2',
-        '',
-      ].join('\n'),
-    )
-    bouncer = spawn(program, [file], {
-      cwd: '/',
-      stdio: 'ignore',
-      ...asAccount(await accountForServer()),
-    })
-    const through = new URL(test.connectionString)
-    through.hostname = '127.0.0.1'
-    through.port = String(port)
-    url = through.href
+    bouncer = await startPgBouncer(test.connectionString)
+    url = bouncer.connectionString
     db = createDatabase({ connectionString: url, max: 8 })
-    for (let tries = 0; ; tries += 1) {
-      try {
-        await db.query(sql`select 1`)
-        break
-      } catch (error) {
-        if (tries > 100) throw error
-        await new Promise((resolve) => setTimeout(resolve, 50))
-      }
-    }
   })
   afterAll(async () => {
-    if (!program) return
+    if (!pgBouncer) return
     await db.close()
-    const exit = new Promise((resolve) => bouncer.once('exit', resolve))
-    bouncer.kill('SIGTERM')
-    await exit
+    await bouncer.stop()
     await test.drop()
-    await rm(folder, { recursive: true, force: true })
   })
 
-  beforeEach(({ skip }) => skip(!program, 'pgbouncer is not installed'))
+  beforeEach(({ skip }) => skip(!pgBouncer, 'pgbouncer is not installed'))
 
   it('statements with parameters of many clients do not collide', async () => {
     const answers = await Promise.all(

@@ -1,52 +1,8 @@
-import { connect, createServer, type Server, type Socket } from 'node:net'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { createDatabase, type Database } from '../../src/postgres/index.ts'
 import { raw, sql } from '../../src/util/sql.ts'
+import { CountingProxy } from '../helpers/counting-proxy.ts'
 import { createTestDatabase, type TestDatabase } from '../helpers/database.ts'
-
-/** Passes everything on, counts the server's "ready for the next", and can cut what is said with a word. */
-class CountingProxy {
-  ready = 0
-  cutAt: string | null = null
-  cuts = 0
-  readonly #server: Server
-  readonly #sockets = new Set<Socket>()
-
-  constructor(target: URL) {
-    this.#server = createServer((client) => {
-      const server = connect(Number(target.port), target.hostname)
-      for (const socket of [client, server]) {
-        this.#sockets.add(socket)
-        socket.on('error', () => {})
-      }
-      client.on('data', (bytes) => {
-        if (this.cutAt === null || !bytes.includes(this.cutAt)) server.write(bytes)
-        else {
-          this.cuts += 1
-          client.destroy()
-        }
-      })
-      server.on('data', (bytes) => {
-        // ReadyForQuery is Z, a length of 5, and the state; nothing else of these tests has that in it
-        for (let at = bytes.indexOf('Z\0\0\0\x05'); at >= 0; at = bytes.indexOf('Z\0\0\0\x05', at + 1))
-          this.ready += 1
-        client.write(bytes)
-      })
-      client.on('close', () => server.destroy())
-      server.on('close', () => client.destroy())
-    })
-  }
-
-  async listen(): Promise<number> {
-    await new Promise<void>((resolve) => this.#server.listen(0, '127.0.0.1', resolve))
-    return (this.#server.address() as { port: number }).port
-  }
-
-  async close(): Promise<void> {
-    for (const socket of this.#sockets) socket.destroy()
-    await new Promise((resolve) => this.#server.close(resolve))
-  }
-}
 
 describe('a reading', () => {
   let test: TestDatabase
@@ -59,11 +15,8 @@ describe('a reading', () => {
   beforeAll(async () => {
     test = await createTestDatabase({ empty: true })
     await test.db.execute('create table seen (n int4)')
-    proxy = new CountingProxy(new URL(test.connectionString))
-    const target = new URL(test.connectionString)
-    target.hostname = '127.0.0.1'
-    target.port = String(await proxy.listen())
-    db = createDatabase({ connectionString: target.href, max: 4, cancelTimeoutMs: 2_000 })
+    proxy = new CountingProxy(test.connectionString)
+    db = createDatabase({ connectionString: await proxy.listen(), max: 4, cancelTimeoutMs: 2_000 })
   })
   beforeEach(async () => {
     await test.db.execute('truncate seen; insert into seen select generate_series(1, 2500)')
