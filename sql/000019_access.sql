@@ -5,8 +5,8 @@ create table tidemark.api_key (
   -- 12 letters and digits; the key's text begins with it: tm_<id>_<secret>
   id text primary key check (id ~ '^[0-9A-Za-z]{12}$'),
   name text not null check (length(name) between 1 and 100),
-  -- whose rows it means: every tenant's, one's, or none's
-  tenant_kind text not null check (tenant_kind in ('all', 'one', 'none')),
+  -- whose rows it means: every tenant's, or one's
+  tenant_kind text not null check (tenant_kind in ('all', 'one')),
   tenant text,
   scopes text[] not null check (scopes <@ array['ingest', 'query', 'admin'] and cardinality(scopes) > 0),
   -- null: every dataset
@@ -43,7 +43,9 @@ create table tidemark.pass (
   -- who holds it
   principal jsonb not null,
   created_at timestamptz not null,
-  expires_at timestamptz not null
+  expires_at timestamptz not null,
+  -- of what was shown for it; null: never
+  credential_expires_at timestamptz
 );
 
 create index pass_by_expiry on tidemark.pass (expires_at);

@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs'
 import { rm } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import type { Kysely } from 'kysely'
+import { AccessDesk } from './access/index.ts'
 import {
   createAggregateTiers,
   createLateMerger,
@@ -164,6 +165,7 @@ import {
   reclaimJob,
   refreshJob,
   sweepJob,
+  trimAccessJob,
   trimChangeLogJob,
   trimTableChangesJob,
   Worker,
@@ -205,6 +207,10 @@ export class Tidemark<Config extends TidemarkConfig = TidemarkConfig> {
   readonly version: string = packageVersion
   /** Host, port and database; never the password. */
   readonly target: string
+  /** What relative paths of the configuration are relative to. */
+  readonly root: string
+  /** API keys, whoever shows them, and the audit log; docs/guide/access.md. */
+  readonly access: AccessDesk
   readonly #db: Database & { readonly pool: PoolCounts }
   readonly #clock: Clock
   readonly #chunks: ChunkManager
@@ -236,6 +242,8 @@ export class Tidemark<Config extends TidemarkConfig = TidemarkConfig> {
     this.#sql = new PlainSql(connectionString, this.target, config.limits)
     this.#clock = clock
     this.#db = createDatabase({ connectionString, max: config.database.maxConnections })
+    this.root = resolve(root)
+    this.access = new AccessDesk(this.#db, clock)
     this.#chunks = createChunkManager({ db: this.#db, applyPolicies: applyPartitionPolicies })
     const { maxRows, maxCells, maxBuckets, maxRangeMs, maxAnswerBytes } = config.limits
     const lake = config.lake
@@ -939,6 +947,7 @@ export class Tidemark<Config extends TidemarkConfig = TidemarkConfig> {
     jobs.push(
       trimTableChangesJob(this.#db),
       forgetBatchesJob(this.#db),
+      trimAccessJob(this.access, this.config.server.audit.keepMs),
       ...this.hypertables.flatMap((d) => forgetEventsJob(d, this.#db) ?? []),
       forgetUndeclaredJob(this.hypertables, this.#db),
     )

@@ -1,3 +1,7 @@
+export { AccessDesk } from './access-desk.ts'
+export { type ApiKey, ApiKeys, defaultOverlapMs, type IssuedKey, type NewKey } from './api-keys.ts'
+export { type AuditChoice, type AuditEntry, AuditLog, type AuditRecord } from './audit-log.ts'
+export { Authenticator, type AuthenticatorOptions } from './authenticator.ts'
 export {
   type AccessScope,
   type Actor,
@@ -7,3 +11,7 @@ export {
   type RouteAccess,
   type Verified,
 } from './contract.ts'
+export type { IssuedPass } from './passes.ts'
+export { type RateAnswer, type RateLimiter, TokenBuckets } from './rate-limit.ts'
+export { withoutSecrets } from './redact.ts'
+export type { FetchKeys } from './token-keys.ts'

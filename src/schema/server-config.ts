@@ -45,8 +45,8 @@ export interface JwtOptions {
   }
   /** What scopes begin with in tokens: with 'tidemark:' the scope 'tidemark:query' is query. Default ''. */
   readonly scopePrefix?: string
-  /** The value of the tenant's claim that means every tenant. Default: none does. */
-  readonly allTenants?: string
+  /** The value of the tenant's claim that means every tenant; true: each token does, as where no table has a tenant. Default: none. */
+  readonly allTenants?: string | true
 }
 
 export const jwtAlgorithms = ['RS256', 'ES256', 'EdDSA'] as const
@@ -108,7 +108,7 @@ export interface JwtConfig {
     readonly name: string
   }
   readonly scopePrefix: string
-  readonly allTenants: string | null
+  readonly allTenants: string | true | null
 }
 
 export interface AuthConfig {
@@ -276,7 +276,10 @@ function readJwt(problems: ProblemList, input: unknown): JwtConfig {
       name: claims.text('name', defaultClaims.name),
     }),
     scopePrefix: jwt.given('scopePrefix') ? jwt.text('scopePrefix', '') : '',
-    allTenants: jwt.given('allTenants') ? jwt.text('allTenants', '*') : null,
+    allTenants:
+      jwt.input['allTenants'] === true || !jwt.given('allTenants')
+        ? ((jwt.input['allTenants'] ?? null) as true | null)
+        : jwt.text('allTenants', '*'),
   })
 }
 

@@ -1,0 +1,15 @@
+import type { AccessDesk } from '../../access/index.ts'
+import type { Job } from '../job.ts'
+
+/** Deletes what was done by whom when it has been kept long enough, and sessions and tickets that have expired. */
+export function trimAccessJob(access: AccessDesk, auditKeepMs: number): Job {
+  return {
+    name: 'trim-access',
+    everyMs: 3_600_000,
+    leaseMs: 10 * 60_000,
+    async run({ signal }) {
+      const { entries, passes } = await access.trim({ auditKeepMs, signal })
+      return { entries, passes }
+    },
+  }
+}
