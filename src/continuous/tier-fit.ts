@@ -46,11 +46,22 @@ export function fitCells(
   const valid = validStretches(mine, range, { tenants, isNamed })
   const usable = isNamed ? valid : valid.flatMap((stretch) => subtract(stretch, held.dropped))
   const whole = usable.flatMap((stretch) => wholeBuckets(stretch, materialization.bucket))
-  const within = (part: TimeRange): readonly Coverage[] =>
-    whole
-      .flatMap((stretch) => intersect(stretch, part) ?? [])
+  const coverageIn = (stretches: readonly TimeRange[]): readonly Coverage[] =>
+    stretches
       .flatMap((stretch) => wholeBuckets(stretch, materialization.bucket))
       .map((stretch) => coverageOf(mine, stretch))
+  const within = (part: TimeRange): readonly Coverage[] =>
+    coverageIn(whole.flatMap((stretch) => intersect(stretch, part) ?? []))
+  // of a bucket that is half gone, others have the other half
+  const own = (part: TimeRange): readonly Coverage[] =>
+    coverageIn(
+      whole.flatMap((stretch) =>
+        mine.frozen.flatMap((gone) => {
+          const both = intersect(stretch, gone)
+          return (both && intersect(both, part)) ?? []
+        }),
+      ),
+    )
   const coverage = within(range)
   const cannot =
     rightsMissing(held, mine) ??
@@ -59,7 +70,13 @@ export function fitCells(
     (isNamed ? raggedInDropped(usable, range, held, materialization.bucket) : null)
   if (cannot === null) {
     const notes = [noteOf(mine, range, valid, whole), isNamed ? lostNote(mine, range) : null]
-    return { coverage, within, cannot, note: notes.filter((note) => note !== null).join('; ') || null }
+    return {
+      coverage,
+      within,
+      ...(isNamed ? { own } : {}),
+      cannot,
+      note: notes.filter((note) => note !== null).join('; ') || null,
+    }
   }
   // What cells cannot answer rows do; only where those are gone there is nobody else.
   const gone = isNamed ? mine.frozen.flatMap(within) : []

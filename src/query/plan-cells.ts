@@ -8,16 +8,30 @@ export interface CellSource {
   readonly source: number
   /** What it holds of a range, whole cells only: ascending, not overlapping. */
   readonly within: (range: TimeRange) => readonly Coverage[]
-  /** Whatever it costs: what else there is may hold only a part of the rows, and cost nothing. */
-  readonly isPreferred: boolean
+  /** Those that are taken whatever they cost: what else there is holds only a part of their rows. Absent: none. */
+  readonly own?: (range: TimeRange) => readonly Coverage[]
 }
 
 /**
  * Parts from cells where they cost less than what `sources` (rows, and copies of them) cost there, and from these elsewhere. A stretch
- * of cells is taken as it is or not at all, so that no border of another source cuts a cell. The cells that cost least for
- * their time come first, which are the coarsest; others in what they leave: the hours of today beside the days before.
+ * of cells is taken as it is or not at all, so that no border of another source cuts a cell. First come those that nobody else knows
+ * whole: finer cells of another aggregate would cut them, and leave out what they lack. Then the cells that cost least for
+ * their time, which are the coarsest; others in what they leave: the hours of today beside the days before.
  */
 export function planWithCells(
+  range: TimeRange,
+  sources: readonly PartSource[],
+  cells: readonly CellSource[],
+): PartPlan {
+  for (const from of cells) {
+    const own = from.own?.(range) ?? []
+    if (own.length > 0)
+      return around(range, from, own, 'nobody else knows it whole', (gap) => planByCost(gap, sources, cells))
+  }
+  return planByCost(range, sources, cells)
+}
+
+function planByCost(
   range: TimeRange,
   sources: readonly PartSource[],
   cells: readonly CellSource[],
@@ -27,10 +41,7 @@ export function planWithCells(
   for (const from of cells) {
     const stretches = from
       .within(range)
-      .filter(
-        (coverage) =>
-          from.isPreferred || costOfCells(coverage) < costOfPlan(planParts(coverage.range, sources)),
-      )
+      .filter((coverage) => costOfCells(coverage) < costOfPlan(planParts(coverage.range, sources)))
     if (stretches.length === 0) continue
     const cost = stretches.reduce((sum, coverage) => sum + costOfCells(coverage), 0)
     const length = stretches.reduce((sum, { range }) => sum + Number(range.to - range.from), 0)
@@ -41,23 +52,34 @@ export function planWithCells(
   if (best === null) return planParts(range, sources)
   const { from, stretches } = best
   const others = cells.filter((one) => one !== from)
+  return around(range, from, stretches, 'cells cost less than what else holds it', (gap) =>
+    planByCost(gap, sources, others),
+  )
+}
+
+/** Stretches of one source, and what is between them as `fill` has it. */
+function around(
+  range: TimeRange,
+  { source }: CellSource,
+  stretches: readonly Coverage[],
+  why: string,
+  fill: (gap: TimeRange) => PartPlan,
+): PartPlan {
   const parts: PlannedPart[] = []
   const unanswered: PartPlan['unanswered'][number][] = []
-  const fill = (gap: TimeRange): void => {
-    if (gap.from >= gap.to) return
-    const plan = planWithCells(gap, sources, others)
+  let at = range.from
+  const fillTo = (to: TimeRange['to']): void => {
+    if (at >= to) return
+    const plan = fill({ from: at, to })
     parts.push(...plan.parts)
     unanswered.push(...plan.unanswered)
   }
-  let at = range.from
-  for (const coverage of stretches) {
-    const { range: covered, holds, estimatedRows, pieces } = coverage
-    fill({ from: at, to: covered.from })
-    const why = 'cells cost less than what else holds it'
-    parts.push({ source: from.source, range: covered, holds, estimatedRows, pieces, why })
+  for (const { range: covered, holds, estimatedRows, pieces } of stretches) {
+    fillTo(covered.from)
+    parts.push({ source, range: covered, holds, estimatedRows, pieces, why })
     at = covered.to
   }
-  fill({ from: at, to: range.to })
+  fillTo(range.to)
   return { parts, unanswered }
 }
 

@@ -181,6 +181,8 @@ export interface Fit {
   readonly coverage: readonly Coverage[]
   /** The same of a part of `range`, for what another one has left. */
   readonly within: (range: TimeRange) => readonly Coverage[]
+  /** Those that nobody else knows whole, so that they come from here whatever they cost. Absent: none. */
+  readonly own?: (range: TimeRange) => readonly Coverage[]
   /** Why it cannot answer the request at all; `coverage` is then what it would hold. */
   readonly cannot: string | null
   /** In words, for the plan: what is left to others. Null: nothing. */

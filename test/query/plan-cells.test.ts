@@ -13,10 +13,9 @@ const raw = (...coverage: Coverage[]): PartSource => ({ coverage, cannot: null }
 const none: PartSource = { coverage: [], cannot: null }
 
 /** Cells of `width` in a stretch of whole ones. */
-function cells(source: number, width: bigint, from: bigint, to: bigint, isPreferred = false): CellSource {
+function cells(source: number, width: bigint, from: bigint, to: bigint): CellSource {
   return {
     source,
-    isPreferred,
     within(range) {
       const begin = range.from > from ? ((range.from + width - 1n) / width) * width : from
       const end = range.to < to ? (range.to / width) * width : to
@@ -32,6 +31,7 @@ function cells(source: number, width: bigint, from: bigint, to: bigint, isPrefer
     },
   }
 }
+const owning = (source: CellSource, own: CellSource): CellSource => ({ ...source, own: own.within })
 const shown = (...args: Parameters<typeof planWithCells>) =>
   planWithCells(...args).parts.map(({ source, range }) => `${source}: ${range.from}-${range.to}`)
 
@@ -59,14 +59,27 @@ describe('parts from cells', () => {
     ])
   })
 
-  it('are left out where rows cost less, but for those that are preferred', () => {
+  it('are left out where rows cost less, but for those that nobody else knows whole', () => {
     const sources = [raw(rows(0n, 100n, 1)), none]
+    const half = owning(cells(1, 1n, 0n, 100n), cells(1, 1n, 20n, 50n))
     expect(shown({ from: 0n, to: 100n }, sources, [cells(1, 1n, 0n, 100n)])).toEqual(['0: 0-100'])
-    expect(shown({ from: 0n, to: 100n }, sources, [cells(1, 1n, 0n, 50n, true)])).toEqual([
-      '1: 0-50',
-      '0: 50-100',
-    ])
-    expect(shown({ from: 0n, to: 50n }, [none, none], [cells(1, 1n, 0n, 50n, true)])).toEqual(['1: 0-50'])
+    expect(shown({ from: 0n, to: 100n }, sources, [half])).toEqual(['0: 0-20', '1: 20-50', '0: 50-100'])
+    expect(shown({ from: 0n, to: 30n }, [none, none], [half])).toEqual(['1: 20-30'])
+  })
+
+  it('are not cut by finer ones that cost less and hold a part of them', () => {
+    // a day of which the last quarter is gone: the hours of the others are still there
+    const daily = owning(cells(1, 24n, 0n, 24n), cells(1, 24n, 0n, 24n))
+    const hours = cells(2, 1n, 0n, 2400n)
+    const hourly: CellSource = {
+      source: 2,
+      within: (range) => [
+        ...hours.within({ from: range.from, to: range.to < 18n ? range.to : 18n }),
+        ...hours.within({ from: range.from > 24n ? range.from : 24n, to: range.to }),
+      ],
+    }
+    const sources = [raw(rows(0n, 18n), rows(24n, 2400n)), none, none]
+    expect(shown({ from: 0n, to: 2400n }, sources, [hourly, daily])).toEqual(['1: 0-24', '2: 24-2400'])
   })
 
   it('stand in for what nobody else can answer', () => {
