@@ -440,7 +440,16 @@ describe('a configuration', () => {
         summaryShare: 0.03,
         summaryMemoryBytes: 32 * 1024 * 1024,
       },
-      cache: { memoryBytes: 64 * 1024 * 1024 },
+      cache: {
+        memoryBytes: 64 * 1024 * 1024,
+        redis: null,
+        layers: {
+          dashboard: { ttlMs: 300_000, staleMs: 300_000, memoryBytes: 16 * 1024 * 1024 },
+          lists: { ttlMs: 600_000, staleMs: 600_000, memoryBytes: 16 * 1024 * 1024 },
+          reports: { ttlMs: 86_400_000, staleMs: 0, memoryBytes: 32 * 1024 * 1024 },
+          sessions: { ttlMs: 1_800_000, staleMs: 0, memoryBytes: 4 * 1024 * 1024 },
+        },
+      },
       shadow: { share: 0, timeoutMs: 10_000 },
       ingest: {
         connections: 2,
