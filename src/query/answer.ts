@@ -3,7 +3,6 @@ import { formatInstant, type Instant, type TimeRange } from '../time/index.ts'
 import type { QueryLimits } from './limits.ts'
 import type { QueryNode } from './nodes.ts'
 import { errorBoundOf, type OutputColumn, outputColumns } from './references.ts'
-import { hidesOthers, planForTenant } from './tenant-plan.ts'
 import { everything } from './tier.ts'
 
 /** A value as people see it: timestamptz ISO text in UTC, int8 bigint, numeric decimal text, jsonb parsed JSON. */
@@ -173,13 +172,11 @@ export function createAnswer(from: AnswerParts): Answer {
   const rows = toOutputRows(columns, from.rows)
   const asOf = formatInstant(from.snapshot.takenAt)
   const { plan, read, merge } = from.stages
-  const { dataset, scope } = from.node
-  const shown = hidesOthers(dataset, scope) ? planForTenant : asIs
   return {
     rows,
     columns,
     cursor: from.cursor,
-    plan: shown({
+    plan: {
       snapshot: from.snapshot.id,
       takenAt: asOf,
       range: showRange(from.range),
@@ -195,10 +192,6 @@ export function createAnswer(from: AnswerParts): Answer {
         total: roundMs(performance.now() - from.startedMs),
       },
       limits: { rows: from.node.limit, maxCells: from.limits.maxCells, maxRows: from.limits.maxRows },
-    }),
+    },
   }
-}
-
-function asIs(plan: AnswerPlan): AnswerPlan {
-  return plan
 }

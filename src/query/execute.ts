@@ -5,6 +5,7 @@ import { executeLatest, executeRows, type RowsPage, rangeOfPage } from './execut
 import { stateRequests } from './materialization.ts'
 import type { AggregateQueryNode, QueryNode } from './nodes.ts'
 import { partsRead, type QueryContext, type Reading, startReading } from './read-parts.ts'
+import { hidesOthers, planForTenant } from './tenant-plan.ts'
 import type { ReadSnapshot } from './tier.ts'
 
 /**
@@ -22,7 +23,7 @@ export async function executeQuery(node: QueryNode, context: QueryContext): Prom
   const startedMs = performance.now()
   const { reading, rows, cursor, partial } = await confirmed(context.snapshot, () => read(node, context))
   reading.kept?.keep()
-  return createAnswer({
+  const answer = createAnswer({
     node,
     rows,
     cursor,
@@ -36,6 +37,7 @@ export async function executeQuery(node: QueryNode, context: QueryContext): Prom
     startedMs,
     limits: context.limits,
   })
+  return hidesOthers(node.dataset, node.scope) ? { ...answer, plan: planForTenant(answer.plan) } : answer
 }
 
 interface Found extends RowsPage {
