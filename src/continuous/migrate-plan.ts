@@ -47,6 +47,7 @@ interface KnownAggregate {
   /** `schema.table` of the hypertable. */
   readonly base: string
   readonly viewHash: string | null
+  /** Its view is there, and reads with the rights of whoever asks. */
   readonly hasView: boolean
   readonly versions: readonly KnownVersion[]
 }
@@ -296,6 +297,10 @@ async function readKnown(connection: Connection): Promise<ReadonlyMap<string, Kn
         select from pg_class as c
         join pg_namespace as n on n.oid = c.relnamespace
         where n.nspname = a.schema_name and c.relname = a.table_name and c.relkind = 'v'
+          and exists (
+            select from pg_options_to_table(c.reloptions) as o
+            where o.option_name = 'security_invoker' and o.option_value::bool
+          )
       ),
       v.relation_name, v.definition_hash, v.state, v.definition,
       coalesce(c.relforcerowsecurity, false),

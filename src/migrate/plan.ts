@@ -208,7 +208,7 @@ async function viewSteps(
     throw new TidemarkError('TM_DECLARATION', { path: view.name, problem: wanted.message }, { cause: wanted })
   }
   const isKnown = catalog.get(view.name)?.kind === 'view'
-  if (wanted.text === found.text && view.comment === actual.comment && isKnown) return []
+  if (wanted.text === found.text && view.comment === actual.comment && isKnown && found.isInvoker) return []
   if (found.columns.some((column, i) => column !== wanted.columns[i]))
     return [
       step(view.name, 'refused', `${view.name} would lose or change columns, and others may read them`, [

@@ -107,10 +107,19 @@ export async function probeView(
 export async function readView(
   connection: Connection,
   name: string,
-): Promise<{ readonly text: string; readonly columns: readonly string[] } | null> {
+): Promise<{
+  readonly text: string
+  readonly columns: readonly string[]
+  /** It reads with the rights of whoever asks. */
+  readonly isInvoker: boolean
+} | null> {
   const { rows } = await connection.query(sql`
     select
       pg_get_viewdef(c.oid),
+      coalesce(
+        (select o.option_value::bool from pg_options_to_table(c.reloptions) as o where o.option_name = 'security_invoker'),
+        false
+      ),
       array(
         select a.attname || ' ' || format_type(a.atttypid, a.atttypmod)
         from pg_attribute as a
@@ -120,7 +129,7 @@ export async function readView(
     from pg_class as c
     where c.oid = to_regclass(${name}::text) and c.relkind = 'v'`)
   const row = rows[0]
-  return row ? { text: row[0] as string, columns: row[1] as string[] } : null
+  return row ? { text: row[0] as string, isInvoker: row[1] as boolean, columns: row[2] as string[] } : null
 }
 
 /** What PostgreSQL refuses here is the declaration's fault, unless the database itself is in trouble. */

@@ -9,6 +9,7 @@ import { countAlarms } from './alarms.ts'
 import type { Check, Finding, Found } from './check.ts'
 import { lakeChecks } from './lake-checks.ts'
 import type { LakeHandle } from './lake-folder.ts'
+import { checkTenants } from './tenant-checks.ts'
 
 /**
  * Looks at everything that is known to go wrong: server settings, migrations, triggers, default partitions, long
@@ -25,6 +26,7 @@ export async function runDoctor(
   for (const [check, run] of Object.entries({
     ...checks,
     'continuous aggregates': checkAggregates,
+    tenants: checkTenants,
     ...lakeChecks,
   })) {
     try {

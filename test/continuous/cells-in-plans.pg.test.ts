@@ -17,6 +17,7 @@ import { defineConfig, hypertable, t } from '../../src/schema/index.ts'
 import { parseInstant, systemClock } from '../../src/time/index.ts'
 import { printSql, type Sql, sql } from '../../src/util/sql.ts'
 import { createTestEngine, type TestEngine } from '../helpers/test-engine.ts'
+import { withoutRowSecurity } from '../helpers/without-row-security.ts'
 import { fillCells, invalidate } from './cells-fixture.ts'
 
 const cpu = hypertable('metrics.cpu', {
@@ -289,6 +290,7 @@ describe('a role that may not see every row', () => {
   it('is answered from the rows that it may see', async () => {
     const engine = await createTestEngine(config)
     const { db, name, connectionString } = engine.test
+    await withoutRowSecurity(db, 'metrics.cpu')
     const role = `cells_reader_${name}`
     const url = new URL(connectionString)
     url.username = role

@@ -8,6 +8,7 @@ import { count, percentile, queryLimits, sum } from '../../src/query/index.ts'
 import { hypertable, t } from '../../src/schema/index.ts'
 import { parseInstant } from '../../src/time/index.ts'
 import { raw } from '../../src/util/sql.ts'
+import { withoutRowSecurity } from '../helpers/without-row-security.ts'
 import { createFixture, type Fixture } from '../lifecycle/fixture.ts'
 
 const columns = { time: t.timestamptz(), tenant: t.text(), value: t.int4() }
@@ -34,6 +35,7 @@ describe('who may read the view of an aggregate', () => {
     fixture = await createFixture()
     const { db } = fixture.test
     await migrate(db, [owned, shared])
+    await withoutRowSecurity(db, 'metrics.owned')
     await migrateAggregates(db, [byTenant, ofAll])
     await query(`create role ${role}`)
     await query(`grant usage on schema metrics, stats to ${role}`)
