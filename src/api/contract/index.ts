@@ -1,4 +1,8 @@
-export { Problem } from './problem.ts'
+export { Liveness, Readiness, SlowQueryList } from './observe.ts'
+export { Problem, ProblemKind } from './problem.ts'
+export { isOverHttp, notOverHttp, problemType } from './problem-codes.ts'
+export { recordPaths } from './record-paths.ts'
+export { columnSchemas, type JsonSchema } from './record-schemas.ts'
 export {
   AnalyticsAnswer,
   Dataset,

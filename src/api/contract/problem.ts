@@ -14,3 +14,16 @@ export const Problem = Type.Object(
   },
   { $id: 'Problem', title: 'Problem' },
 )
+
+/** What a problem of one code is. */
+export const ProblemKind = Type.Object(
+  {
+    type: Type.String({ description: 'Of every problem of this kind.' }),
+    code: Type.String(),
+    status: Type.Integer(),
+    retryable: Type.Boolean({ description: 'Whether the same call may succeed later.' }),
+    title: Type.String({ description: 'When it is raised.' }),
+    todo: Type.String({ description: 'What to do about it.' }),
+  },
+  { $id: 'ProblemKind', title: 'ProblemKind' },
+)

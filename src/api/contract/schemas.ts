@@ -84,6 +84,15 @@ export const QueryBody = Type.Object(
     limit: Type.Optional(Type.Integer({ minimum: 1 })),
     cursor: Type.Optional(Type.String()),
     timeoutMs: Type.Optional(Type.Integer({ minimum: 1 })),
+    cache: Type.Optional(
+      Type.Union(
+        ['dashboard', 'lists', 'reports'].map((layer) => Type.Literal(layer)),
+        {
+          description:
+            'An answer of this layer of the cache may be given, which no change has made wrong since. Without it: computed now.',
+        },
+      ),
+    ),
   },
   { $id: 'Query', title: 'Query' },
 )
