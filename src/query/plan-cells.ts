@@ -8,7 +8,9 @@ export interface CellSource {
   readonly source: number
   /** What it holds of a range, whole cells only: ascending, not overlapping. */
   readonly within: (range: TimeRange) => readonly Coverage[]
-  /** Those that are taken whatever they cost: what else there is holds only a part of their rows. Absent: none. */
+  /** Rather than rows, whatever it costs: the aggregate that is asked by its name, or one like it. */
+  readonly isPreferred: boolean
+  /** Those that come first of all: what else there is holds only a part of their rows, and may cost nothing. Absent: none. */
   readonly own?: (range: TimeRange) => readonly Coverage[]
 }
 
@@ -41,7 +43,10 @@ function planByCost(
   for (const from of cells) {
     const stretches = from
       .within(range)
-      .filter((coverage) => costOfCells(coverage) < costOfPlan(planParts(coverage.range, sources)))
+      .filter(
+        (coverage) =>
+          from.isPreferred || costOfCells(coverage) < costOfPlan(planParts(coverage.range, sources)),
+      )
     if (stretches.length === 0) continue
     const cost = stretches.reduce((sum, coverage) => sum + costOfCells(coverage), 0)
     const length = stretches.reduce((sum, { range }) => sum + Number(range.to - range.from), 0)

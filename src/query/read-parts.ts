@@ -129,7 +129,14 @@ export function partsOf(
   })
   const cells = fits.flatMap((fit, source): CellSource[] =>
     fit && fit.cannot === null && fit.coverage.length > 0
-      ? [{ source, within: fit.within, ...(fit.own ? { own: fit.own } : {}) }]
+      ? [
+          {
+            source,
+            within: fit.within,
+            isPreferred: reading.scan.aggregate !== undefined,
+            ...(fit.own ? { own: fit.own } : {}),
+          },
+        ]
       : [],
   )
   const { parts, unanswered } = planWithCells(range ?? everything, sources, cells)

@@ -13,9 +13,10 @@ const raw = (...coverage: Coverage[]): PartSource => ({ coverage, cannot: null }
 const none: PartSource = { coverage: [], cannot: null }
 
 /** Cells of `width` in a stretch of whole ones. */
-function cells(source: number, width: bigint, from: bigint, to: bigint): CellSource {
+function cells(source: number, width: bigint, from: bigint, to: bigint, isPreferred = false): CellSource {
   return {
     source,
+    isPreferred,
     within(range) {
       const begin = range.from > from ? ((range.from + width - 1n) / width) * width : from
       const end = range.to < to ? (range.to / width) * width : to
@@ -59,10 +60,14 @@ describe('parts from cells', () => {
     ])
   })
 
-  it('are left out where rows cost less, but for those that nobody else knows whole', () => {
+  it('are left out where rows cost less, but for those that are asked by name or that nobody else knows whole', () => {
     const sources = [raw(rows(0n, 100n, 1)), none]
     const half = owning(cells(1, 1n, 0n, 100n), cells(1, 1n, 20n, 50n))
     expect(shown({ from: 0n, to: 100n }, sources, [cells(1, 1n, 0n, 100n)])).toEqual(['0: 0-100'])
+    expect(shown({ from: 0n, to: 100n }, sources, [cells(1, 1n, 0n, 50n, true)])).toEqual([
+      '1: 0-50',
+      '0: 50-100',
+    ])
     expect(shown({ from: 0n, to: 100n }, sources, [half])).toEqual(['0: 0-20', '1: 20-50', '0: 50-100'])
     expect(shown({ from: 0n, to: 30n }, [none, none], [half])).toEqual(['1: 20-30'])
   })
@@ -73,6 +78,7 @@ describe('parts from cells', () => {
     const hours = cells(2, 1n, 0n, 2400n)
     const hourly: CellSource = {
       source: 2,
+      isPreferred: true,
       within: (range) => [
         ...hours.within({ from: range.from, to: range.to < 18n ? range.to : 18n }),
         ...hours.within({ from: range.from > 24n ? range.from : 24n, to: range.to }),
