@@ -91,6 +91,11 @@ function serverMs(postmaster) {
   return total
 }
 
+/** Milliseconds of processor time of a process so far; null where it is not to be seen. */
+export function processMs(pid) {
+  return procStat(pid)?.ownMs ?? null
+}
+
 /** proc(5); a tick is 10 ms on every Linux that matters. */
 function procStat(pid) {
   let stat

@@ -1,5 +1,6 @@
 // npm run bench -- [case…] [--rounds N] [--quick] : builds, then runs the cases named (default: all) and prints ratios.
 // --rows N (growth): rows of the set, one size a run; --values (freeze): integers, 'two decimals' or doubles alone.
+// --hosts (ingest): 100 or 4000; --minutes, --rate rows/s (steady); --faults a,b and --seed (chaos).
 // BENCH_DATABASE_URL takes a server in the place of the embedded PostgreSQL; its database is emptied.
 import { mkdtemp, readdir, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -15,6 +16,11 @@ const { values, positionals } = parseArgs({
     quick: { type: 'boolean', default: false },
     rows: { type: 'string' },
     values: { type: 'string' },
+    hosts: { type: 'string' },
+    minutes: { type: 'string' },
+    rate: { type: 'string' },
+    faults: { type: 'string' },
+    seed: { type: 'string' },
   },
 })
 const files = (await readdir(new URL('./cases/', import.meta.url)))
@@ -30,7 +36,8 @@ if (unknown.length > 0) {
 const server = await openServer()
 try {
   for (const name of positionals.length > 0 ? positionals : cases) {
-    const { run, about } = await import(`./cases/${name}.mjs`)
+    const { run, about, isOnlyNamed = false } = await import(`./cases/${name}.mjs`)
+    if (isOnlyNamed && positionals.length === 0) continue
     console.log(`\n${name}: ${about}`)
     await withEmptyDatabase(server.connectionString, async (connectionString) => {
       const db = createDatabase({ connectionString })
@@ -40,6 +47,11 @@ try {
           quick: values.quick,
           rows: values.rows ? Number(values.rows) : undefined,
           values: values.values,
+          hosts: number(values.hosts),
+          minutes: number(values.minutes),
+          rate: number(values.rate),
+          faults: values.faults?.split(','),
+          seed: number(values.seed),
         }
         const figures = await run({ db, connectionString, ...options })
         await keepResults(name, { name, machine: await machine(db), ...figures })
@@ -50,6 +62,10 @@ try {
   }
 } finally {
   await server.stop()
+}
+
+function number(given) {
+  return given === undefined ? undefined : Number(given)
 }
 
 async function openServer() {
