@@ -18,6 +18,8 @@ export interface CacheOptions {
   readonly identity: string
   /** Milliseconds that never go back. Default `performance.now`. */
   readonly now?: () => number
+  /** After so long without a server that vouches for it nothing in Redis is right any more. ms, default 10,000. */
+  readonly eraMs?: number
 }
 
 /** What a question is about; what is not said is nothing, or no restriction. */
@@ -86,10 +88,16 @@ const hourMs = 3_600_000
  *
  * @throws TidemarkError TM_CONFIG when Redis is configured and its client is not installed.
  */
-export async function openCache({ config, feed, identity, now }: CacheOptions): Promise<AnswerCache> {
+export async function openCache({
+  config,
+  feed,
+  identity,
+  now,
+  eraMs = 10_000,
+}: CacheOptions): Promise<AnswerCache> {
   const longest = Math.max(...cacheLayers.map((layer) => lifeOf(config, layer)))
   const redis = config.redis
-    ? await RedisShare.open({ ...config.redis, identity, lockMs, tagLifeMs: longest + hourMs })
+    ? await RedisShare.open({ ...config.redis, identity, lockMs, eraMs, tagLifeMs: longest + hourMs })
     : null
   return new AnswerCache(config, feed, redis, now ?? (() => performance.now()))
 }
@@ -145,6 +153,7 @@ export class AnswerCache {
       count.bypassed += 1
       return this.#compute(key, signal ?? new AbortController().signal, load, null)
     }
+    this.#watch.follow()
     const { kept, ticket } = this.#memory.read(key, slideOf(key, config))
     if (kept && this.#watch.isTrusted) {
       const isStale = kept.ageMs > config.ttlMs

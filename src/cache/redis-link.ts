@@ -141,7 +141,7 @@ export class RedisLink {
       // one that has held is gone for another reason than the one before
       pause = performance.now() - since > 10_000 ? firstPauseMs : Math.min(2 * pause, longestPauseMs)
       const jittered = pause * (0.5 + Math.random() / 2)
-      await sleep(jittered, undefined, { signal }).catch(() => {})
+      await sleep(jittered, undefined, { signal, ref: false }).catch(() => {})
     }
   }
 
@@ -164,6 +164,8 @@ export class RedisLink {
     })
     try {
       await this.#bounded(client.connect(), Math.max(timeoutMs, 1000))
+      // a server lives as long as it listens, whether Redis is there or not
+      client.unref()
       this.#connections += 1
       const info = String(await this.#command(client as Client, ['INFO', 'server']))
       const runId = /^run_id:(\w+)/m.exec(info)?.[1]

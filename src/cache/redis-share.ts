@@ -27,6 +27,8 @@ const maxPending = 10_000
 export class RedisShare {
   readonly #link: RedisLink
   readonly #store: RedisStore
+  /** From one vouching to the next. */
+  readonly beatMs: number
   /** What Redis has not been told of. */
   #pending = new Map<Tag, TagChange>()
   /** What it is being told of. */
@@ -39,9 +41,10 @@ export class RedisShare {
   #joined: string | null = null
   #place: { readonly token: string; readonly number: number } | null = null
 
-  private constructor(link: RedisLink, store: RedisStore) {
+  private constructor(link: RedisLink, store: RedisStore, eraMs: number) {
     this.#link = link
     this.#store = store
+    this.beatMs = eraMs / 10
   }
 
   /** @throws TidemarkError TM_CONFIG when the client is not installed. */
@@ -53,7 +56,7 @@ export class RedisShare {
       scripts: redisScripts,
       onConnected: async () => share?.catchUp(),
     })
-    share = new RedisShare(link, new RedisStore({ ...options, link }))
+    share = new RedisShare(link, new RedisStore({ ...options, link }), options.eraMs)
     return share
   }
 

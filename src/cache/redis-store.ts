@@ -14,10 +14,10 @@ export interface RedisStoreOptions {
   readonly tagLifeMs: number
   /** How long a lock holds when nobody releases it. */
   readonly lockMs: number
+  /** An era ends so long after the last moment that somebody has vouched for. */
+  readonly eraMs: number
 }
 
-/** An era ends so long after the last moment that somebody has vouched for. */
-const eraMs = 10_000
 /** Tags of one command at most. */
 const maxTags = 500
 
@@ -120,13 +120,13 @@ export class RedisStore implements CacheStore {
 
   /** `nowMs`: of `look`. False: there is one already. `force` takes its place. */
   async begin(token: string, nowMs: number, force: boolean): Promise<boolean> {
-    const endsAt = String(nowMs + eraMs)
+    const endsAt = String(nowMs + this.#options.eraMs)
     return (await this.#link.run('begin', [this.#era], [token, endsAt, force ? '1' : '0'])) === 1
   }
 
   /** Every change that was committed before `nowMs` (of `look`) has been told. False: the era is no more. */
   async vouch(token: string, { joins, nowMs }: EraState): Promise<boolean> {
-    const endsAt = String(nowMs + eraMs)
+    const endsAt = String(nowMs + this.#options.eraMs)
     return (await this.#link.run('vouch', [this.#era], [token, String(joins), endsAt])) === 1
   }
 

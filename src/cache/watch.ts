@@ -12,10 +12,6 @@ export interface WatchOptions {
   readonly isIdle: () => boolean
 }
 
-/** From one vouching to the next. */
-const beatMs = 1000
-/** While this process is on its way to share. */
-const joiningBeatMs = 200
 /** Nothing is given out while the feed is further behind than that. */
 export const longestBehindMs = 5000
 /** A writer waits so long for the feed; then everything that is kept is taken for wrong. */
@@ -24,20 +20,26 @@ const longestSettleMs = 2000
 /** Carries what the feed tells to the stores. */
 export class Watch {
   readonly #options: WatchOptions
-  readonly #stop: () => void
+  #stop: (() => void) | null = null
   readonly #closing = new AbortController()
   #timer: NodeJS.Timeout | null = null
   #beating: Promise<void> = Promise.resolve()
 
   constructor(options: WatchOptions) {
     this.#options = options
-    this.#stop = options.feed.subscribe((event) => this.#take(event))
-    if (options.redis) this.#schedule()
+    if (options.redis === null) return
+    this.follow()
+    this.#schedule()
+  }
+
+  /** From now on it is known what changes. Until somebody asks, nothing is held, and PostgreSQL is left alone. */
+  follow(): void {
+    this.#stop ??= this.#options.feed.subscribe((event) => this.#take(event))
   }
 
   /** Whether all that was committed some seconds ago has been told. */
   get isTrusted(): boolean {
-    return this.#options.feed.behindMs < longestBehindMs
+    return this.#stop !== null && this.#options.feed.behindMs < longestBehindMs
   }
 
   /**
@@ -63,9 +65,9 @@ export class Watch {
   }
 
   async close(): Promise<void> {
-    this.#stop()
+    this.#stop?.()
     this.#closing.abort()
-    if (this.#timer) clearTimeout(this.#timer)
+    if (this.#timer !== null) clearTimeout(this.#timer)
     await this.#beating
   }
 
@@ -83,14 +85,13 @@ export class Watch {
   }
 
   #schedule(): void {
-    this.#timer = setTimeout(
-      () => {
-        this.#beating = this.#beat().then(() => {
-          if (!this.#closing.signal.aborted) this.#schedule()
-        })
-      },
-      this.#options.redis?.counts.isShared ? beatMs : joiningBeatMs,
-    )
+    const { redis } = this.#options
+    if (redis === null || this.#closing.signal.aborted) return
+    // sooner, while this process is on its way to share
+    const pauseMs = redis.counts.isShared ? redis.beatMs : redis.beatMs / 5
+    this.#timer = setTimeout(() => {
+      this.#beating = this.#beat().then(() => this.#schedule())
+    }, pauseMs)
     this.#timer.unref()
   }
 

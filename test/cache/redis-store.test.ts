@@ -152,9 +152,10 @@ async function openStore(
     maxValueBytes: 1_000_000,
     tagLifeMs: 120_000,
     lockMs: 10_000,
+    eraMs: 60_000,
     ...more,
   })
-  await store.begin(newEpoch(), (await store.look(false)).nowMs + 60_000, false)
+  await store.begin(newEpoch(), (await store.look(false)).nowMs, false)
   return store
 }
 
