@@ -37,6 +37,8 @@ export class RedisShare {
   #lost = 0
   #lostTold = 0
   #flushing: Promise<void> | null = null
+  /** Of the process of Redis that is known. */
+  #runId = ''
   /** The era whose changes this process knows all of. */
   #joined: string | null = null
   #place: { readonly token: string; readonly number: number } | null = null
@@ -126,6 +128,12 @@ export class RedisShare {
 
   /** Before a new connection is used. @throws whatever keeps Redis from being told. */
   async catchUp(): Promise<void> {
+    // another process of Redis, whose keys are others: nobody has vouched for anything there
+    if (this.#runId !== this.#link.runId) {
+      this.#runId = this.#link.runId
+      this.#joined = null
+      this.#place = null
+    }
     while (this.#hasPending) await this.#flushOrThrow()
   }
 

@@ -270,7 +270,7 @@ describe('Redis that hangs, dies, or comes back with what it had saved', () => {
     const own = await startRedis()
     const w = world({ url: own.url })
     // it is back before the era is over that it had saved
-    const x = await join(w, { eraMs: 30_000 })
+    const x = await join(w, { eraMs: 10_000 })
     await shares(x)
     await x.ask()
     await expect.poll(async () => await own.ask('KEYS', '*:e:*')).toMatch(/^\*1/)
