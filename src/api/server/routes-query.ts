@@ -1,7 +1,9 @@
 import type { FastifyInstance } from 'fastify'
+import type { Answer } from '../../query/index.ts'
 import { TidemarkError } from '../../util/errors.ts'
 import { toJsonText } from '../../util/json.ts'
 import { Problem, QueryAnswer, QueryBody } from '../contract/index.ts'
+import { answerQuery, readCacheLayer } from './cache-query.ts'
 import { requestSignal } from './request-signal.ts'
 
 export function installQueryRoute(app: FastifyInstance): void {
@@ -21,7 +23,7 @@ export function installQueryRoute(app: FastifyInstance): void {
       serializerCompiler: () => (data) => (typeof data === 'string' ? data : toJsonText(data)),
     },
     async (request, reply) => {
-      const { dataset, timeoutMs, ...query } = asObject(request.body)
+      const { dataset, timeoutMs, cache, ...query } = asObject(request.body)
       if (typeof dataset !== 'string') {
         throw new TidemarkError('TM_QUERY', {
           path: 'dataset',
@@ -34,10 +36,22 @@ export function installQueryRoute(app: FastifyInstance): void {
           problem: 'must be a positive whole number of milliseconds',
         })
       }
-      const answer = await request.tm.queryUnknown(dataset, query, {
-        signal: requestSignal(reply),
-        ...(timeoutMs === undefined ? {} : { timeoutMs: timeoutMs as number }),
-      })
+      const layer = readCacheLayer(cache)
+      const ask = (signal: AbortSignal): Promise<Answer> =>
+        request.tm.queryUnknown(dataset, query, {
+          signal,
+          ...(timeoutMs === undefined ? {} : { timeoutMs: timeoutMs as number }),
+        })
+      const answer =
+        layer === null
+          ? await ask(requestSignal(reply))
+          : await answerQuery(request, reply, {
+              layer,
+              definition: request.tm.queryable(dataset),
+              query,
+              timeoutMs: (timeoutMs as number | undefined) ?? null,
+              ask,
+            })
       return reply.type('application/json; charset=utf-8').send(answer)
     },
   )

@@ -12,6 +12,8 @@ export interface RowStreamOptions {
   readonly name: string | null
   /** Number of the first frame. */
   readonly from: number
+  /** Resolves when nothing from before what was written is given out; docs/design/cache.md. */
+  readonly settled: () => Promise<void>
   /** What is known of an error that has no code. */
   readonly explain: (error: unknown) => TidemarkError
 }
@@ -98,14 +100,18 @@ export class RowStream {
     })
   }
 
-  #write(seq: number, rows: readonly unknown[]): ReturnType<ScopedTidemark['ingestUnknown']> {
-    const { dataset, onConflict, name } = this.#options
-    return this.#tm.ingestUnknown(dataset, rows, {
-      onConflict,
-      idempotencyKey: name === null ? null : `stream ${name} ${seq}`,
-      source: 'websocket',
-      signal: this.#gone.signal,
-    })
+  async #write(seq: number, rows: readonly unknown[]): ReturnType<ScopedTidemark['ingestUnknown']> {
+    const { dataset, onConflict, name, settled } = this.#options
+    try {
+      return await this.#tm.ingestUnknown(dataset, rows, {
+        onConflict,
+        idempotencyKey: name === null ? null : `stream ${name} ${seq}`,
+        source: 'websocket',
+        signal: this.#gone.signal,
+      })
+    } finally {
+      await settled()
+    }
   }
 
   async #answer(seq: number, written: ReturnType<ScopedTidemark['ingestUnknown']>): Promise<void> {

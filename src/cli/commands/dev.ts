@@ -19,7 +19,7 @@ export function devCommand(): Command {
         await using worker = tm.createWorker()
         if (config.worker.enabled) worker.start()
         const { createServer, listen } = await loadServer()
-        const app = await createServer(tm)
+        const app = await createServer(tm, { redisUrl: process.env['REDIS_URL'] || null })
         try {
           const address = await listen(app, {
             host: config.server.host,

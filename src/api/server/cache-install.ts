@@ -1,0 +1,70 @@
+import { createHash } from 'node:crypto'
+import type { FastifyInstance } from 'fastify'
+import { type AnswerCache, openCache } from '../../cache/index.ts'
+import type { Tidemark } from '../../engine.ts'
+import type { MetricSources } from '../../observe/index.ts'
+import { canonicalJson } from '../../query/index.ts'
+import { cacheLayers, cacheWithRedis } from '../../schema/index.ts'
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    /** Finished answers of this server. */
+    readonly cache: AnswerCache
+  }
+}
+
+const reading = new Set(['GET', 'HEAD', 'OPTIONS'])
+
+/**
+ * Finished answers, kept. Whatever is written through a route is out of them before the writer has his answer: every request that may
+ * have written waits for the feed, also one that failed, because its transaction may have been committed.
+ *
+ * @throws TidemarkError TM_CONFIG when Redis is configured and its client is not installed; what keeps from asking the database who
+ * it is, where servers share answers.
+ */
+export async function openServerCache(tm: Tidemark, redisUrl: string | null): Promise<AnswerCache> {
+  const config = redisUrl === null ? tm.config.cache : cacheWithRedis(tm.config.cache, redisUrl)
+  const identity = config.redis === null ? '' : await identityOf(tm)
+  return openCache({ config, feed: tm.feed, identity })
+}
+
+export function installCache(app: FastifyInstance, cache: AnswerCache): void {
+  app.decorate('cache', cache)
+  app.addHook('onSend', async (request) => {
+    if (!reading.has(request.method) && request.routeOptions.config.access !== 'query') await cache.settled()
+  })
+  app.addHook('onClose', () => cache.close())
+}
+
+/** What /metrics shows of it. */
+export function cacheSources(cache: AnswerCache): Pick<MetricSources, 'caches' | 'isRedisUp'> {
+  return {
+    isRedisUp: () => cache.counts().redis?.isShared ?? null,
+    caches: () => {
+      const { layers } = cache.counts()
+      return cacheLayers.map((layer) => {
+        const { memoryHits, redisHits, joined, misses, bypassed, stale, entries, bytes, evicted } =
+          layers[layer]
+        return {
+          layer,
+          hits: memoryHits + redisHits,
+          misses: misses + bypassed + joined,
+          stale,
+          entries,
+          bytes,
+          evictions: evicted,
+        }
+      })
+    },
+  }
+}
+
+/** Of the database, and of everything that decides what an answer is: servers of another release or declaration share nothing. */
+async function identityOf(tm: Tidemark): Promise<string> {
+  const { rows } = await tm.sql(
+    'select system_identifier::text, timeline::text, database_oid::text from tidemark.change_identity()',
+  )
+  const { datasets, aggregates } = tm.config
+  const text = canonicalJson({ database: rows[0], version: tm.version, datasets, aggregates })
+  return createHash('sha256').update(text).digest('base64url').slice(0, 22)
+}
