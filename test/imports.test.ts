@@ -112,6 +112,8 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   'scoped.ts': ['engine.ts', 'engine', 'schema', 'util'],
   // who asks, and what he may
   access: ['postgres', 'schema', 'time', 'util'],
+  // metrics and logs, made of what the engine tells
+  observe: ['access', 'engine', 'engine.ts', 'schema', 'util', 'worker'],
   // what has changed, told to this process
   feed: ['changelog', 'hot', 'postgres', 'schema', 'time', 'util'],
   // finished answers, and what makes them wrong
@@ -123,6 +125,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
     'access',
     'engine.ts',
     'live',
+    'observe',
     'product',
     'protocols',
     'query',
@@ -174,6 +177,8 @@ const soleImporter: Readonly<Record<string, string>> = {
   '@redis/client': 'cache',
   '@duckdb/node-api': 'lake',
   fastify: 'api',
+  'prom-client': 'observe',
+  pino: 'observe',
   '@fastify/swagger': 'api',
   'libpg-query': 'gapfill',
   'pgsql-deparser': 'gapfill',

@@ -156,8 +156,12 @@ async function readStorage(
     join pg_namespace as s on s.nspname = d.schema_name
     join pg_class as c on c.relnamespace = s.oid and c.relname = d.table_name and c.relkind in ('r', 'p')
     left join pg_partitioned_table as p on p.partrelid = c.oid
-    cross join lateral pg_partition_tree(c.oid) as t
-    where t.isleaf
+    -- of a plain table the tree is empty
+    cross join lateral (
+      select relid from pg_partition_tree(c.oid) where isleaf
+      union
+      select c.oid where c.relkind = 'r'
+    ) as t
     group by d.name`)
   const chunks = await connection.query(sql`
     with files as (
