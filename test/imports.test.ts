@@ -159,6 +159,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
     'ingest',
     'lifecycle',
     'migrate',
+    'observe',
     'ops',
     'pipeline',
     'postgres',

@@ -1,6 +1,7 @@
 import { Command } from 'commander'
 import pc from 'picocolors'
 import { untilAborted, withContext } from '../context.ts'
+import { type LogOptions, logLevelOption, openLog } from '../open-log.ts'
 import { parsePort } from '../options.ts'
 import { printMigration } from './migrate.ts'
 
@@ -12,14 +13,16 @@ export function devCommand(): Command {
       'port of the HTTP server (default: of the configuration, 4680); 0 takes a free one',
       parsePort,
     )
-    .action(async (options: { port?: number }, command: Command) => {
+    .addOption(logLevelOption())
+    .action(async (options: LogOptions & { port?: number }, command: Command) => {
       await withContext(command.optsWithGlobals(), async ({ tm, config, output, signal }) => {
         const report = await tm.migrate()
         if (!output.isJson) printMigration(report, output)
-        await using worker = tm.createWorker()
+        const { log, jobs } = await openLog(config, options, output)
+        await using worker = tm.createWorker(jobs)
         if (config.worker.enabled) worker.start()
         const { createServer, listen } = await loadServer()
-        const app = await createServer(tm, { redisUrl: process.env['REDIS_URL'] || null })
+        const app = await createServer(tm, { redisUrl: process.env['REDIS_URL'] || null, logger: log })
         try {
           const address = await listen(app, {
             host: config.server.host,

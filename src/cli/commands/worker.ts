@@ -2,6 +2,7 @@ import { Command } from 'commander'
 import pc from 'picocolors'
 import { untilAborted, withContext } from '../context.ts'
 import { formatDuration } from '../draw.ts'
+import { type LogOptions, logLevelOption, openLog } from '../open-log.ts'
 
 export function workerCommand(): Command {
   return new Command('worker')
@@ -9,8 +10,9 @@ export function workerCommand(): Command {
       'run the background jobs: make chunks ahead, freeze and expire old ones, look after the lake and the change log',
     )
     .option('--once', 'run every job once and exit; exit code 1 when one failed')
-    .action(async (options: { once?: boolean }, command: Command) => {
-      await withContext(command.optsWithGlobals(), async ({ tm, output, signal }) => {
+    .addOption(logLevelOption())
+    .action(async (options: LogOptions & { once?: boolean }, command: Command) => {
+      await withContext(command.optsWithGlobals(), async ({ tm, config, output, signal }) => {
         if (options.once) {
           const runs = await tm.createWorker().runOnce({ force: true })
           const plain = runs.map(({ name, ms, result, error }) => ({
@@ -29,22 +31,8 @@ export function workerCommand(): Command {
           if (runs.some((run) => run.error !== null)) process.exitCode = 1
           return
         }
-        await using worker = tm.createWorker({
-          onRun: ({ name, ms, result, error }) => {
-            const line = {
-              at: new Date().toISOString(),
-              job: name,
-              ms: Math.round(ms),
-              result,
-              error: error?.message ?? null,
-            }
-            process.stdout.write(
-              output.isJson
-                ? `${JSON.stringify(line)}\n`
-                : `${line.at} ${name} ${formatDuration(ms)} ${error ? pc.red(error.message) : JSON.stringify(result)}\n`,
-            )
-          },
-        })
+        const { jobs } = await openLog(config, options, output, process.stdout)
+        await using worker = tm.createWorker(jobs)
         worker.start()
         output.note('worker runs; Ctrl-C stops it')
         await untilAborted(signal)
