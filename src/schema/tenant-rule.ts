@@ -90,7 +90,10 @@ function createGuard({ columns }: TenantTable, column: string, value: TenantValu
       if (typeof row !== 'object' || row === null || Array.isArray(row)) return row
       const given =
         isInherited && !Object.hasOwn(row, column) ? undefined : (row as Record<string, unknown>)[column]
-      return given === undefined || given === null ? { ...plain(row, names), [column]: value } : row
+      // '' is nobody's, and what a field of CSV holds in which nothing is
+      return given === undefined || given === null || given === ''
+        ? { ...plain(row, names), [column]: value }
+        : row
     },
     isOther(given: unknown): boolean {
       const read = coerce(given)

@@ -10,7 +10,13 @@ import {
   parseQuery,
   type QueryNode,
 } from '../../src/query/index.ts'
-import type { ContinuousAggregateDefinition, StoredDefinition } from '../../src/schema/index.ts'
+import {
+  allTenants,
+  type ContinuousAggregateDefinition,
+  noTenant,
+  type StoredDefinition,
+  type TenantScope,
+} from '../../src/schema/index.ts'
 import { compareAnswers } from '../helpers/compare-answers.ts'
 import { type NaiveAnswer, type NaiveResult, naiveAnswer } from '../helpers/naive.ts'
 import { naiveBucketStart, naiveInstant } from '../helpers/naive-time.ts'
@@ -155,20 +161,55 @@ export async function answerOf(ask: (page: number, input: QueryInput) => Promise
   return isRows(input) ? allPages(ask, input) : ask(0, input)
 }
 
-async function check(world: World, i: number, name: string, input: QueryInput): Promise<void> {
+async function check(
+  world: World,
+  i: number,
+  name: string,
+  input: QueryInput,
+  scope: TenantScope = allTenants,
+): Promise<void> {
   const definition = world.engineDefinition(i, name)
   const engines: readonly Tidemark[] =
     world.engineDefinition(i + 1, name) === definition ? world.real.engines : [world.engine(i)]
   const ask = async (page: number, query: QueryInput): Promise<Answer> => {
-    const answer = await engines[(i + page) % engines.length]!.queryUnknown(name, query)
+    const answer = await engines[(i + page) % engines.length]!.queryUnknown(name, query, { scope })
     world.noteSources(answer)
     return answer
   }
-  const where = `step ${world.step}, engine ${i % 2}`
+  const where = `step ${world.step}, engine ${i % 2}, for ${show(scope)}`
   const answer = await answerOf(ask, input).catch((error: unknown) => {
     throw new Error(`${where}: the query failed: ${show(input)} over ${name}`, { cause: error })
   })
-  compare(world, definition, input, world.rows(name), answer, where)
+  compare(world, definition, input, rowsOfScope(world, definition, scope), answer, where)
+}
+
+function rowsOfScope(world: World, definition: StoredDefinition, scope: TenantScope): Iterable<StoredRow> {
+  const { name, tenant } = definition
+  const rows = world.rows(name)
+  if (scope.kind === 'all' || tenant === null) return rows
+  return [...rows].filter((row) => scope.kind === 'one' && row[tenant] === scope.tenant)
+}
+
+const tenantScopes: readonly TenantScope[] = [
+  { kind: 'one', tenant: 'acme' },
+  { kind: 'one', tenant: 'globex' },
+  { kind: 'one', tenant: 'nobody' },
+  noTenant,
+]
+
+/** The same on behalf of a tenant, where the table has them: of its rows alone. */
+async function checkTenant(
+  world: World,
+  i: number,
+  name: string,
+  input: QueryInput,
+  seed: number,
+): Promise<void> {
+  const { tenant } = world.engineDefinition(i, name)
+  if (tenant === null) return
+  const what = 'on behalf of a tenant'
+  world.sources.set(what, (world.sources.get(what) ?? 0) + 1)
+  await check(world, i, name, input, tenantScopes[seed % tenantScopes.length])
 }
 
 /** Over the table of an aggregate in what it may answer (and in a zone that it may not), most of the time over a few days. */
@@ -280,7 +321,11 @@ function rangeByName(
 /** Questions about a table that cells may answer, and that engines keep results of. */
 export async function askCells(world: World, engine: number, name: string, seed: number): Promise<void> {
   for (const aggregate of world.engine(engine).config.aggregates)
-    if (aggregate.base.name === name) await check(world, engine, name, cellsQuery(aggregate, seed % repeats))
+    if (aggregate.base.name === name) {
+      const input = cellsQuery(aggregate, seed % repeats)
+      await check(world, engine, name, input)
+      await checkTenant(world, engine, name, input, seed)
+    }
 }
 
 /** Every aggregate, once it has been refreshed, in several ways. */
@@ -331,6 +376,7 @@ export async function verify(
           : fc.sample(queriesOf(definition), { seed: own, numRuns: 1 })[0]!
     const least = allPages ? 1 : limitFor(world, name, mostPages)
     await check(world, engine, name, withPagesOf(input, least))
+    await checkTenant(world, engine, name, withPagesOf(input, least), own)
   }
 }
 

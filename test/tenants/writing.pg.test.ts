@@ -75,9 +75,10 @@ it('rows get the tenant of their caller; those of another are refused one by one
     { time, id: '4', value: 4, tenant: null },
     { time, id: '5', value: 'x', tenant: 'umbrella' },
     { time, id: '6', value: 6, tenant: 7 },
+    { time, id: '7', value: 7, tenant: '' },
   ]
   const report = await tm.ingestUnknown(samples.name, rows, { scope: a })
-  expect(report.accepted).toBe(3)
+  expect(report.accepted).toBe(4)
   expect(report.rejected.rows.map(({ index, column, reason }) => [index, column, reason])).toEqual([
     [2, 'tenant', 'tenant'],
     [4, 'tenant', 'tenant'],
@@ -87,6 +88,7 @@ it('rows get the tenant of their caller; those of another are refused one by one
     ['acme', '1', 1],
     ['acme', '2', 2],
     ['acme', '4', 4],
+    ['acme', '7', 7],
   ])
   expect(await list('select tenant, line::int4, reason from tidemark.dead_letter order by line')).toEqual([
     ['acme', 2, 'tenant'],

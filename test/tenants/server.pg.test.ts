@@ -1,0 +1,231 @@
+import type { FastifyInstance } from 'fastify'
+import { afterAll, beforeAll, expect, it } from 'vitest'
+import { WebSocket } from 'ws'
+import type { Actor } from '../../src/access/index.ts'
+import { createServer, listen } from '../../src/api/index.ts'
+import { allTenants, type TenantScope } from '../../src/schema/index.ts'
+import { raw } from '../../src/util/sql.ts'
+import { createTestEngine, type TestEngine } from '../helpers/test-engine.ts'
+import { type Example, examplesOf } from './examples.ts'
+import { collectRoutes, serverConfig, written } from './server-world.ts'
+import { clock, fillWorld, type Party, projects, visits, World } from './world.ts'
+
+const world = new World(Math.floor(Math.random() * 2 ** 31))
+const { a, b } = world
+const told = `seed ${world.seed}`
+
+let engine: TestEngine
+let app: FastifyInstance
+let base: string
+let routes: readonly string[]
+/** Of A, B, of somebody whose tenant has no rows. */
+const secrets = new Map<string, string>()
+/** Id of a key of B. */
+let theirKey: string
+
+const operator: Actor = {
+  kind: 'cli',
+  id: 'test',
+  tenant: allTenants,
+  datasets: null,
+  requestId: null,
+  address: null,
+}
+
+beforeAll(async () => {
+  engine = await createTestEngine(serverConfig, { clock })
+  await fillWorld(engine.tm, world, 6)
+  for (const tenant of [a.tenant, b.tenant, 'stranger']) {
+    const scope: TenantScope = { kind: 'one', tenant }
+    const wanted = { name: `of ${tenant}`, tenant: scope, datasets: null, expiresAt: null }
+    const scopes = ['ingest', 'query', 'admin'] as const
+    const issued = await engine.tm.access.keys.create({ ...wanted, scopes }, operator)
+    secrets.set(tenant, issued.secret)
+    if (tenant === b.tenant) theirKey = issued.key.id
+  }
+  const collected = await collectRoutes(() => createServer(engine.tm))
+  ;({ made: app, routes } = collected)
+  base = await listen(app, { host: '127.0.0.1', port: 0 })
+})
+afterAll(async () => {
+  await app.close()
+  await engine.close()
+})
+
+interface Heard {
+  readonly status: number
+  /** Head and body. */
+  readonly text: string
+}
+
+async function send(
+  method: string,
+  { path, headers = {}, body }: Example,
+  secret: string | null,
+): Promise<Heard> {
+  // what is a stream of events does not end
+  const stop = new AbortController()
+  const url = `${base}${path.replace('KEY', theirKey)}`
+  const response = await fetch(url, {
+    method,
+    headers: { ...headers, ...(secret === null ? {} : { authorization: `Bearer ${secret}` }) },
+    ...(body === undefined ? {} : { body }),
+    signal: stop.signal,
+  })
+  const head = JSON.stringify([...response.headers])
+  const { status } = response
+  if (!response.headers.get('content-type')?.startsWith('text/event-stream'))
+    return { status, text: head + (await response.text()) }
+  const first = await response.body!.getReader().read()
+  stop.abort()
+  return { status, text: head + new TextDecoder().decode(first.value) }
+}
+
+/** What of others was in an answer, but for what the request itself said. */
+function leaks({ path, headers, body, says }: Example, { text }: Heard, party: Party | null): string[] {
+  const asked = `${decodeURIComponent(path)} ${JSON.stringify(headers ?? {})} ${says ?? body?.toString() ?? ''}`
+  const said = new Set(world.leaksIn(asked, party))
+  return world.leaksIn(text, party).filter((mark) => !said.has(mark))
+}
+
+async function rowsOfOthers(): Promise<unknown> {
+  const counts = []
+  for (const { name } of written)
+    counts.push(
+      (
+        await engine.tm.queryUnknown(name, {
+          where: { tenant: { notIn: [a.tenant, 'stranger'] } },
+          by: ['tenant'],
+          order: ['tenant'],
+          select: { n: { fn: 'count' } },
+        })
+      ).rows,
+    )
+  const titles = { where: { tenant: b.tenant }, columns: ['id', 'title', 'note'] }
+  return [counts, (await engine.tm.queryUnknown(projects.name, titles)).rows]
+}
+
+it('every route of the server says how it is called here', () => {
+  const known = examplesOf(a, b)
+  // made by the framework beside each GET
+  const own = routes.filter((route) => !route.startsWith('HEAD ') && !route.startsWith('OPTIONS *'))
+  expect(own.filter((route) => !(route in known))).toEqual([])
+  expect(Object.keys(known).filter((route) => !own.includes(route))).toEqual([])
+})
+
+it('whatever is sent to whichever route, nothing of another tenant comes back, and nothing of it is changed', async () => {
+  const before = await rowsOfOthers()
+  const known = examplesOf(a, b)
+  const statuses = new Map<string, number[]>()
+  // what is deleted is looked at before
+  const inOrder = [...routes].sort((x, y) => Number(x.startsWith('DELETE')) - Number(y.startsWith('DELETE')))
+  for (const route of inOrder) {
+    const [method] = route.split(' ') as [string]
+    for (const example of known[route] ?? []) {
+      // what is kept for B must not be found by A
+      if (route === 'POST /api/v1/query' || route === 'GET /api/v1/datasets/:dataset/records')
+        await send(method, example, secrets.get(b.tenant)!)
+      const heard = await send(method, example, secrets.get(a.tenant)!)
+      expect(leaks(example, heard, a), `${told}: ${route} ${example.path} ${heard.text}`).toEqual([])
+      expect(heard.status, `${told}: ${route} ${example.path} ${heard.text}`).not.toBe(500)
+      statuses.set(route, [...(statuses.get(route) ?? []), heard.status])
+    }
+  }
+  // the examples are no errors alone
+  const failing = [...statuses]
+    .filter(([, all]) => all.every((status) => status >= 400))
+    .map(([route]) => route)
+  expect(failing.sort()).toEqual(expectedToFail.filter((route) => routes.includes(route)))
+  await expect.poll(async () => (await engine.tm.status()).spool.waitingBytes).toBe(0)
+  expect(await rowsOfOthers(), told).toEqual(before)
+})
+
+/** Routes that one of a tenant may not call, or that want a socket. */
+const expectedToFail: readonly string[] = [
+  'DELETE /api/v1/keys/:id',
+  'GET /api/v1/datasets/:dataset/stream',
+  'GET /api/v1/slow-queries',
+  'GET /metrics',
+  'POST /api/v1/keys/:id/rotate',
+]
+
+it('who has another tenant, or shows nothing, hears nothing of the others', async () => {
+  const known = examplesOf(a, b)
+  for (const secret of [secrets.get('stranger')!, null])
+    for (const route of routes) {
+      const [method] = route.split(' ') as [string]
+      for (const example of known[route] ?? []) {
+        if (method !== 'GET' && !route.includes('query') && !route.includes('funnel')) continue
+        const heard = await send(method, example, secret)
+        expect(leaks(example, heard, null), `${told}: ${route} ${example.path} ${heard.text}`).toEqual([])
+      }
+    }
+})
+
+it('sockets say nothing of another tenant: streams of rows, and live answers while others write', async () => {
+  const headers = { authorization: `Bearer ${secrets.get(a.tenant)!}` }
+  const ws = base.replace('http', 'ws')
+  const heard: string[] = []
+  const open = async (path: string): Promise<WebSocket> => {
+    const socket = new WebSocket(`${ws}${path}`, { headers })
+    socket.on('message', (data) => heard.push(data.toString()))
+    await new Promise((resolve, reject) => socket.once('open', resolve).once('error', reject))
+    return socket
+  }
+  const live = await open('/api/v1/live')
+  const questions = [
+    { dataset: visits.name, from: '2026-03-05', to: '2026-03-06', limit: 200 },
+    {
+      dataset: visits.name,
+      from: '2026-03-05',
+      to: '2026-03-06',
+      bucket: '1 hour',
+      by: ['secret'],
+      select: { n: { fn: 'count' } },
+    },
+    {
+      dataset: visits.name,
+      from: '2026-03-05',
+      to: '2026-03-06',
+      where: { tenant: b.tenant },
+      select: { n: { fn: 'count' } },
+    },
+    { dataset: projects.name },
+  ]
+  for (const [i, query] of questions.entries())
+    live.send(JSON.stringify({ type: 'subscribe', id: `s${i}`, query }))
+  await expect.poll(() => new Set(heard.map((text) => (JSON.parse(text) as { id?: string }).id)).size).toBe(4)
+  const rows = await open(`/api/v1/datasets/${visits.name}/stream?stream=one`)
+  const visit = { time: '2026-03-05T02:00:00Z', user_id: 'u1', name: 'visit', project: 1 }
+  const theirs = { ...visit, tenant: b.tenant, secret: `${b.mark} live` }
+  await engine.tm.insertUnknown(visits.name, [theirs, theirs])
+  await engine.tm.updateUnknown(projects.name, {
+    where: { tenant: b.tenant },
+    set: { note: `${b.mark} note` },
+  })
+  rows.send(
+    JSON.stringify([
+      { ...visit, secret: 'mine, live' },
+      { ...visit, secret: 'not mine', tenant: b.tenant },
+    ]),
+  )
+  await expect.poll(() => heard.filter((text) => text.includes('mine, live')).length).toBeGreaterThan(1)
+  await expect.poll(() => heard.some((text) => text.includes('"reason":"tenant"'))).toBe(true)
+  // what he asked for is his to see
+  const said = heard.map((text) => text.replaceAll(JSON.stringify(b.tenant).slice(1, -1), ''))
+  expect(
+    said.flatMap((text) => world.leaksIn(text, a)),
+    told,
+  ).toEqual([])
+  for (const socket of [live, rows]) socket.terminate()
+})
+
+it('dead letters and keys of the walk belong to whoever sent the rows', async () => {
+  const { rows } = await engine.test.db.query(
+    raw('select distinct tenant from tidemark.dead_letter order by 1'),
+  )
+  expect(rows.flat()).toEqual(expect.arrayContaining([a.tenant]))
+  expect(rows.flat()).not.toContain(null)
+  const keys = await engine.test.db.query(raw('select distinct tenant from tidemark.ingest_batch'))
+  expect(keys.rows.flat()).not.toContain('')
+})
