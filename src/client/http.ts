@@ -4,8 +4,11 @@ import { TidemarkClientError } from './errors.ts'
 export type Fetch = (url: string, init: RequestInit) => Promise<Response>
 
 export interface RequestSpec {
+  /** Default POST. */
+  readonly method?: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE'
   readonly path: string
   readonly contentType: string
+  /** '': none. */
   readonly body: string
   readonly headers: Readonly<Record<string, string>>
   readonly maxAttempts: number
@@ -14,7 +17,15 @@ export interface RequestSpec {
   readonly mayRetry: (error: TidemarkClientError) => boolean
 }
 
+export interface Reply {
+  /** Of JSON; null where there is none. */
+  readonly body: unknown
+  readonly headers: Headers
+}
+
 export interface Transport {
+  /** As `send`, with the headers of the answer. */
+  ask(spec: RequestSpec): Promise<Reply>
   /**
    * Sends until there is an answer that is final, with exponential back-off and full jitter between tries.
    *
@@ -42,18 +53,18 @@ export function createTransport(options: {
   const authorization: Record<string, string> =
     options.apiKey === undefined ? {} : { authorization: `Bearer ${options.apiKey}` }
 
-  async function attempt(spec: RequestSpec, body: string | Uint8Array<ArrayBuffer>): Promise<unknown> {
+  async function attempt(spec: RequestSpec, body: string | Uint8Array<ArrayBuffer>): Promise<Reply> {
     const timeout = AbortSignal.timeout(options.timeoutMs)
     const signal = spec.signal ? AbortSignal.any([spec.signal, timeout]) : timeout
     let response: Response
     let text: string
     try {
       response = await options.fetch(base + spec.path, {
-        method: 'POST',
-        body,
+        method: spec.method ?? 'POST',
+        ...(body === '' ? {} : { body }),
         signal,
         headers: {
-          'content-type': spec.contentType,
+          ...(body === '' ? {} : { 'content-type': spec.contentType }),
           ...(typeof body === 'string' ? {} : { 'content-encoding': 'gzip' }),
           ...authorization,
           ...spec.headers,
@@ -70,12 +81,12 @@ export function createTransport(options: {
         { retryable: true, cause: error },
       )
     }
-    if (response.ok) return parse(text, response)
-    throw problemOf(response, text)
+    if (!response.ok) throw problemOf(response, text)
+    return { body: response.status === 204 ? null : parse(text, response), headers: response.headers }
   }
 
-  return {
-    async send(spec) {
+  const transport: Transport = {
+    async ask(spec) {
       const body = await gzip(spec.body)
       for (let tries = 1; ; tries++) {
         spec.signal?.throwIfAborted()
@@ -89,7 +100,9 @@ export function createTransport(options: {
         }
       }
     },
+    send: async (spec) => (await transport.ask(spec)).body,
   }
+  return transport
 }
 
 function parse(text: string, response: Response): unknown {

@@ -48,16 +48,23 @@ export function encodeQuery(query: object): string {
 
 /** The values of an answer as the library gives them: int8 is a bigint, NaN and the infinities are numbers. */
 export function decodeAnswer(answer: Answer): Answer {
-  const decoders = answer.columns.flatMap(({ name, type }) => {
+  decodeRows(answer.rows as object[], answer.columns)
+  return answer
+}
+
+/** The same for rows of such columns, in place. */
+export function decodeRows(
+  rows: readonly object[],
+  columns: readonly { readonly name: string; readonly type: string }[],
+): void {
+  const decoders = columns.flatMap(({ name, type }) => {
     const decode = type === 'int8' ? toBigInt : isFloat(type) ? toNumber : null
     return decode ? [{ name, decode }] : []
   })
-  if (decoders.length === 0) return answer
-  const rows = answer.rows as Record<string, unknown>[]
-  for (const row of rows) {
+  if (decoders.length === 0) return
+  for (const row of rows as readonly Record<string, unknown>[]) {
     for (const { name, decode } of decoders) row[name] = decode(row[name])
   }
-  return answer
 }
 
 function isFloat(type: string): boolean {

@@ -33,10 +33,15 @@ export interface Hypertable<
   readonly [shapeOf]?: Shape<C, Key, Tenant>
 }
 
-export interface Table<Name extends string, C extends Columns, Key extends string> extends TableDefinition {
+export interface Table<
+  Name extends string,
+  C extends Columns,
+  Key extends string,
+  Tenant extends string = string,
+> extends TableDefinition {
   readonly name: Name
   readonly columns: { readonly [K in keyof C]: ColumnDefinition }
-  readonly [shapeOf]?: Shape<C, Key>
+  readonly [shapeOf]?: Shape<C, Key, Tenant>
 }
 
 declare const aggregateShape: unique symbol

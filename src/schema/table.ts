@@ -45,10 +45,12 @@ const tableOptions = ['columns', 'primaryKey', 'indexes', 'tenant', 'appendOnly'
  * })
  * @throws TidemarkError TM_DECLARATION that lists everything that is wrong, each with its path.
  */
-export function table<const Name extends string, const C extends Columns, const Key extends string = never>(
-  name: Name,
-  options: TableOptions<C, Key>,
-): Table<QualifiedNameOf<Name>, C, Key> {
+export function table<
+  const Name extends string,
+  const C extends Columns,
+  const Key extends string = never,
+  const Tenant extends string = never,
+>(name: Name, options: TableOptions<C, Key, Tenant>): Table<QualifiedNameOf<Name>, C, Key, Tenant> {
   const problems = startProblems('table', name)
   if (!checkKeys(problems, '', options, tableOptions)) problems.assertEmpty('TM_DECLARATION')
   const relation = readRelation(problems, name, options as unknown as Record<string, unknown>)
@@ -56,6 +58,7 @@ export function table<const Name extends string, const C extends Columns, const 
   return Object.freeze({ kind: 'table', ...relation, indexes: Object.freeze(relation.indexes) }) as Table<
     QualifiedNameOf<Name>,
     C,
-    Key
+    Key,
+    Tenant
   >
 }

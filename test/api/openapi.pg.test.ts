@@ -88,12 +88,15 @@ const full = {
   tags: ['x', null],
 }
 const event = { time: '2026-03-01T10:00:00Z', 'user name': 'u', event: 'visit', ...full }
-const atEvent = '2026-03-01T10:00:00Z,u'
+const atEvent = ['2026-03-01T10:00:00Z', 'u']
 const asked = { from: '2026-03-01', to: '2026-03-02' }
 
 /** In this order, so that what one makes the next finds. `null`: not driven by a valid request here, and why. */
 const valid: Readonly<
-  Record<string, { params?: Record<string, string>; query?: string; body?: unknown; status: number }>
+  Record<
+    string,
+    { params?: Record<string, string | string[]>; query?: string; body?: unknown; status: number }
+  >
 > = {
   'get /api/v1/health': { status: 200 },
   'get /api/v1/status': { status: 200 },
@@ -139,7 +142,7 @@ const valid: Readonly<
     body: {
       op: 'patch',
       rows: [
-        { key: atEvent, set: { small: 3 } },
+        { key: atEvent.join(','), set: { small: 3 } },
         { key: '2026-03-01T10:00:00Z,nobody', set: {} },
       ],
     },
@@ -176,10 +179,11 @@ function assertDocumented(
 async function call(
   method: string,
   path: string,
-  request: { params?: Record<string, string>; query?: string; body?: unknown },
+  request: { params?: Record<string, string | string[]>; query?: string; body?: unknown },
 ) {
   const url = path.replace(/\{(\w+)\}/g, (_, name: string) =>
-    encodeURIComponent(request.params?.[name] ?? 'nope'),
+    // style: simple
+    [request.params?.[name] ?? 'nope'].flat().map(encodeURIComponent).join(','),
   )
   return app.inject({
     method: method.toUpperCase() as 'GET',

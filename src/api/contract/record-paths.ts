@@ -60,15 +60,22 @@ function content(schema: JsonSchema): JsonSchema {
   return { 'application/json': { schema } }
 }
 
-function keyParameter({ primaryKey }: StoredDefinition): JsonSchema {
+function keyParameter({ primaryKey, tenant }: StoredDefinition): JsonSchema {
+  const parts = primaryKey!.length
+  const text = { type: 'string' }
   return {
     name: 'key',
     in: 'path',
     required: true,
+    style: 'simple',
     description:
-      `The key: ${primaryKey!.join(', ')}${primaryKey!.length > 1 ? ', in this order with commas between them' : ''}, each ` +
-      'percent-encoded. A value that a path cannot carry (empty, dots alone, with a slash) is `~` and its base64url.',
-    schema: { type: 'string' },
+      `The key: ${primaryKey!.join(', ')}${parts > 1 ? ', in this order with commas between them' : ''}, each percent-encoded. ` +
+      'A value that a path cannot carry (empty, dots alone, with a slash) is `~` and its base64url.' +
+      (tenant === null ? '' : ` A caller with one tenant may leave ${tenant} out.`),
+    schema:
+      parts === 1
+        ? text
+        : { type: 'array', items: text, minItems: tenant === null ? parts : parts - 1, maxItems: parts },
   }
 }
 

@@ -5,6 +5,7 @@ import { columnSchemas, type JsonSchema, Problem, recordPaths } from '../contrac
 
 type Json = Record<string, unknown>
 
+const problemRef = '#/components/schemas/Problem'
 const methods = ['get', 'put', 'post', 'delete', 'options', 'head', 'patch', 'trace']
 
 /** The plugin that looks at every route; before the first of them. */
@@ -61,7 +62,7 @@ function completeDocument(routes: Json, tm: Pick<Tidemark, 'datasets'>): Json {
       responses: {
         Problem: {
           description: 'What was wrong: `code` tells it apart, `detail` says it, with the way out.',
-          content: { 'application/problem+json': { schema: { $ref: '#/components/schemas/Problem' } } },
+          content: { 'application/problem+json': { schema: { $ref: problemRef } } },
         },
       },
       securitySchemes: {
@@ -104,6 +105,6 @@ function completeOperation(operation: Json): Json {
 function asProblem(response: Json): Json {
   const content = response['content'] as Record<string, { readonly schema?: JsonSchema }> | undefined
   const schema = content?.['application/json']?.schema
-  if (schema?.['$ref'] !== '#/components/schemas/Problem') return response
-  return { ...response, content: { 'application/problem+json': { schema } } }
+  if (schema?.['$ref'] !== problemRef && schema?.['title'] !== 'Problem') return response
+  return { ...response, content: { 'application/problem+json': { schema: { $ref: problemRef } } } }
 }

@@ -30,12 +30,11 @@ export function installRecordRoutes(app: FastifyInstance): void {
   const options = (access: 'query' | 'ingest') => ({
     schema: { hide: true },
     config: { access },
-    serializerCompiler: () => (data: unknown) => (typeof data === 'string' ? data : toJsonText(data)),
   })
 
   app.get<OfDataset>(list, options('query'), async (request, reply) => {
     const answer = await answerList(request, request.tm.records(request.params.dataset), reply)
-    return json(reply).send(shownList(answer))
+    return sendJson(reply, shownList(answer))
   })
 
   app.get<OfDataset>(one, options('query'), async (request, reply) => {
@@ -43,13 +42,13 @@ export function installRecordRoutes(app: FastifyInstance): void {
     const record = await records.get(keyOf(request, records), { signal: requestSignal(reply) })
     reply.header('etag', entityTag(record.version))
     if (isKnown(request, record.version)) return reply.code(304).send()
-    return json(reply).send(record.row)
+    return sendJson(reply, record.row)
   })
 
   app.post<OfDataset>(list, options('ingest'), async (request, reply) => {
     const records = request.tm.records(request.params.dataset)
     const { record } = await records.create(rowOf(request), { signal: requestSignal(reply) })
-    if (record === null) return json(reply).code(202).send({ merged: true })
+    if (record === null) return sendJson(reply.code(202), { merged: true })
     return sendRecord(reply.code(201).header('location', placeOf(records, record)), record)
   })
 
@@ -88,20 +87,18 @@ export function installRecordRoutes(app: FastifyInstance): void {
         signal: requestSignal(reply),
       })
       const { created, updated, deleted, failed, records: found } = answer
-      return json(reply)
-        .code(failed.length > 0 ? 207 : 200)
-        .send({
-          created,
-          updated,
-          deleted,
-          failed,
-          ...(found === null
-            ? {}
-            : {
-                rows: found.map((record) => record?.row ?? null),
-                versions: found.map((record) => record?.version ?? null),
-              }),
-        })
+      return sendJson(reply.code(failed.length > 0 ? 207 : 200), {
+        created,
+        updated,
+        deleted,
+        failed,
+        ...(found === null
+          ? {}
+          : {
+              rows: found.map((record) => record?.row ?? null),
+              versions: found.map((record) => record?.version ?? null),
+            }),
+      })
     },
   )
 }
@@ -122,11 +119,12 @@ function shownList({ rows, cursor, versions, count }: ListAnswer): object {
 }
 
 function sendRecord(reply: FastifyReply, { row, version }: StoredRecord): FastifyReply {
-  return json(reply.header('etag', entityTag(version))).send(row)
+  return sendJson(reply.header('etag', entityTag(version)), row)
 }
 
-function json(reply: FastifyReply): FastifyReply {
-  return reply.type('application/json; charset=utf-8')
+/** As text: what has no schema for its answer is written by JSON.stringify, which has no bigint. */
+function sendJson(reply: FastifyReply, value: object): FastifyReply {
+  return reply.type('application/json; charset=utf-8').send(toJsonText(value))
 }
 
 /** As it was sent: what is percent-encoded in it is a part of a value. */
