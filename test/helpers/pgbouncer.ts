@@ -17,7 +17,12 @@ export interface PgBouncer {
 }
 
 /** In front of a server, in transaction mode, with fewer connections than clients: what one leaves behind, another finds. */
-export async function startPgBouncer(connectionString: string, poolSize = 2): Promise<PgBouncer> {
+export async function startPgBouncer(
+  connectionString: string,
+  poolSize = 2,
+  /** Logins of the server whose clients share its connections: the database `as_<login>` is that of the connection string, as this login. */
+  logins: readonly string[] = [],
+): Promise<PgBouncer> {
   const folder = await mkdtemp(join(tmpdir(), 'tidemark-pgbouncer-'))
   await chmod(folder, 0o755)
   const port = await anyFreePort()
@@ -29,6 +34,10 @@ export async function startPgBouncer(connectionString: string, poolSize = 2): Pr
     [
       '[databases]',
       `* = host=${server.hostname} port=${server.port || 5432} user=${server.username}${password}`,
+      ...logins.map(
+        (login) =>
+          `as_${login} = host=${server.hostname} port=${server.port || 5432} dbname=${server.pathname.slice(1)} user=${login}`,
+      ),
       '[pgbouncer]',
       `listen_port = ${port}`,
       'listen_addr = 127.0.0.1',

@@ -6,7 +6,7 @@ import { defaultQueryLimits, executeQuery, parseQuery } from '../../src/query/in
 import { parseInstant } from '../../src/time/index.ts'
 import { createFixture, day, type Fixture, samples } from './fixture.ts'
 
-/** A role with every right on Tidemark's catalog, and few on the table. */
+/** An engine of its own whose login has every right on Tidemark's catalog, few on the table, and is not above row security. */
 let fixture: Fixture
 let role: string
 let limited: Database
@@ -19,6 +19,7 @@ beforeEach(async () => {
   role = `limited_${test.name}`
   await test.db.execute(`
     create role ${role} login;
+    alter role ${role} set tidemark.tenant = 't1';
     grant usage on schema tidemark to ${role};
     grant select on all tables in schema tidemark to ${role}`)
   const url = new URL(test.connectionString)
@@ -50,7 +51,7 @@ function asker(): (db: Database, query: object) => Promise<number> {
     const node = parseQuery(query, { dataset: samples, clock })
     const answer = await withReadSnapshot(
       db,
-      { timeoutMs: 30_000, dataset: samples, tenant: 't1', taken: 'with the first statement' },
+      { timeoutMs: 30_000, dataset: samples, taken: 'with the first statement' },
       (snapshot) => executeQuery(node, { tiers, clock, signal: null, limits: defaultQueryLimits, snapshot }),
     )
     return answer.rows.length

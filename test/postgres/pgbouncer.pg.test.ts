@@ -1,5 +1,8 @@
+import { randomBytes } from 'node:crypto'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { migrate } from '../../src/migrate/index.ts'
 import { createDatabase, type Database } from '../../src/postgres/index.ts'
+import { hypertable, t } from '../../src/schema/index.ts'
 import { repeated, sql } from '../../src/util/sql.ts'
 import { createTestDatabase, type TestDatabase } from '../helpers/database.ts'
 import { type PgBouncer, pgBouncer, startPgBouncer } from '../helpers/pgbouncer.ts'
@@ -9,11 +12,12 @@ describe('behind PgBouncer in transaction mode', () => {
   let bouncer: PgBouncer
   let url: string
   let db: Database
+  const reader = `reader_${randomBytes(6).toString('hex')}`
 
   beforeAll(async () => {
     if (!pgBouncer) return
     test = await createTestDatabase()
-    bouncer = await startPgBouncer(test.connectionString)
+    bouncer = await startPgBouncer(test.connectionString, 2, [reader])
     url = bouncer.connectionString
     db = createDatabase({ connectionString: url, max: 8 })
   })
@@ -21,6 +25,7 @@ describe('behind PgBouncer in transaction mode', () => {
     if (!pgBouncer) return
     await db.close()
     await bouncer.stop()
+    await test.db.execute(`drop owned by ${reader}; drop role ${reader}`)
     await test.drop()
   })
 
@@ -93,6 +98,61 @@ describe('behind PgBouncer in transaction mode', () => {
     expect(
       (await db.query(sql`select current_setting('tidemark.tenant', true)`)).rows[0]![0] || null,
     ).toBeNull()
+  })
+
+  it('neither the tenant of a transaction nor its role is the next client’s', async () => {
+    const columns = { time: t.timestamptz(), tenant: t.text(), value: t.int4() }
+    const requests = hypertable('metrics.requests', {
+      columns,
+      time: 'time',
+      tenant: 'tenant',
+      chunk: '1 day',
+    })
+    await migrate(test.db, [requests])
+    await test.db.execute(`
+      create role ${reader} login;
+      grant tidemark_reader to ${reader};
+      insert into metrics.requests
+      select '2026-01-01'::timestamptz + i * interval '1 hour', 'tenant ' || i % 3, i from generate_series(1, 60) as i`)
+    const through = new URL(url)
+    through.pathname = `/as_${reader}`
+    const application = createDatabase({ connectionString: through.href, max: 8 })
+    const seen = sql`select tenant, count(*) from metrics.requests group by tenant`
+    try {
+      await Promise.all(
+        Array.from({ length: 60 }, async (_, n) => {
+          if (n % 5 === 0) {
+            expect((await application.query(seen)).rows).toEqual([])
+            return
+          }
+          const { rows } = await application.transaction({}, async (tx) => {
+            await tx.execute(`set local tidemark.tenant = 'tenant ${n % 4}'`)
+            await tx.query(sql`select pg_sleep(0.005)`)
+            return tx.query(seen)
+          })
+          expect(rows).toEqual(n % 4 === 3 ? [] : [[`tenant ${n % 4}`, 20n]])
+        }),
+      )
+    } finally {
+      await application.close()
+    }
+    // as the engine asks on behalf of a tenant, on connections that belong to everybody
+    await Promise.all(
+      Array.from({ length: 40 }, async (_, n) => {
+        const tenant = `tenant ${n % 3}`
+        const opening = sql`
+          select set_config('tidemark.tenant', ${tenant}::text, true), set_config('role', 'tidemark_tenant', true)`
+        if (n % 2 === 0) {
+          const options = { opening, statementTimeoutMs: 10_000 }
+          expect((await db.reading(options, (reading) => reading.query(seen))).rows).toEqual([[tenant, 20n]])
+          return
+        }
+        const { rows } = await db.query(
+          sql`select current_user = session_user, nullif(current_setting('tidemark.tenant', true), '')`,
+        )
+        expect(rows).toEqual([[true, null]])
+      }),
+    )
   })
 
   it('COPY goes in and out', async () => {
