@@ -13,6 +13,7 @@ import { interleave, markdownTable, ms, processorTime, summarize, text } from '.
 import { startChild } from '../ingest/children.mjs'
 import { startInflux } from '../ingest/influx.mjs'
 import { cutBodies, makeSet } from '../ingest/set.mjs'
+import { untilDrained } from '../ingest/steady.mjs'
 import { cpuConfig } from '../ingest/tables.mjs'
 import { tsbsDefaults, usages } from '../tsbs.mjs'
 
@@ -314,8 +315,7 @@ async function waitsAt({ serving, bodies, query, files, perMs, seconds, db, cpu,
   const warm = await generator.ask('open', { perSecond, seconds: seconds / 4 })
   const found = await generator.ask('open', { perSecond, seconds })
   await generator.stop()
-  for (let usage = await server.ask('usage'); usage.spoolBytes > 0; usage = await server.ask('usage'))
-    await sleep(50)
+  await untilDrained(server)
   await server.stop()
   const { rows } = await db.query(
     text(`select count(*)::float8, coalesce(sum(${usages.join(' + ')}), 0)::float8 from ${cpu.name}`),

@@ -1,4 +1,5 @@
 // Runs a fault against a server that takes rows, and counts afterwards: what was acknowledged is stored, once.
+import { randomUUID } from 'node:crypto'
 import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -47,6 +48,7 @@ export async function runFault({ build, cluster, name, seed, quick = false }) {
     const skipped = (await fault.prepare?.({ dir, onEnd })) ?? null
     if (skipped !== null) return { name, about, skipped }
     const world = await createWorld({ build, cluster, fault, dir, onEnd, random })
+    world.times = (count) => (quick ? Math.ceil(count / 2) : count)
     const { writers, proxy } = world
     const enough = quick ? 20 : 200
     await writers.more(enough)
@@ -81,7 +83,7 @@ function countAll({ acknowledged, open, refusals, tries }, stored) {
 async function createWorld({ build, cluster, fault, dir, onEnd, random }) {
   const { root, api, client, postgres } = build
   const admin = postgres.createDatabase({ connectionString: cluster.connectionString, max: 1 })
-  const database = `chaos_${process.pid}_${Date.now()}`
+  const database = `chaos_${randomUUID().replaceAll('-', '')}`
   await admin.query(text(`create database ${database} template template0`))
   await admin.close()
   const direct = new URL(cluster.connectionString)
@@ -104,7 +106,7 @@ async function createWorld({ build, cluster, fault, dir, onEnd, random }) {
   const server = {
     start: async () => {
       child = await startChild('server-child.mjs', {
-        ...{ root, connectionString: through.href, dir, port, migrate: true },
+        ...{ root, connectionString: through.href, dir, port, migrate: child === null },
         ...{ config: 'chaosConfig', options: {}, ...(fault.jobs && { jobsEveryMs: 300 }) },
       })
     },

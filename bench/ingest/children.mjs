@@ -61,7 +61,7 @@ export async function startChild(file, orders, { execArgv = [] } = {}) {
 
 /** For the child: answers each order by the function of its name; ends with 'stop', and when the parent has gone. */
 export function obey(ready, orders) {
-  const tell = (answer) => process.connected && process.send(answer ?? {})
+  const tell = (answer) => process.connected && process.send(answer ?? null)
   let isStopping = false
   const stop = async () => {
     if (isStopping) return

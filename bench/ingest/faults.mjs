@@ -16,7 +16,8 @@ const somewhere = (random, from, to) => from + Math.floor(random() * (to - from)
  * @property {number} [maxRows] of a batch
  * @property {boolean} [kills] needs a database of its own that may be killed
  * @property {(world: any) => Promise<string | null>} [prepare] before the server starts; says why it cannot be had here
- * @property {(world: any, random: () => number) => Promise<void>} act while rows are being written
+ * @property {(world: any, random: () => number) => Promise<void>} act while rows are being written; `world.times(n)` is n, or half
+ * of it where it has to be quick
  */
 
 /** Ends every connection that is doing something. */
@@ -29,14 +30,14 @@ async function terminate({ db }) {
 }
 
 async function terminateOften(world, random) {
-  for (let i = 0; i < 8; i++) {
+  for (let i = 0; i < world.times(8); i++) {
     await sleep(somewhere(random, 20, 250))
     await terminate(world)
   }
 }
 
-async function cutOften({ proxy }, random) {
-  for (let i = 0; i < 8; i++) {
+async function cutOften({ proxy, times }, random) {
+  for (let i = 0; i < times(8); i++) {
     const before = proxy.cuts
     proxy.cutAfter(somewhere(random, 1, 60_000))
     for (let waited = 0; proxy.cuts === before && waited < 3000; waited += 10) await sleep(10)
@@ -45,8 +46,8 @@ async function cutOften({ proxy }, random) {
   proxy.cutAll()
 }
 
-async function killDatabase({ cluster, writers }, random) {
-  for (let i = 0; i < 2; i++) {
+async function killDatabase({ cluster, times, writers }, random) {
+  for (let i = 0; i < times(2); i++) {
     await cluster.kill()
     await sleep(somewhere(random, 100, 1500))
     await cluster.restart()
@@ -54,8 +55,8 @@ async function killDatabase({ cluster, writers }, random) {
   }
 }
 
-async function killServer({ server, writers }, random) {
-  for (let i = 0; i < 4; i++) {
+async function killServer({ server, times, writers }, random) {
+  for (let i = 0; i < times(4); i++) {
     await sleep(somewhere(random, 50, 400))
     await server.kill()
     await sleep(somewhere(random, 0, 200))

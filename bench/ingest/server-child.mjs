@@ -59,6 +59,8 @@ obey(
       const { spoolBytes, pendingBytes } = tm.ingestState
       return { usedMs: usedMs(), rss, heapUsed, external, spoolBytes, pendingBytes }
     },
+    // files of the spool outlive what is in them
+    waiting: async () => (await tm.status()).spool.waitingBytes,
     freeze: () => tm.freeze(config.datasets[0].name, { all: true }, { blockWriters: true }),
     jobs: () => ({ done, failed: failed.splice(0) }),
     async stop() {

@@ -18,6 +18,7 @@ import { steadyConfig } from './tables.mjs'
  * @param {number} options.speed of the clock: 60 makes minutes of seconds
  * @param {{ chunk: string, freezeAfter: string, retain: string }} options.life
  * @param {() => Promise<number>} options.databaseBytes
+ * @param {string[]} [options.awaited] what the worker must have done of something before rows are counted: 'expire bench.readings chunks'
  * @param {(line: object) => void} [options.onPart]
  */
 export async function runSteady(options) {
@@ -52,7 +53,7 @@ export async function runSteady(options) {
       options.onPart?.(line)
     }
     await untilDrained(server)
-    const jobs = await server.ask('jobs')
+    const jobs = await untilDone(server, options.awaited ?? [])
     const { rows, cells } = await generator.ask('cells')
     const found = await compare(options, dir, clock, cells, rows)
     return { rate, parts, jobs, acknowledged: rows, ...found, heap: heapOf(parts) }
@@ -63,11 +64,24 @@ export async function runSteady(options) {
   }
 }
 
-async function untilDrained(server) {
-  for (const end = Date.now() + 120_000; ; await sleep(50)) {
-    const { spoolBytes } = await server.ask('usage')
-    if (spoolBytes === 0) return
-    if (Date.now() > end) throw new Error(`${spoolBytes} bytes are left in the spool`)
+export async function untilDrained(server) {
+  for (const end = Date.now() + 300_000; ; await sleep(50)) {
+    const bytes = await server.ask('waiting')
+    if (bytes === 0) return
+    if (Date.now() > end) throw new Error(`${bytes} bytes are left in the spool`)
+  }
+}
+
+/** What the worker has done by then, with all that is awaited of it. */
+async function untilDone(server, awaited) {
+  const failed = []
+  for (const end = Date.now() + 60_000; ; await sleep(50)) {
+    const jobs = await server.ask('jobs')
+    failed.push(...jobs.failed)
+    const open = awaited.filter((job) => !(jobs.done[job] > 0))
+    if (open.length === 0) return { done: jobs.done, failed }
+    if (Date.now() > end)
+      throw new Error(`the worker has not done ${open}: ${JSON.stringify([jobs.done, failed])}`)
   }
 }
 
