@@ -43,6 +43,7 @@ import {
   Queries,
   type QueryOptions,
   type RefreshCallOptions,
+  type ScopedCallOptions,
   type Selection,
   type ShadowCounts,
   type SqlAnswer,
@@ -135,6 +136,7 @@ import {
   type Tier,
 } from './query/index.ts'
 import type { RecordSet } from './records/index.ts'
+import { ReportDesk, type Reports } from './reports/index.ts'
 import type {
   ContinuousAggregateDefinition,
   HypertableDefinition,
@@ -164,6 +166,7 @@ import {
   type Job,
   reclaimJob,
   refreshJob,
+  reportsJob,
   sweepJob,
   trimAccessJob,
   trimChangeLogJob,
@@ -220,6 +223,7 @@ export class Tidemark<Config extends TidemarkConfig = TidemarkConfig> {
   readonly #spoolDir: string
   readonly #enrichers: Enrichers
   readonly #queries: Queries
+  readonly #reports: ReportDesk
   readonly #limits: QueryLimits
   readonly #product: ProductOptions
   readonly #records: ReturnType<typeof createRecordSets>
@@ -325,6 +329,12 @@ export class Tidemark<Config extends TidemarkConfig = TidemarkConfig> {
       raise: (alarm: Parameters<typeof raiseAlarm>[1]) => raiseAlarm(this.#db, alarm),
     }
     this.#queries = new Queries({ ...shared, config, rowTiers: [hot, rawCold] })
+    this.#reports = new ReportDesk({
+      db: this.#db,
+      clock,
+      ask: (dataset, query, call) => this.queryUnknown(dataset, query, call),
+      check: (dataset, query) => this.#queries.check(this.queryable(dataset), query),
+    })
     this.#refreshing = shared
     this.#records = createRecordSets({
       ...shared,
@@ -542,6 +552,16 @@ export class Tidemark<Config extends TidemarkConfig = TidemarkConfig> {
     return this.#pipeline.reserve(bytes, signal)
   }
 
+  /** Reports of every tenant's rows: saved queries, asked on a schedule; docs/guide/reports.md. */
+  get reports(): Reports {
+    return this.reportsOf(allTenants)
+  }
+
+  /** The same for somebody: those of his tenant, over the datasets that he may use. */
+  reportsOf(scope: TenantScope, isOurs?: (dataset: string) => boolean): Reports {
+    return this.#reports.of(scope, isOurs)
+  }
+
   /** Rows that were not taken: what is wrong with them, corrections, and their way back; docs/guide/dead-letters.md. */
   get deadLetters(): DeadLetters {
     return this.deadLettersOf(allTenants)
@@ -566,7 +586,7 @@ export class Tidemark<Config extends TidemarkConfig = TidemarkConfig> {
    *
    * @throws TidemarkError TM_UNKNOWN_DATASET; TM_QUERY without a primary key.
    */
-  records(name: string, { scope = allTenants }: Pick<CallOptions, 'scope'> = {}): RecordSet {
+  records(name: string, { scope = allTenants }: Pick<ScopedCallOptions, 'scope'> = {}): RecordSet {
     return this.#records(this.dataset(name), scope)
   }
 
@@ -579,7 +599,7 @@ export class Tidemark<Config extends TidemarkConfig = TidemarkConfig> {
   keepStrays(
     source: string,
     letters: readonly StrayLetter[],
-    { scope }: Pick<CallOptions, 'scope'> = {},
+    { scope }: Pick<ScopedCallOptions, 'scope'> = {},
   ): Promise<void> {
     return this.#pipeline.keepStrays(source, letters, scope)
   }
@@ -610,12 +630,16 @@ export class Tidemark<Config extends TidemarkConfig = TidemarkConfig> {
   upsert<D extends Config['datasets'][number]>(
     table: D,
     rows: Rows<InsertRow<D>>,
-    options: CallOptions = {},
+    options: ScopedCallOptions = {},
   ): Promise<number> {
     return this.upsertUnknown(table.name, rows as Rows<UnknownRow>, options)
   }
 
-  async upsertUnknown(name: string, rows: Rows<UnknownRow>, options: CallOptions = {}): Promise<number> {
+  async upsertUnknown(
+    name: string,
+    rows: Rows<UnknownRow>,
+    options: ScopedCallOptions = {},
+  ): Promise<number> {
     const definition = this.dataset(name)
     const own = ownRows(definition, rows, options.scope)
     const written = explainUnmigrated(definition, this.#writer.upsert(definition, own, options))
@@ -634,13 +658,13 @@ export class Tidemark<Config extends TidemarkConfig = TidemarkConfig> {
   update<D extends Config['datasets'][number]>(
     table: D,
     change: Selection<D> & { readonly set: UpdateRow<D> },
-    options: CallOptions = {},
+    options: ScopedCallOptions = {},
   ): Promise<number> {
     return this.updateUnknown(table.name, change, options)
   }
 
   /** The same for changes whose type is not known here: `{ where, from, to, all, set }`. */
-  async updateUnknown(name: string, change: unknown, options: CallOptions = {}): Promise<number> {
+  async updateUnknown(name: string, change: unknown, options: ScopedCallOptions = {}): Promise<number> {
     const definition = this.dataset(name)
     const { set, ...selection } = selectChange(change)
     assertOwnChange(definition, set, options.scope)
@@ -660,13 +684,13 @@ export class Tidemark<Config extends TidemarkConfig = TidemarkConfig> {
   delete<D extends Config['datasets'][number]>(
     table: D,
     selection: Selection<D>,
-    options: CallOptions = {},
+    options: ScopedCallOptions = {},
   ): Promise<number> {
     return this.deleteUnknown(table.name, selection, options)
   }
 
   /** The same for selections whose type is not known here: `{ where, from, to, all }`. */
-  async deleteUnknown(name: string, selection: unknown, options: CallOptions = {}): Promise<number> {
+  async deleteUnknown(name: string, selection: unknown, options: ScopedCallOptions = {}): Promise<number> {
     const definition = this.dataset(name)
     assertOwnChange(definition, null, options.scope)
     const rows = selectRows(definition, selection, { ...this.#refreshing, scope: options.scope })
@@ -948,6 +972,7 @@ export class Tidemark<Config extends TidemarkConfig = TidemarkConfig> {
       trimTableChangesJob(this.#db),
       forgetBatchesJob(this.#db),
       trimAccessJob(this.access, this.config.server.audit.keepMs),
+      reportsJob(this.#reports),
       ...this.hypertables.flatMap((d) => forgetEventsJob(d, this.#db) ?? []),
       forgetUndeclaredJob(this.hypertables, this.#db),
     )

@@ -21,6 +21,7 @@ export type ScopedTidemark = { readonly scope: TenantScope } & Pick<
   | 'keepStrays'
   | 'records'
   | 'deadLetters'
+  | 'reports'
   | 'parseCsv'
   | 'reserve'
   | 'now'
@@ -67,6 +68,7 @@ export function scopedTo(
     records: (name) => tm.records(ours(name), { scope }),
     keepStrays: (source, letters) => tm.keepStrays(source, letters, { scope }),
     deadLetters: tm.deadLettersOf(scope),
+    reports: tm.reportsOf(scope, (name) => isOurs({ name })),
     parseCsv: (definition, text) => tm.parseCsv(definition, text),
     reserve: (bytes, signal) => withholdOthers(scope, tm.reserve(bytes, signal)),
     now: () => tm.now(),

@@ -38,6 +38,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
     'migrate',
     'pipeline',
     'postgres',
+    'reports',
     'schema',
     'time',
     'util',
@@ -89,6 +90,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
     'product',
     'query',
     'records',
+    'reports',
     'schema',
     'time',
     'util',
@@ -118,11 +120,14 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   feed: ['changelog', 'hot', 'postgres', 'schema', 'time', 'util'],
   // finished answers, and what makes them wrong
   cache: ['feed', 'query', 'schema', 'time', 'util'],
+  // saved queries, asked on a schedule; they are handed the engine
+  reports: ['postgres', 'query', 'schema', 'time', 'util'],
   // keeps answers up to date; it is handed the engine as somebody may use it
   live: ['feed', 'query', 'schema', 'time', 'util'],
   // decodes protocols, as it parses JSON
   api: [
     'access',
+    'cache',
     'engine.ts',
     'live',
     'observe',
@@ -130,6 +135,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
     'protocols',
     'query',
     'records',
+    'reports',
     'schema',
     'scoped.ts',
     'time',
@@ -174,6 +180,8 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
 
 /** Packages that one folder alone may know. */
 const soleImporter: Readonly<Record<string, string>> = {
+  'd3-scale': 'reports',
+  'd3-shape': 'reports',
   pg: 'postgres',
   '@redis/client': 'cache',
   '@duckdb/node-api': 'lake',

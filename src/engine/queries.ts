@@ -15,7 +15,7 @@ import { allTenants, type QueryableDefinition, type TidemarkConfig } from '../sc
 import type { Clock } from '../time/index.ts'
 import type { QueryOptions } from './options.ts'
 import { type ShadowAlarm, ShadowChecks, type ShadowCounts } from './shadow-checks.ts'
-import { tenantOfSnapshot } from './snapshot-tenant.ts'
+import { explainTenantRights, tenantOfSnapshot } from './snapshot-tenant.ts'
 import { explainUnmigrated } from './unmigrated.ts'
 import { withholdOthers } from './withheld.ts'
 
@@ -63,6 +63,12 @@ export class Queries {
     return this.#shadow.counts
   }
 
+  /** @throws TidemarkError TM_QUERY when it cannot be asked. */
+  check(asked: QueryableDefinition, query: unknown): void {
+    const { clock, limits } = this.#options
+    parseQuery(query, { dataset: asked, clock, limits })
+  }
+
   ask(asked: QueryableDefinition, query: unknown, options: QueryOptions): Promise<Answer> {
     const { db, clock, limits, tiers, config } = this.#options
     const scope = options.scope ?? allTenants
@@ -86,7 +92,7 @@ export class Queries {
         },
       ),
     )
-    return withholdOthers(scope, explainUnmigrated(asked, answer))
+    return withholdOthers(scope, explainTenantRights(tenant, explainUnmigrated(asked, answer)))
   }
 
   /** Waits for what runs behind the answers. */

@@ -375,6 +375,13 @@ export const errorRegistry = {
     'Send `Authorization: Bearer` with an API key or a token that is good; docs/guide/access.md.',
     (p) => `${p.problem}; ${p.todo}`,
   ),
+  TM_UNKNOWN_REPORT: define<{ name: string; todo: string }>(
+    404,
+    false,
+    'There is no report of that name, or it has given nothing yet.',
+    'Look at the list of reports, or run it.',
+    (p) => `there is no report "${p.name}" to give; ${p.todo}`,
+  ),
   TM_RATE_LIMIT: define<{ what: string; limit: string; retryAfterSeconds: number }>(
     429,
     true,
