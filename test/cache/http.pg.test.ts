@@ -240,3 +240,49 @@ describe('two servers with one database and one Redis', () => {
     await expect.poll(async () => (await ask(x)).rows).toEqual([{ n: before + 2 }])
   })
 })
+
+describe('a list of records', () => {
+  const list = async ({ app }: Server, headers: Record<string, string> = {}) => {
+    const reply = await app.inject({
+      url: '/api/v1/datasets/app.devices/records?id[gte]=100&sort=id',
+      headers,
+    })
+    expect(reply.statusCode, reply.body).toBe(200)
+    const { rows } = reply.json() as { rows: { id: number; name: string }[] }
+    return { names: rows.map(({ name }) => name), cache: String(reply.headers['x-tidemark-cache']) }
+  }
+  const send = async (
+    { app }: Server,
+    method: 'POST' | 'PATCH' | 'DELETE',
+    url: string,
+    payload?: object,
+  ) => {
+    const reply = await app.inject({
+      method,
+      url: `/api/v1/datasets/app.devices/${url}`,
+      payload: payload ?? '',
+    })
+    expect(reply.statusCode, reply.body).toBeLessThan(300)
+  }
+
+  it('is kept by itself, and each change of a row through the server is in the next one', async () => {
+    await send(x, 'POST', 'records', { id: 100, name: 'a' })
+    await expect.poll(async () => (await list(x)).cache).toMatch(/^hit; layer=lists/)
+    expect((await list(x)).names).toEqual(['a'])
+    await send(x, 'POST', 'records', { id: 101, name: 'b' })
+    expect((await list(x)).names).toEqual(['a', 'b'])
+    await send(x, 'PATCH', 'records/100', { name: 'c' })
+    expect((await list(x)).names).toEqual(['c', 'b'])
+    await send(x, 'POST', 'bulk', { op: 'create', rows: [{ id: 102, name: 'd' }] })
+    expect((await list(x)).names).toEqual(['c', 'b', 'd'])
+    await send(x, 'DELETE', 'records/101')
+    expect((await list(x)).names).toEqual(['c', 'd'])
+    await expect.poll(async () => (await list(x)).cache).toMatch(/^hit/)
+    await expect.poll(async () => (await list(y)).names).toEqual(['c', 'd'])
+  })
+
+  it('is computed for whoever says no-cache', async () => {
+    await expect.poll(async () => (await list(x)).cache).toMatch(/^hit/)
+    expect((await list(x, { 'cache-control': 'no-cache' })).cache).toBe('bypass; layer=lists')
+  })
+})

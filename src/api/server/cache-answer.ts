@@ -12,7 +12,8 @@ export interface CachedRequest {
 }
 
 /**
- * The answer to a request, kept or computed; by tenant and by what the caller may use. Says in `x-tidemark-cache` which.
+ * The answer to a request, kept or computed; by tenant and by what the caller may use. Says in `x-tidemark-cache` which. A request
+ * with `cache-control: no-cache` is computed.
  *
  * @example
  * const { body } = await answerCached(request, reply, { layer: 'lists', question: { list: name, ...parameters }, datasets: [name] },
@@ -25,6 +26,13 @@ export async function answerCached(
   { layer, question, datasets }: CachedRequest,
   load: Load,
 ): Promise<CachedAnswer> {
+  // as HTTP has it (RFC 9111): whoever says so wants it computed
+  if (/\bno-cache\b/i.test(request.headers['cache-control'] ?? '')) {
+    const computed = await load(requestSignal(reply))
+    reply.header('x-tidemark-cache', `bypass; layer=${layer}`)
+    const body = computed === null ? null : Buffer.from(computed.body)
+    return { body, layer, outcome: 'miss', store: null, ageMs: 0 }
+  }
   const answer = await request.server.cache.cached(
     layer,
     question,

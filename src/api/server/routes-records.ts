@@ -1,4 +1,5 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import type { CachedAnswer } from '../../cache/index.ts'
 import {
   type BulkInput,
   type KeyInput,
@@ -9,6 +10,7 @@ import {
 } from '../../records/index.ts'
 import { TidemarkError } from '../../util/errors.ts'
 import { toJsonText } from '../../util/json.ts'
+import { answerCached } from './cache-answer.ts'
 import { entityTag, isKnown, readPrecondition } from './preconditions.ts'
 import { requestSignal } from './request-signal.ts'
 import { reserveRoom } from './reserve-room.ts'
@@ -33,8 +35,8 @@ export function installRecordRoutes(app: FastifyInstance): void {
   })
 
   app.get<OfDataset>(list, options('query'), async (request, reply) => {
-    const answer = await answerList(request, request.tm.records(request.params.dataset), reply)
-    return sendJson(reply, shownList(answer))
+    const { body } = await answerList(request, request.tm.records(request.params.dataset), reply)
+    return reply.type('application/json; charset=utf-8').send(body)
   })
 
   app.get<OfDataset>(one, options('query'), async (request, reply) => {
@@ -103,10 +105,17 @@ export function installRecordRoutes(app: FastifyInstance): void {
   )
 }
 
-/** The one place where a list is answered: what keeps lists (L2) stands in front of it. */
-function answerList(request: FastifyRequest, records: RecordSet, reply: FastifyReply): Promise<ListAnswer> {
+/** A page that is kept (L2) is given out until a row of the table changes. */
+function answerList(request: FastifyRequest, records: RecordSet, reply: FastifyReply): Promise<CachedAnswer> {
   const { searchParams } = new URL(request.raw.url as string, 'http://localhost')
-  return records.list(readListParameters(records.definition, searchParams), { signal: requestSignal(reply) })
+  const { name } = records.definition
+  const list = readListParameters(records.definition, searchParams)
+  return answerCached(
+    request,
+    reply,
+    { layer: 'lists', question: { records: name, list }, datasets: [name] },
+    async (signal) => ({ body: toJsonText(shownList(await records.list(list, { signal }))) }),
+  )
 }
 
 function shownList({ rows, cursor, versions, count }: ListAnswer): object {
