@@ -13,5 +13,6 @@ export {
 } from './contract.ts'
 export type { IssuedPass } from './passes.ts'
 export { type RateAnswer, type RateLimiter, TokenBuckets } from './rate-limit.ts'
+export { type KeyRequestContext, readNewKey, readOverlap, readRotation } from './read-key-request.ts'
 export { withoutSecrets } from './redact.ts'
 export type { FetchKeys } from './token-keys.ts'

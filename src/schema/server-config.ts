@@ -80,8 +80,8 @@ export interface ServerSectionOptions extends ObserveOptions {
     /** Credentials that are not good, of each address. Default 30 a minute. */
     readonly failures?: RateOptions
   }
-  /** Whether `X-Forwarded-For` is believed: of how many proxies before the server, or of which addresses. Default false. */
-  readonly trustProxy?: boolean | number | readonly string[]
+  /** Whose `X-Forwarded-For` is believed: addresses or networks of proxies (10.0.0.0/8); true: anybody's. Default false. */
+  readonly trustProxy?: boolean | readonly string[]
   readonly audit?: {
     /** How long what was done by whom is kept. Default '365 days'. */
     readonly keep?: string
@@ -129,7 +129,7 @@ export interface ServerConfig extends ObserveConfig {
     readonly tenant: RateRule | null
     readonly failures: RateRule
   }
-  readonly trustProxy: boolean | number | readonly string[]
+  readonly trustProxy: boolean | readonly string[]
   readonly audit: { readonly keepMs: number }
 }
 
@@ -344,12 +344,8 @@ function readTls(problems: ProblemList, input: unknown): ServerConfig['tls'] {
 function readTrust(problems: ProblemList, value: unknown): ServerConfig['trustProxy'] {
   if (value === undefined) return serverConfigDefaults.trustProxy
   if (typeof value === 'boolean') return value
-  if (typeof value === 'number' && Number.isInteger(value) && value >= 1) return value
   if (isTexts(value) && value.length > 0) return Object.freeze([...value])
-  problems.add(
-    '.server.trustProxy',
-    'must be true, false, a number of proxies, or a list of their addresses (10.0.0.0/8)',
-  )
+  problems.add('.server.trustProxy', 'must be true, false, or a list of addresses of proxies (10.0.0.0/8)')
   return serverConfigDefaults.trustProxy
 }
 

@@ -1,3 +1,13 @@
+export {
+  ApiKeyAnswer,
+  AuditAnswer,
+  IssuedKeyAnswer,
+  NewKeyBody,
+  PrincipalAnswer,
+  RotationBody,
+  SessionAnswer,
+  TicketAnswer,
+} from './access-schemas.ts'
 export { Liveness, Readiness, SlowQueryList } from './observe.ts'
 export { Problem, ProblemKind } from './problem.ts'
 export { isOverHttp, notOverHttp, problemType } from './problem-codes.ts'

@@ -1,7 +1,8 @@
 import type { Readable } from 'node:stream'
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest, HTTPMethods } from 'fastify'
-import { type ErrorParams, TidemarkError } from '../../util/errors.ts'
-import { knownError } from './problems.ts'
+import { withoutSecrets } from '../../access/index.ts'
+import { TidemarkError } from '../../util/errors.ts'
+import { knownError, retryAfterOf } from './problems.ts'
 
 /**
  * Routes of a protocol that the configuration does not take: what to declare is said before anything of the body is read.
@@ -20,7 +21,11 @@ export function installMissing(
       config: { access: 'public' },
       onRequest: async (request) => {
         const todo = `declare ${option} in the configuration (docs/guide/protocols.md)`
-        throw new TidemarkError('TM_ROUTE', { method: request.method, url: request.url, todo })
+        throw new TidemarkError('TM_ROUTE', {
+          method: request.method,
+          url: withoutSecrets(request.url),
+          todo,
+        })
       },
       handler: async () => undefined,
     })
@@ -72,9 +77,8 @@ export function answerErrors(
     if (known.status >= 500 && known.code !== 'TM_TIMEOUT') request.log.error({ err: error }, known.message)
     const isAgain = known.retryable || known.code === 'TM_COMMIT_UNKNOWN'
     const status = isAgain && known.status !== 429 && known.status < 500 ? 503 : known.status
-    if (known.code === 'TM_OVERLOADED')
-      reply.header('retry-after', (known.params as ErrorParams<'TM_OVERLOADED'>).retryAfterSeconds)
-    else if (isAgain) reply.header('retry-after', 1)
+    const seconds = retryAfterOf(known)
+    if (seconds !== null || isAgain) reply.header('retry-after', seconds ?? 1)
     // the rest of a body that nobody reads would be taken for the next request
     if (!request.raw.complete) reply.header('connection', 'close')
     return send(reply, { status, error: known }, request)

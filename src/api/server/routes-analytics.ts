@@ -27,17 +27,21 @@ export async function installAnalyticsRoute(app: FastifyInstance, tm: Tidemark):
     scope.addContentTypeParser<string>('*', { parseAs: 'string', bodyLimit }, (_request, body, done) =>
       done(null, body),
     )
-    scope.options(url, { schema: { hide: true }, config: { access: 'public' } }, async (request, reply) => {
-      allowOrigin(route, request, reply)
-      return reply
-        .code(204)
-        .headers({
-          'access-control-allow-methods': 'POST',
-          'access-control-allow-headers': 'content-type',
-          'access-control-max-age': '86400',
-        })
-        .send()
-    })
+    scope.options(
+      url,
+      { schema: { hide: true }, config: { access: 'public', hasOrigins: true } },
+      async (request, reply) => {
+        allowOrigin(route, request, reply)
+        return reply
+          .code(204)
+          .headers({
+            'access-control-allow-methods': 'POST',
+            'access-control-allow-headers': 'content-type',
+            'access-control-max-age': '86400',
+          })
+          .send()
+      },
+    )
     scope.post(
       url,
       {
@@ -51,7 +55,7 @@ export async function installAnalyticsRoute(app: FastifyInstance, tm: Tidemark):
           consumes: ['text/plain', 'application/json'],
           response: { 200: AnalyticsAnswer, '4xx': Problem, '5xx': Problem },
         },
-        config: { access: 'ingest' },
+        config: { access: 'ingest', keyParameter: 'key', hasOrigins: true },
         serializerCompiler: () => (data) => JSON.stringify(data),
         bodyLimit,
         onRequest: async (request, reply) => {
