@@ -235,6 +235,11 @@ describe('a login that may write', () => {
     const [[after] = []] = await admin(log)
     expect(after as bigint).toBeGreaterThanOrEqual((before as bigint) + 3n)
     expect(await admin(`select value from metrics.requests where model = 'new'`)).toEqual([[3]])
+    await as(logins.writer, 'a', `insert into app.notes values ('a', 9, 'new')`)
+    await as(logins.writer, 'a', `update app.notes set text = 'newer' where id = 9`)
+    expect(await as(logins.writer, 'a', 'delete from app.notes where id = 9 returning text')).toEqual([
+      ['newer'],
+    ])
     await as(logins.writer, 'a', `delete from metrics.requests where model = 'new'`)
     expect(await admin(`select value from metrics.requests where model = 'new'`)).toEqual([])
   })
