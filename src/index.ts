@@ -10,6 +10,7 @@ export type {
   InsertOptions,
   MoveReport,
   QueryOptions,
+  ScopedCallOptions,
   Selection,
   SqlAnswer,
   SqlOptions,

@@ -18,6 +18,7 @@ export type {
   Ping,
   QueryOptions,
   RefreshCallOptions,
+  ScopedCallOptions,
   Selection,
   SqlOptions,
   TidemarkOptions,

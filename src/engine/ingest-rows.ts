@@ -1,10 +1,10 @@
 import type { IngestReport, Pipeline } from '../pipeline/index.ts'
 import { allTenants, type StoredDefinition } from '../schema/index.ts'
-import type { CallOptions } from './options.ts'
+import type { ScopedCallOptions } from './options.ts'
 import { explainUnmigrated } from './unmigrated.ts'
 import { withholdOthers } from './withheld.ts'
 
-export interface IngestOptions extends CallOptions {
+export interface IngestOptions extends ScopedCallOptions {
   /** What to do with a row whose key exists. Default 'error': it is rejected. */
   readonly onConflict?: 'error' | 'ignore' | 'update'
   /** All rows or none, and no dead letters. Default false: good rows are written, bad ones are told and kept. */

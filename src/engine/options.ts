@@ -17,6 +17,10 @@ export interface TidemarkOptions {
 export interface CallOptions {
   /** Aborting it stops the work in PostgreSQL too. */
   readonly signal?: AbortSignal | null
+}
+
+/** Calls that may be made on behalf of somebody. */
+export interface ScopedCallOptions extends CallOptions {
   /** Whose rows are meant. Default: those of every tenant, as for a program of the team's own. */
   readonly scope?: TenantScope
   /** Who calls, for those who observe the engine. Default: nobody is named. */
@@ -30,17 +34,19 @@ export interface CallOrigin {
   readonly principal: string
 }
 
-export interface QueryOptions extends CallOptions {
+export interface QueryOptions extends ScopedCallOptions {
   /** Default: `limits.queryTimeout` of the configuration, which is also the most. */
   readonly timeoutMs?: number
 }
 
-export interface SqlOptions extends QueryOptions {
+export interface SqlOptions extends CallOptions {
+  /** Default: `limits.queryTimeout` of the configuration, which is also the most. */
+  readonly timeoutMs?: number
   /** Rows of the answer at most; more are TM_LIMIT, and the statement has changed nothing. Default: `limits.maxRows`. */
   readonly maxRows?: number
 }
 
-export interface InsertOptions extends CallOptions {
+export interface InsertOptions extends ScopedCallOptions {
   /** What to do with a row whose key exists. Default 'error': nothing of the call is written. */
   readonly onConflict?: 'error' | 'ignore'
   /** Rows of a transaction when an iterable is given; default 50,000 (10,000 with onConflict 'ignore'). */

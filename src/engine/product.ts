@@ -12,7 +12,7 @@ import { allTenants, type HypertableDefinition, type TenantScope } from '../sche
 import type { Clock } from '../time/index.ts'
 import { TidemarkError } from '../util/errors.ts'
 import type { QueryOptions } from './options.ts'
-import { tenantOfSnapshot } from './snapshot-tenant.ts'
+import { explainTenantRights, tenantOfSnapshot } from './snapshot-tenant.ts'
 import { explainUnmigrated } from './unmigrated.ts'
 import { withholdOthers } from './withheld.ts'
 
@@ -56,7 +56,7 @@ export async function askEvents<K extends ProductKind>(
     const answer = withReadSnapshot(db, { timeoutMs, signal, dataset, tenant }, (snapshot) =>
       askProduct(kind, input, { dataset, clock, limits, store: own, scan: { snapshot, signal } }),
     )
-    return await withholdOthers(scope, explainUnmigrated(dataset, answer))
+    return await withholdOthers(scope, explainTenantRights(tenant, explainUnmigrated(dataset, answer)))
   } finally {
     clearTimeout(timer)
   }

@@ -62,7 +62,7 @@ const events = hypertable('site.events', {
 
 export const serverConfig = defineConfig({
   datasets: [visits, meters, projects, plans, hourly, points, samples, otelMetrics, otelLogs, calls, events],
-  lake: { dir: 'lake', threads: 1 },
+  lake: { dir: 'lake', threads: 1, summaryShare: 1 },
   ingest: {
     lineProtocol: { into: [points] },
     prometheus: samples,

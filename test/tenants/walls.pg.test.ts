@@ -2,11 +2,13 @@ import { afterAll, beforeAll, expect, it } from 'vitest'
 import { createTidemark, type Tidemark } from '../../src/engine.ts'
 import { withReadSnapshot } from '../../src/hot/index.ts'
 import { allTenants, noTenant, type TenantScope } from '../../src/schema/index.ts'
+import { parseInstant } from '../../src/time/index.ts'
 import { identifier, raw, sql } from '../../src/util/sql.ts'
 import { CountingProxy } from '../helpers/counting-proxy.ts'
 import { pgBouncer, startPgBouncer } from '../helpers/pgbouncer.ts'
+import { createRandom } from '../helpers/split-tiers.ts'
 import { createTestEngine, type TestEngine } from '../helpers/test-engine.ts'
-import { clock, fillWorld, hourly, visits, World, worldConfig } from './world.ts'
+import { clock, fillWorld, hourly, plans, ticks, visits, World, worldConfig } from './world.ts'
 
 const world = new World(Math.floor(Math.random() * 2 ** 31))
 const { a, b } = world
@@ -57,6 +59,69 @@ it('PostgreSQL itself shows a snapshot that is lent on behalf of a tenant its ro
   )
   expect(rows[0]![0]).toBe(true)
   expect(rows[0]![1] || null).toBeNull()
+})
+
+it('a database that has not been made ready for tenants says what to do', async () => {
+  const { tm, test } = engine
+  await test.db.execute('revoke select on site.plans from tidemark_reader')
+  try {
+    await expect(tm.queryUnknown(plans.name, {}, { scope: a.scope })).rejects.toMatchObject({
+      code: 'TM_MIGRATION',
+      message: expect.stringContaining('tidemark migrate'),
+    })
+  } finally {
+    await tm.migrate()
+  }
+  expect((await tm.queryUnknown(plans.name, {}, { scope: a.scope })).rows.length).toBeGreaterThan(0)
+})
+
+it('answers of a tenant are computed once more from its rows alone, and are right', async () => {
+  const config = { ...worldConfig, shadow: { share: 1, timeoutMs: 20_000 } }
+  const options = { clock, connectionString: engine.test.connectionString, root: engine.root }
+  const tm = await createTidemark(config, options)
+  for (const scope of [a.scope, b.scope, noTenant])
+    for (const bucket of ['1 hour', '1 day']) {
+      const range = { from: '2026-03-01', to: '2026-03-06', bucket, by: ['name'] }
+      const before = tm.shadowChecks
+      await tm.queryUnknown(visits.name, { ...range, select: { n: { fn: 'count' } } }, { scope })
+      await expect.poll(() => tm.shadowChecks.checked).toBe(before.checked + 1)
+      await tm.queryUnknown(hourly.name, { from: '2026-03-01', to: '2026-03-05', bucket }, { scope })
+      await expect.poll(() => tm.shadowChecks.checked).toBe(before.checked + 2)
+    }
+  expect(tm.shadowChecks).toMatchObject({ different: 0, failed: 0, skipped: 0 })
+  await tm.close()
+})
+
+it('summaries of files answer for a tenant as they do for all', async () => {
+  const { tm } = engine
+  const start = parseInstant('2026-03-01T00:00:00Z')
+  const random = createRandom(world.seed)
+  const rows = world.parties.flatMap(({ tenant }, i) =>
+    Array.from({ length: 2000 }, (_, n) => ({
+      time: start + BigInt(n) * 40_000_000n,
+      tenant,
+      // what compresses well has no summary
+      value: Math.floor(random() * 2 ** 30) + i,
+    })),
+  )
+  await tm.insertUnknown(ticks.name, rows)
+  await tm.freeze(ticks.name, { from: '2026-03-01', to: '2026-03-02' })
+  const query = {
+    from: '2026-03-01',
+    to: '2026-03-02',
+    bucket: '6 hours',
+    select: { n: { fn: 'count' }, sum: { fn: 'sum', column: 'value' } },
+  }
+  const ask = async (where: object, scope: TenantScope) => {
+    const { rows, plan } = await tm.queryUnknown(ticks.name, { ...query, ...where }, { scope })
+    return { rows, summaries: plan.parts[0]?.summaries, files: plan.parts[0]?.files }
+  }
+  expect(await ask({}, allTenants)).toMatchObject({ summaries: 1, files: 0 })
+  // what a scope adds to the query
+  const right = await ask({ where: { tenant: b.tenant } }, allTenants)
+  expect(right).toMatchObject({ summaries: 1, files: 0 })
+  expect(right.rows.map((row) => row['n'])).toEqual([540, 540, 540, 380])
+  expect((await ask({}, b.scope)).rows).toEqual(right.rows)
 })
 
 it('a tenant asks in as many round trips as everybody does', async () => {

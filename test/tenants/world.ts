@@ -38,6 +38,14 @@ export const meters = hypertable('site.meters', {
   chunk: '1 day',
 })
 
+/** Of many rows, so that files of it have summaries. */
+export const ticks = hypertable('site.ticks', {
+  columns: { time: t.timestamptz(), tenant: t.text(), value: t.int4() },
+  time: 'time',
+  tenant: 'tenant',
+  chunk: '1 day',
+})
+
 export const projects = table('site.projects', {
   columns: { tenant: t.text(), id: t.int4(), title: t.text(), note: t.text().nullable() },
   tenant: 'tenant',
@@ -70,8 +78,8 @@ export const hourly = continuousAggregate('site.hourly', {
 export const clock = fixedClock(parseInstant('2026-03-05T12:00:00Z'))
 
 export const worldConfig = defineConfig({
-  datasets: [visits, meters, projects, plans, hourly],
-  lake: { dir: 'lake', threads: 1 },
+  datasets: [visits, meters, ticks, projects, plans, hourly],
+  lake: { dir: 'lake', threads: 1, summaryShare: 1 },
 })
 
 export type Row = Readonly<Record<string, unknown>>
