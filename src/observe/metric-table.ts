@@ -224,14 +224,26 @@ export const metricTable = {
     ),
   },
   jobs: {
-    jobRuns: storedCounter('job_runs_total', ['job', 'dataset'], 'Runs of background jobs, by any worker.'),
-    jobFailures: storedCounter('job_failures_total', ['job', 'dataset'], 'Those that failed.'),
-    jobFailing: stored('job_failures_in_a_row', ['job', 'dataset'], 'Failures since the last success.'),
-    jobDuration: stored('job_last_run_duration_seconds', ['job', 'dataset'], 'How long the last run took.'),
-    jobFinished: stored('job_last_run_timestamp_seconds', ['job', 'dataset'], 'When the last run ended.'),
+    jobRuns: storedCounter(
+      'job_runs_total',
+      ['job_name', 'dataset'],
+      'Runs of background jobs, by any worker.',
+    ),
+    jobFailures: storedCounter('job_failures_total', ['job_name', 'dataset'], 'Those that failed.'),
+    jobFailing: stored('job_failures_in_a_row', ['job_name', 'dataset'], 'Failures since the last success.'),
+    jobDuration: stored(
+      'job_last_run_duration_seconds',
+      ['job_name', 'dataset'],
+      'How long the last run took.',
+    ),
+    jobFinished: stored(
+      'job_last_run_timestamp_seconds',
+      ['job_name', 'dataset'],
+      'When the last run ended.',
+    ),
     jobSuccess: stored(
       'job_last_success_timestamp_seconds',
-      ['job', 'dataset'],
+      ['job_name', 'dataset'],
       'When the last run ended that did not fail; absent when it has failed since before this process looked.',
     ),
     alarms: stored('alarms_open', ['kind'], 'Alarms that nobody has acknowledged.'),

@@ -110,7 +110,7 @@ export class StoredMetrics {
       const [job, dataset] = space < 0 ? [name, ''] : [name.slice(0, space), name.slice(space + 1)]
       // of what was declared once
       if (dataset !== '' && !this.#declared.has(dataset)) continue
-      const labels = { job, dataset }
+      const labels = { job_name: job, dataset }
       jobs.jobRuns.inc(labels, runs)
       jobs.jobFailures.inc(labels, failures)
       jobs.jobFailing.set(labels, failuresInARow)

@@ -5,7 +5,9 @@ import type { FastifyInstance } from 'fastify'
  * comes to an end.
  */
 export function boundClose(app: FastifyInstance, timeoutMs: number): void {
+  let isClosing = false
   app.addHook('preClose', async () => {
+    isClosing = true
     const { server } = app
     if (!server.listening) return
     const timer = setTimeout(() => {
@@ -14,5 +16,10 @@ export function boundClose(app: FastifyInstance, timeoutMs: number): void {
     }, timeoutMs)
     timer.unref()
     server.once('close', () => clearTimeout(timer))
+  })
+  // otherwise the client keeps the connection for its next request, and the server waits for it
+  app.addHook('onSend', (_request, reply, payload, done) => {
+    if (isClosing) reply.header('connection', 'close')
+    done(null, payload)
   })
 }
