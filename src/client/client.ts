@@ -1,8 +1,11 @@
 import type { Answer, CheckedQuery, QueryInput, QueryRow } from '../query/index.ts'
-import type { TidemarkConfig } from '../schema/index.ts'
+import type { StoredDefinition, TidemarkConfig } from '../schema/index.ts'
 import { type Batch, Buffer, type BufferLimits } from './buffer.ts'
 import { TidemarkClientError } from './errors.ts'
 import { createTransport, type Fetch, type Transport } from './http.ts'
+import { LiveConnection, type LiveSocketClass, type LiveSubscription, type SubscribeOptions } from './live.ts'
+import type { CheckedLive, LiveInput } from './live-types.ts'
+import { Records, type RecordsOf } from './records.ts'
 import type { ClientRow, Named, QueryableName, StoredName } from './types.ts'
 import { decodeAnswer, encodeQuery, encodeRow } from './values.ts'
 
@@ -33,6 +36,8 @@ export interface ClientOptions {
   readonly onError?: (failure: WriteFailure) => void
   /** Default: the one of the platform. */
   readonly fetch?: Fetch
+  /** For `subscribe`. Default: the one of the platform; Node has one from 22 on, before that the package `ws` has. */
+  readonly WebSocket?: LiveSocketClass
 }
 
 /** Rows that were taken by `insert` and are not in the database. */
@@ -138,6 +143,7 @@ export class Client<Config extends TidemarkConfig = TidemarkConfig> {
   readonly #options: ClientOptions & typeof defaults
   readonly #transport: Transport
   readonly #buffer: Buffer
+  readonly #live: LiveConnection
   readonly #stop = new AbortController()
   #isClosed = false
   /** What the next flush tells, where nobody listens to onError. */
@@ -156,6 +162,7 @@ export class Client<Config extends TidemarkConfig = TidemarkConfig> {
       random: Math.random,
     })
     this.#buffer = new Buffer(all, (batch) => this.#write(batch))
+    this.#live = new LiveConnection({ url: all.url, apiKey: all.apiKey, WebSocket: all.WebSocket })
   }
 
   /** Rows that were taken and are not written yet. */
@@ -230,6 +237,49 @@ export class Client<Config extends TidemarkConfig = TidemarkConfig> {
   }
 
   /**
+   * Asks, and stays up to date: `onChange` is given the whole answer, and again after each change. After a lost connection it goes on
+   * by itself, with what has changed since. All subscriptions of a client share one WebSocket.
+   *
+   * @example
+   * const live = client.subscribe('metrics.requests',
+   *   { from: '-1 hour', bucket: '1 minute', by: ['model'], select: { n: { fn: 'count' } } },
+   *   { onChange: ({ rows }) => draw(rows), onState: (state, error) => show(state, error) })
+   * live.close()
+   *
+   * @throws TidemarkClientError TM_CLOSED, TM_CONFIG where there is no WebSocket; errors of the server come to `onState`
+   */
+  subscribe<Name extends QueryableName<Config>, const Q extends LiveInput<Named<Config, Name>>>(
+    dataset: Name,
+    query: Q & CheckedLive<Named<Config, Name>, Q>,
+    options: SubscribeOptions<QueryRow<Named<Config, Name>, Q>>,
+  ): LiveSubscription {
+    this.#assertOpen()
+    return this.#live.subscribe(dataset, query, options as SubscribeOptions<never>)
+  }
+
+  /**
+   * The rows of one table or hypertable by their primary key. With the declaration instead of its name nothing has to be asked of
+   * the server first.
+   *
+   * @example
+   * const keywords = client.records('app.keywords')
+   * const keyword = await keywords.get({ id: 17 })
+   * if (keyword) await keywords.update(keyword, { active: false }) // TM_VERSION when somebody was quicker
+   */
+  records<const T extends StoredName<Config> | StoredDefinition>(table: T): Records<RecordsOf<Config, T>> {
+    return new Records(
+      {
+        ask: (spec) => {
+          this.#assertOpen()
+          return this.#transport.ask({ ...spec, signal: this.#signal(spec.signal) })
+        },
+        maxAttempts: Math.min(maxQueryAttempts, this.#options.maxAttempts),
+      },
+      table,
+    )
+  }
+
+  /**
    * Resolves when every row that was taken before is committed.
    *
    * @throws TidemarkClientError the first error of rows that could not be written since the last call, without `onError`
@@ -261,6 +311,7 @@ export class Client<Config extends TidemarkConfig = TidemarkConfig> {
    */
   async close(options: { readonly timeoutMs?: number } = {}): Promise<void> {
     this.#isClosed = true
+    this.#live.close()
     const timer = setTimeout(
       () =>
         this.#stop.abort(

@@ -11,4 +11,24 @@ export type {
 export { createClient } from './client.ts'
 export { isTidemarkClientError, TidemarkClientError } from './errors.ts'
 export type { Fetch } from './http.ts'
+export type {
+  LiveAnswer,
+  LiveSocketClass,
+  LiveState,
+  LiveSubscription,
+  SubscribeOptions,
+} from './live.ts'
+export type { CheckedLive, LiveInput, LiveListInput } from './live-types.ts'
+export {
+  type BulkFailure,
+  type BulkItems,
+  type BulkOptions,
+  type BulkReport,
+  type ListOptions,
+  type Page,
+  type RecordKey,
+  Records,
+  type RecordsOf,
+  type WriteOptions,
+} from './records.ts'
 export type { ClientQuery, ClientRow, Named, QueryableName, StoredName } from './types.ts'

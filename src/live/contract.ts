@@ -66,6 +66,8 @@ export interface LiveCounts {
   readonly subscriptions: number
   readonly questions: number
   readonly bytes: number
+  /** Computations that run, or wait for their turn. */
+  readonly running: number
   /** Since the process began. */
   readonly computations: number
   /** Of them those that asked for the touched buckets alone. */

@@ -67,6 +67,7 @@ export class LiveHub {
       subscriptions: this.#subscriptions.size,
       questions: this.#upstreams.size,
       bytes: this.#bytes,
+      running: this.#running + this.#waiting.length,
       computations: this.#computations,
       partial: this.#partial,
       messages: this.#messages,
