@@ -119,7 +119,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   // what has changed, told to this process
   feed: ['changelog', 'hot', 'postgres', 'schema', 'time', 'util'],
   // finished answers, and what makes them wrong
-  cache: ['feed', 'query', 'schema', 'time', 'util'],
+  cache: ['access', 'feed', 'query', 'schema', 'time', 'util'],
   // saved queries, asked on a schedule; they are handed the engine
   reports: ['postgres', 'query', 'schema', 'time', 'util'],
   // keeps answers up to date; it is handed the engine as somebody may use it

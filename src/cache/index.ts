@@ -9,3 +9,4 @@ export {
   openCache,
 } from './answer-cache.ts'
 export type { LayerCounts } from './counters.ts'
+export { RedisRateLimiter } from './redis-rate-limiter.ts'

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import type { FastifyInstance } from 'fastify'
-import { type AnswerCache, openCache } from '../../cache/index.ts'
+import { type AnswerCache, openCache, RedisRateLimiter } from '../../cache/index.ts'
 import type { Tidemark } from '../../engine.ts'
 import type { MetricSources } from '../../observe/index.ts'
 import { canonicalJson } from '../../query/index.ts'
@@ -15,29 +15,42 @@ declare module 'fastify' {
 
 const reading = new Set(['GET', 'HEAD', 'OPTIONS'])
 
+export interface ServerCache {
+  readonly cache: AnswerCache
+  /** Null: this server counts for itself. */
+  readonly limiter: RedisRateLimiter | null
+}
+
+/**
+ * @throws TidemarkError TM_CONFIG when Redis is configured and its client is not installed; what keeps from asking the database who it
+ * is, where servers share answers.
+ */
+export async function openServerCache(tm: Tidemark, redisUrl: string | null): Promise<ServerCache> {
+  const config = redisUrl === null ? tm.config.cache : cacheWithRedis(tm.config.cache, redisUrl)
+  const identity = config.redis === null ? '' : await identityOf(tm)
+  return {
+    cache: await openCache({ config, feed: tm.feed, identity }),
+    limiter: config.redis === null ? null : await RedisRateLimiter.open(config.redis, identity),
+  }
+}
+
 /**
  * Finished answers, kept. Whatever is written through a route is out of them before the writer has his answer: every request that may
  * have written waits for the feed, also one that failed, because its transaction may have been committed.
- *
- * @throws TidemarkError TM_CONFIG when Redis is configured and its client is not installed; what keeps from asking the database who
- * it is, where servers share answers.
  */
-export async function openServerCache(tm: Tidemark, redisUrl: string | null): Promise<AnswerCache> {
-  const config = redisUrl === null ? tm.config.cache : cacheWithRedis(tm.config.cache, redisUrl)
-  const identity = config.redis === null ? '' : await identityOf(tm)
-  return openCache({ config, feed: tm.feed, identity })
-}
-
-export function installCache(app: FastifyInstance, cache: AnswerCache): void {
+export function installCache(app: FastifyInstance, { cache, limiter }: ServerCache): void {
   app.decorate('cache', cache)
   app.addHook('onSend', async (request) => {
     if (!reading.has(request.method) && request.routeOptions.config.access !== 'query') await cache.settled()
   })
-  app.addHook('onClose', () => cache.close())
+  app.addHook('onClose', async () => {
+    await limiter?.close()
+    await cache.close()
+  })
 }
 
 /** What /metrics shows of it. */
-export function cacheSources(cache: AnswerCache): Pick<MetricSources, 'caches' | 'isRedisUp'> {
+export function cacheSources({ cache }: ServerCache): Pick<MetricSources, 'caches' | 'isRedisUp'> {
   return {
     isRedisUp: () => cache.counts().redis?.isShared ?? null,
     caches: () => {
