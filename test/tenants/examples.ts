@@ -288,6 +288,25 @@ export function examplesOf(mine: Party, other: Party): Readonly<Record<string, r
       live({ dataset: 'site.nothing' }),
       { path: '/api/v1/live?query=odd' },
     ],
+    'GET /api/v1/reports': get('/api/v1/reports'),
+    'GET /api/v1/reports/:name': get('/api/v1/reports/weekly', '/api/v1/reports/theirs', '/api/v1/reports/-'),
+    'PUT /api/v1/reports/:name': [
+      { path: '/api/v1/reports/mine', ...json({ dataset: 'site.visits', query: { ...range, limit: 3 } }) },
+      {
+        path: '/api/v1/reports/mine',
+        ...json({ dataset: 'site.visits', query: { where: { tenant: other.tenant } }, title: other.tenant }),
+      },
+      { path: '/api/v1/reports/mine', ...json({ dataset: 'site.nothing', query: {} }) },
+      ...wrongBodies('/api/v1/reports/mine'),
+    ],
+    'POST /api/v1/reports/:name/run': get('/api/v1/reports/weekly/run', '/api/v1/reports/theirs/run'),
+    'GET /api/v1/reports/:name/runs': get('/api/v1/reports/weekly/runs', '/api/v1/reports/theirs/runs'),
+    'GET /api/v1/reports/:name/answer': ['json', 'csv', 'html', 'odd'].flatMap((format) =>
+      ['', '&run=1', '&run=2', '&run=x'].map((run) => ({
+        path: `/api/v1/reports/weekly/answer?format=${format}${run}`,
+      })),
+    ),
+    'DELETE /api/v1/reports/:name': get('/api/v1/reports/theirs', '/api/v1/reports/weekly'),
     'GET /openapi.json': get('/openapi.json'),
     'GET /api/v1/problems': get('/api/v1/problems'),
     'GET /metrics': get('/metrics'),

@@ -42,6 +42,11 @@ beforeAll(async () => {
     const issued = await engine.tm.access.keys.create({ ...wanted, scopes }, operator)
     secrets.set(tenant, issued.secret)
     if (tenant === b.tenant) theirKey = issued.key.id
+    const mine = engine.tm.reportsOf(scope)
+    for (const name of tenant === b.tenant ? ['weekly', 'theirs'] : ['weekly']) {
+      await mine.save(name, { dataset: visits.name, query: { limit: 500 }, title: `of ${tenant}` }, tenant)
+      await mine.run(name)
+    }
   }
   const collected = await collectRoutes(() => createServer(engine.tm))
   ;({ made: app, routes } = collected)

@@ -13,6 +13,7 @@ export { Problem, ProblemKind } from './problem.ts'
 export { isOverHttp, notOverHttp, problemType } from './problem-codes.ts'
 export { recordPaths } from './record-paths.ts'
 export { columnSchemas, type JsonSchema } from './record-schemas.ts'
+export { Report, ReportBody, ReportRun } from './report-schemas.ts'
 export {
   AnalyticsAnswer,
   Dataset,

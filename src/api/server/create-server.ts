@@ -11,7 +11,7 @@ import { installBodies } from './bodies.ts'
 import { boundClose } from './bounded-close.ts'
 import { cacheSources, installCache, openServerCache } from './cache-install.ts'
 import { type AccessOptions, createAuthenticator, installAccess, trustOf } from './install-access.ts'
-import { observeRequests } from './observe-requests.ts'
+import { liveSources, observeRequests } from './observe-requests.ts'
 import { installOpenApi, installOpenApiRoute } from './openapi.ts'
 import { badUrl, installProblems, sendProblem } from './problems.ts'
 import { installAnalyticsRoute } from './routes-analytics.ts'
@@ -27,6 +27,7 @@ import { installProductRoutes } from './routes-product.ts'
 import { installPrometheusRoutes } from './routes-prometheus.ts'
 import { installQueryRoute } from './routes-query.ts'
 import { installRecordRoutes } from './routes-records.ts'
+import { installReportRoutes } from './routes-reports.ts'
 import { installRowRoutes } from './routes-rows.ts'
 import { installStreamRoute } from './routes-stream.ts'
 import { withSockets } from './sockets.ts'
@@ -107,9 +108,18 @@ export async function createServer(
   app.setValidatorCompiler(() => () => true)
   boundClose(app, closeTimeoutMs)
   if (tls !== null) watchTls(app, tls, access?.tlsPollMs)
-  const observation = observeRequests(app, tm, cacheSources(cache))
+  let live: ReturnType<typeof installLiveRoutes> | null = null
+  const observation = observeRequests(app, tm, {
+    ...cacheSources(cache),
+    ...liveSources(tm, () => live?.counts ?? null),
+  })
   installProblems(app, { bodyLimitBytes })
-  const installAccessRoutes = installAccess(app, tm, { ...access, authenticator, isTls: tls !== null })
+  const installAccessRoutes = installAccess(app, tm, {
+    ...(cache.limiter === null ? {} : { limiter: cache.limiter }),
+    ...access,
+    authenticator,
+    isTls: tls !== null,
+  })
   installCache(app, cache)
   observation.installOrigins()
   installBodies(app)
@@ -123,12 +133,13 @@ export async function createServer(
   installRecordRoutes(app)
   installQueryRoute(app)
   installProductRoutes(app)
+  installReportRoutes(app)
   await installInfluxRoutes(app, tm, { bodyLimitBytes })
   await installPrometheusRoutes(app, tm, { bodyLimitBytes })
   await installOtlpRoutes(app, tm, { bodyLimitBytes })
   await withSockets(app, { bodyLimitBytes }, (scope) => {
     installStreamRoute(scope, { bodyLimitBytes })
-    installLiveRoutes(scope, tm, options.live)
+    live = installLiveRoutes(scope, tm, options.live)
   })
   await installAnalyticsRoute(app, tm)
   installProblemRoute(app)
