@@ -64,6 +64,10 @@ class LogFeed implements ChangeFeed {
     }
   }
 
+  get isFollowed(): boolean {
+    return this.#listeners.size > 0
+  }
+
   get behindMs(): number {
     return performance.now() - this.#toldAt
   }

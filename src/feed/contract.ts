@@ -40,5 +40,7 @@ export interface ChangeFeed {
    * first look, and where nobody can tell (on a standby).
    */
   readonly behindMs: number
+  /** Whether anybody listens; otherwise nothing is looked for, and `behindMs` says nothing. */
+  readonly isFollowed: boolean
   close(): Promise<void>
 }

@@ -48,6 +48,13 @@ export const metricTable = {
     ),
     liveSubscriptions: gauge('live_subscriptions', [], 'Subscribers of live queries.'),
     liveUpstreams: gauge('live_upstreams', [], 'Distinct live queries that are computed for them.'),
+    liveComputations: counter('live_computations_total', [], 'Times that live queries were computed.'),
+    liveMessages: counter('live_messages_total', [], 'Messages to subscribers.'),
+    liveDropped: counter(
+      'live_dropped_total',
+      [],
+      'Subscriptions that were ended because their reader was too slow.',
+    ),
     feedLag: gauge(
       'feed_lag_seconds',
       [],

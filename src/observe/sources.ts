@@ -10,12 +10,22 @@ export interface CacheCounts {
   readonly evictions: number
 }
 
+/** Live answers: of this moment, and since the process began. */
+export interface LiveMeasures {
+  readonly subscriptions: number
+  readonly upstreams: number
+  readonly computations: number
+  readonly messages: number
+  /** Subscriptions that were ended because their reader was too slow. */
+  readonly dropped: number
+}
+
 /** What is measured beside the engine; each is asked when metrics are read, and answers at once. */
 export interface MetricSources {
   readonly caches: () => readonly CacheCounts[]
   /** Null: none is configured. */
   readonly isRedisUp: () => boolean | null
-  readonly live: () => { readonly subscriptions: number; readonly upstreams: number }
+  readonly live: () => LiveMeasures
   /** How long ago the change feed has told everything; null: nobody listens. */
   readonly feedLagMs: () => number | null
 }
@@ -23,6 +33,6 @@ export interface MetricSources {
 export const noSources: MetricSources = Object.freeze({
   caches: () => [],
   isRedisUp: () => null,
-  live: () => ({ subscriptions: 0, upstreams: 0 }),
+  live: () => ({ subscriptions: 0, upstreams: 0, computations: 0, messages: 0, dropped: 0 }),
   feedLagMs: () => null,
 })

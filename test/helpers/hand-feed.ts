@@ -17,6 +17,7 @@ export class HandFeed implements ChangeFeed {
   #told: number
   looks = 0
   behindMs = 0
+  isFollowed = true
   /** PostgreSQL cannot be asked. */
   isBroken = false
 

@@ -1,6 +1,7 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 
 import type { Tidemark } from '../../engine.ts'
+import type { LiveCounts } from '../../live/index.ts'
 import { type CallOrigin, type MetricSources, Metrics, SlowQueries, traceOf } from '../../observe/index.ts'
 import type { ScopedTidemark } from '../../scoped.ts'
 
@@ -72,7 +73,8 @@ export function observeRequests(
         {
           ...{ method: request.method, route, status, ms: Math.round(ms * 10) / 10 },
           rows: (origin === null ? null : rows.get(origin)) ?? null,
-          principal: origin?.principal ?? null,
+          // who is refused has no origin, and may be known
+          principal: request.principal?.id ?? null,
           trace: traceOf(request.headers)?.trace,
         },
         isStream ? 'stream ended' : 'request',
@@ -89,6 +91,20 @@ export function observeRequests(
         request.tm = withOrigin(request.tm, origin)
       })
     },
+  }
+}
+
+/** What /metrics shows of live answers and of the feed. */
+export function liveSources(
+  { feed }: Pick<Tidemark, 'feed'>,
+  counts: () => LiveCounts | null,
+): Pick<MetricSources, 'live' | 'feedLagMs'> {
+  return {
+    live: () => {
+      const { subscriptions = 0, questions = 0, computations = 0, messages = 0, dropped = 0 } = counts() ?? {}
+      return { subscriptions, upstreams: questions, computations, messages, dropped }
+    },
+    feedLagMs: () => (feed.isFollowed && Number.isFinite(feed.behindMs) ? feed.behindMs : null),
   }
 }
 
