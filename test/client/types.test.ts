@@ -14,6 +14,11 @@ const requests = hypertable('metrics.requests', {
   time: 'time',
 })
 const models = table('models', { columns: { name: t.text(), price: t.numeric() }, primaryKey: ['name'] })
+const notes = table('app.notes', {
+  columns: { tenant: t.text(), id: t.int4(), text: t.text().nullable() },
+  tenant: 'tenant',
+  primaryKey: ['tenant', 'id'],
+})
 const hourly = continuousAggregate('metrics.hourly', {
   from: requests,
   bucket: '1 hour',
@@ -81,6 +86,37 @@ describe('the types of the client follow from the type of the configuration', ()
       void client.query('metrics.request', { columns: '*' })
     }
     expectTypeOf(wrong).toBeFunction()
+  })
+
+  it('in rows by their key', () => {
+    const calls = () => {
+      const byName = client.records('public.models')
+      void byName.get({ name: 'a' })
+      void byName.create({ name: 'a', price: '1' })
+      void byName.update({ name: 'a' }, { price: 2 })
+      void byName.list({ where: { price: { gte: '1' } }, sort: ['-price', 'name'] })
+      void byName.bulk({ op: 'patch', rows: [{ key: { name: 'a' }, set: { price: '2' } }] })
+      // @ts-expect-error the key is the name
+      void byName.get({ price: '1' })
+      // @ts-expect-error there is no such column
+      void byName.update({ name: 'a' }, { cost: 2 })
+      // @ts-expect-error there is no such column
+      void byName.list({ sort: ['-cost'] })
+      // @ts-expect-error the price is missing
+      void byName.create({ name: 'a' })
+      // @ts-expect-error there is no such table
+      void client.records('public.model')
+      const owned = client.records(notes)
+      void owned.get({ id: 1 })
+      void owned.get({ tenant: 'acme', id: 1 })
+      // @ts-expect-error the tenant alone is no key
+      void owned.get({ tenant: 'acme' })
+    }
+    expectTypeOf(calls).toBeFunction()
+    const rows = () => client.records(models).get({ name: 'a' })
+    expectTypeOf<Awaited<ReturnType<typeof rows>>>().toEqualTypeOf<{ name: string; price: string } | null>()
+    const page = () => client.records('public.models').list({ fields: ['price'] })
+    expectTypeOf<Awaited<ReturnType<typeof page>>['rows'][number]>().toEqualTypeOf<{ price: string }>()
   })
 
   it('and a client without a type takes anything', () => {
