@@ -199,12 +199,13 @@ async function load({ db, connectionString, dir, influx, data, set, indexes, rou
     },
     ndjson: { label: 'HTTP, NDJSON', ...http(...ndjson) },
     line: { label: 'HTTP, line protocol', ...http('line', '/write', 'text/plain') },
-    ...(influx && {
-      influx: {
-        ...{ label: 'InfluxDB 1.6, line protocol', connections, isOther: true },
-        ...influxContender(influx, sender, rows, total),
-      },
-    }),
+    ...(influx &&
+      indexes && {
+        influx: {
+          ...{ label: 'InfluxDB 1.6, line protocol', connections, isOther: true },
+          ...influxContender(influx, sender, rows, total),
+        },
+      }),
     ...(chdb && {
       chdb: {
         label: `chdb (ClickHouse ${chdb.ready.version}), its own reader of the file`,

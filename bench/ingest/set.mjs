@@ -29,7 +29,7 @@ const forms = {
  * @returns {Promise<{ rows: number, total: number, files: Record<string, { file: string, bodies: Body[] }>, objects: (from: number, to: number) => object[] }>}
  */
 export async function makeSet(dir, set, bodyRows) {
-  const rows = Math.round((set.hosts * set.days * 86_400) / set.everySeconds)
+  const rows = Math.round((set.days * 86_400) / set.everySeconds) * set.hosts
   const width = usages.length
   // one byte each: whole numbers from 0 to 100
   const gauges = new Uint8Array(rows * width)
@@ -43,6 +43,8 @@ export async function makeSet(dir, set, bodyRows) {
   let time = ''
   let total = 0
   for (const [ms, host, values] of tsbsRows(set)) {
+    // days that are no round number may come out as an instant more
+    if (row === rows) break
     gauges.set(values, row * width)
     if (ms !== lastMs) {
       time = new Date(ms).toISOString()
