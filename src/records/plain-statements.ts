@@ -12,7 +12,7 @@ import { digestOf, type RecordTable } from './record-table.ts'
  * row's digest.
  *
  * READ COMMITTED is what makes versions right: a row that somebody else is changing is waited for, and the conditions are looked at
- * again on what it has become (docs/decisions/0018-records.md).
+ * again on what it has become (docs/decisions/0020-records.md).
  */
 
 /** Index: the primary key. */

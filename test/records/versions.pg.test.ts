@@ -4,7 +4,7 @@ import { defineConfig, t, table } from '../../src/schema/index.ts'
 import { type Sql, sql } from '../../src/util/sql.ts'
 import { createTestEngine, type TestEngine } from '../helpers/test-engine.ts'
 
-/** Why a version is the digest of a row and not its xmin: docs/decisions/0018-records.md. */
+/** Why a version is the digest of a row and not its xmin: docs/decisions/0020-records.md. */
 
 const projects = table('app.projects', {
   columns: { id: t.int4(), name: t.text(), size: t.float8().nullable() },
