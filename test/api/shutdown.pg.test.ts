@@ -91,7 +91,7 @@ it('a server that is told to stop answers what runs, closes streams, takes nothi
       rows: 1,
     }),
   )
-})
+}, 120_000)
 
 it('what still runs after the time for closing is cut off', async () => {
   const config = defineConfig({
