@@ -6,7 +6,7 @@ import { createTransport, type Fetch, type Transport } from './http.ts'
 import { LiveConnection, type LiveSocketClass, type LiveSubscription, type SubscribeOptions } from './live.ts'
 import type { CheckedLive, LiveInput } from './live-types.ts'
 import { Records, type RecordsOf } from './records.ts'
-import type { ClientRow, Named, QueryableName, StoredName } from './types.ts'
+import type { CallOptions, ClientRow, Named, QueryableName, StoredName } from './types.ts'
 import { decodeAnswer, encodeQuery, encodeRow } from './values.ts'
 
 export interface ClientOptions {
@@ -53,10 +53,6 @@ export type ConflictRule = 'error' | 'ignore' | 'update'
 export interface InsertOptions {
   /** Rows whose key exists: refused (default), left as they are, or overwritten. */
   readonly onConflict?: ConflictRule
-}
-
-export interface CallOptions {
-  readonly signal?: AbortSignal
 }
 
 /** A row that the server did not take; docs/reference/import.md lists the reasons. */

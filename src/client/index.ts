@@ -1,5 +1,4 @@
 export type {
-  CallOptions,
   Client,
   ClientOptions,
   ConflictRule,
@@ -31,4 +30,4 @@ export {
   type RecordsOf,
   type WriteOptions,
 } from './records.ts'
-export type { ClientQuery, ClientRow, Named, QueryableName, StoredName } from './types.ts'
+export type { CallOptions, ClientQuery, ClientRow, Named, QueryableName, StoredName } from './types.ts'

@@ -9,10 +9,9 @@ import type {
   TidemarkConfig,
   UpdateRow,
 } from '../schema/index.ts'
-import type { CallOptions } from './client.ts'
 import { TidemarkClientError } from './errors.ts'
 import type { Reply, RequestSpec } from './http.ts'
-import type { ClientRow, Named } from './types.ts'
+import type { CallOptions, ClientRow, Named } from './types.ts'
 import { decodeRows, encodeQuery, encodeRow } from './values.ts'
 
 /** What `client.records` is about: a declaration, or what is declared by that name. */

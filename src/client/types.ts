@@ -1,6 +1,10 @@
 import type { QueryInput } from '../query/index.ts'
 import type { ColumnNames, ColumnTypeOf, InsertRow, TidemarkConfig } from '../schema/index.ts'
 
+export interface CallOptions {
+  readonly signal?: AbortSignal
+}
+
 type Stored<C extends TidemarkConfig> = C['datasets'][number]
 type Queryable<C extends TidemarkConfig> = Stored<C> | C['aggregates'][number]
 
