@@ -76,10 +76,12 @@ export async function planOn(
     const relkind = actual.get(definition.name)?.relkind
     if (unfinished.has(definition.name))
       steps.push(step(definition.name, 'convert', `finishes the conversion of ${definition.name}`, []))
-    if (entry && relkind === (definition.kind === 'hypertable' ? 'p' : 'r'))
+    if (relkind !== (definition.kind === 'hypertable' ? 'p' : 'r')) continue
+    // also of a table that is declared for the first time: before anybody is let in
+    steps.push(...(await tenantSteps(connection, definition)))
+    if (entry)
       steps.push(
         ...(await triggerSteps(connection, definition)),
-        ...(await tenantSteps(connection, definition)),
         ...(await tableChangeSteps(connection, definition)),
       )
   }

@@ -169,6 +169,17 @@ describe('row security of declared tables', () => {
     ).toEqual([[true, ['more']]])
   })
 
+  it('is there before anybody is let into a table that is declared for the first time', async () => {
+    await run(
+      `create table app.found (tenant text not null, id int not null); insert into app.found values ('a', 1), ('b', 2)`,
+    )
+    const found = table('app.found', { columns: { tenant: t.text(), id: t.int4() }, tenant: 'tenant' })
+    const { steps } = await migrate(test.db, [found])
+    expect(steps.map(({ kind }) => kind).slice(0, 3)).toEqual(['tenant', 'grant', 'catalog'])
+    expect(await asReader('a', 'select id from app.found')).toEqual([[1]])
+    expect(await sentences([found])).toEqual([])
+  })
+
   it('is there from the first moment on when a table with rows becomes a hypertable', async () => {
     const kept = table('app.history', { columns, tenant: 'tenant' })
     await migrate(test.db, [kept])
