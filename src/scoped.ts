@@ -40,7 +40,8 @@ export function scopedTo(
   scope: TenantScope,
   only: ReadonlySet<string> | null = null,
 ): ScopedTidemark {
-  const isOurs = ({ name }: { readonly name: string }): boolean => only === null || only.has(name)
+  const allowed = only === null ? null : namesOf(tm, only)
+  const isOurs = ({ name }: { readonly name: string }): boolean => allowed === null || allowed.has(name)
   const ours = (name: string): string => {
     if (isOurs({ name })) return name
     throw new TidemarkError('TM_FORBIDDEN', {
@@ -73,4 +74,17 @@ export function scopedTo(
     reserve: (bytes, signal) => withholdOthers(scope, tm.reserve(bytes, signal)),
     now: () => tm.now(),
   }
+}
+
+/** `models` is `public.models`: whichever of the two is allowed, and whichever is asked for. */
+function namesOf(
+  { datasets, aggregates }: Pick<Tidemark, 'datasets' | 'aggregates'>,
+  only: ReadonlySet<string>,
+): ReadonlySet<string> {
+  const names = new Set(only)
+  for (const { name, schema, table } of [...datasets, ...aggregates]) {
+    const both = schema === 'public' ? [name, table] : [name]
+    if (both.some((form) => only.has(form))) for (const form of both) names.add(form)
+  }
+  return names
 }

@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs'
 import { Command, CommanderError, Help } from 'commander'
 import { alarmsCommand } from './commands/alarms.ts'
+import { auditCommand } from './commands/audit.ts'
 import { compactCommand } from './commands/compact.ts'
 import { deadLettersCommand } from './commands/dead-letters.ts'
 import { devCommand } from './commands/dev.ts'
@@ -11,6 +12,7 @@ import { eraseCommand } from './commands/erase.ts'
 import { freezeCommand } from './commands/freeze.ts'
 import { importCommand } from './commands/import.ts'
 import { initCommand } from './commands/init.ts'
+import { keysCommand } from './commands/keys.ts'
 import { migrateCommand } from './commands/migrate.ts'
 import { productCommand } from './commands/product.ts'
 import { queryCommand } from './commands/query.ts'
@@ -74,6 +76,8 @@ for (const command of [
   doctorCommand,
   alarmsCommand,
   deadLettersCommand,
+  keysCommand,
+  auditCommand,
 ]) {
   program.addCommand(command().copyInheritedSettings(program))
 }

@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import type { Command } from 'commander'
 import { describe, expect, it } from 'vitest'
+import { auditCommand } from '../../src/cli/commands/audit.ts'
 import { compactCommand } from '../../src/cli/commands/compact.ts'
 import { deadLettersCommand } from '../../src/cli/commands/dead-letters.ts'
 import { devCommand } from '../../src/cli/commands/dev.ts'
@@ -11,6 +12,7 @@ import { eraseCommand } from '../../src/cli/commands/erase.ts'
 import { freezeCommand } from '../../src/cli/commands/freeze.ts'
 import { importCommand } from '../../src/cli/commands/import.ts'
 import { initCommand } from '../../src/cli/commands/init.ts'
+import { keysCommand } from '../../src/cli/commands/keys.ts'
 import { migrateCommand } from '../../src/cli/commands/migrate.ts'
 import { productCommand } from '../../src/cli/commands/product.ts'
 import { queryCommand } from '../../src/cli/commands/query.ts'
@@ -34,6 +36,9 @@ const commands: readonly Command[] = [
   sqlCommand(),
   statusCommand(),
   deadLettersCommand(),
+  keysCommand(),
+  ...keysCommand().commands.map((command) => command.name(`keys ${command.name()}`)),
+  auditCommand(),
   freezeCommand(),
   thawCommand(),
   compactCommand(),

@@ -58,8 +58,8 @@ export function installKeyRoutes(
     },
     async (request, reply) => {
       const wanted = readNewKey(request.body, contextOf(request, tm))
-      for (const name of wanted.datasets ?? []) request.tm.queryable(name)
-      return reply.code(201).send(await keys.create(wanted, actorOf(request)))
+      const datasets = wanted.datasets?.map((name) => request.tm.queryable(name).name) ?? null
+      return reply.code(201).send(await keys.create({ ...wanted, datasets }, actorOf(request)))
     },
   )
   app.post<{ Params: { id: string } }>(
