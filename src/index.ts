@@ -76,7 +76,8 @@ export {
   uniques,
   variance,
 } from './query/index.ts'
-export type { InsertRow, Row, UpdateRow } from './schema/index.ts'
+export type { InsertRow, Row, TenantScope, UpdateRow } from './schema/index.ts'
 export { defineConfig, hypertable, t, table, view } from './schema/index.ts'
+export { type ScopedTidemark, scopedTo } from './scoped.ts'
 export type { ErrorCode } from './util/errors.ts'
 export { isTidemarkError, TidemarkError } from './util/errors.ts'

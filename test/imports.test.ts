@@ -99,6 +99,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   'index.ts': [
     'engine',
     'engine.ts',
+    'scoped.ts',
     'aggregate',
     'continuous',
     'lifecycle',
@@ -157,6 +158,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
     'util',
   ],
   cli: [
+    'reports',
     'access',
     'continuous',
     'engine',

@@ -79,8 +79,9 @@ it(`whatever is asked of whichever tier, a tenant gets the answer of its own row
       // what was kept for others, or for all, is of no use to one
       await ask(dataset.name, query, scopeOf(world.b, dataset))
       await ask(dataset.name, query, allTenants)
-      for (const party of [world.a, world.a, world.c]) {
-        const answer = await ask(dataset.name, query, scopeOf(party, dataset))
+      for (const party of [world.a, world.a, world.c, null]) {
+        const scope = party === null ? noTenant : scopeOf(party, dataset)
+        const answer = await ask(dataset.name, query, scope)
         if (answer === null) continue
         answered += 1
         for (const { source } of answer.plan.parts) sources.add(source)
