@@ -31,8 +31,9 @@ export async function run({ db, connectionString, quick, minutes = quick ? 1 : 6
     onPart: (part) => console.log(`  ${lineOf(part).join('  ')}`),
   })
   console.log(`\n${table(result)}\n\n${JSON.stringify({ ...result, parts: undefined })}`)
-  const { missing, doubled, wrong, dead, heap } = result
-  if (missing + doubled + wrong + dead > 0) throw new Error('rows are missing, doubled, wrong or dead')
+  const { lost, doubled, wrong, dead, refused, heap } = result
+  if (lost + doubled + wrong > 0) throw new Error('rows are lost, doubled or wrong')
+  if (dead + refused > 0) throw new Error('rows came too late to be stored')
   if (!heap.isFlat) throw new Error('the heap has grown')
   return result
 }

@@ -54,9 +54,9 @@ export async function runSteady(options) {
     }
     await untilDrained(server)
     const jobs = await untilDone(server, options.awaited ?? [])
-    const { rows, cells } = await generator.ask('cells')
+    const { rows, refused, cells } = await generator.ask('cells')
     const found = await compare(options, dir, clock, cells, rows)
-    return { rate, parts, jobs, acknowledged: rows, ...found, heap: heapOf(parts) }
+    return { rate, parts, jobs, acknowledged: rows, refused, ...found, heap: heapOf(parts) }
   } finally {
     await generator?.stop()
     await server.stop()
@@ -117,12 +117,17 @@ async function compare({ api, connectionString, life }, dir, clock, cells, ackno
       else if (cell.seqs !== seqs || cell.a !== a) wrong += 1
     }
     const { rows: whole } = await tm.query(readings, { select: { n: api.count() } })
-    const { rows: dead } = await tm.sql('select count(*)::int4 as n from tidemark.dead_letter')
+    // by the spool: those of durable rows are told to whoever sent them
+    const { rows: dead } = await tm.sql(
+      "select count(*)::int4 as n from tidemark.dead_letter where file = 'spool' and reason = 'expired'",
+    )
     const { rows: states } = await tm.sql(
       'select state, count(*)::int4 as n from tidemark.chunk group by state order by state',
     )
     return {
-      ...{ stored: total, missing, doubled, wrong, dead: dead[0].n },
+      ...{ stored: total, doubled, wrong, dead: dead[0].n },
+      // what was acknowledged, and came out of the spool when its time was dropped, is kept as a dead letter
+      lost: missing - dead[0].n,
       unknown: Math.max(0, total - acknowledged),
       rowsLeft: Number(whole[0].n),
       chunks: Object.fromEntries(states.map(({ state, n }) => [state, n])),

