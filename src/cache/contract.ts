@@ -15,7 +15,7 @@ export interface EntryKey {
   readonly tags: readonly Tag[]
   /** Whose room it takes. */
   readonly tenant: string
-  /** Whether the feed tells what changes it. Of what it does not, a process trusts its own copy for seconds only. */
+  /** Whether the feed tells of everything that changes it. Otherwise a process trusts its own copy for seconds only. */
   readonly isWatched: boolean
 }
 

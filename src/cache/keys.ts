@@ -33,6 +33,6 @@ export function entryKey({ layer, question, scope, restriction, datasets, names 
     name: createHash('sha256').update(text).digest('base64url'),
     tags,
     tenant: scope.kind === 'one' ? `=${scope.tenant}` : scope.kind,
-    isWatched: datasets.length > 0,
+    isWatched: names.length === 0,
   }
 }

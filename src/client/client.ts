@@ -216,14 +216,21 @@ export class Client<Config extends TidemarkConfig = TidemarkConfig> {
     options: CallOptions & {
       /** Of the server. Default: `limits.queryTimeout` of the configuration. */
       readonly timeoutMs?: number
+      /** An answer that is kept in this layer may be given, unless something has changed since. Default: it is computed. */
+      readonly cache?: 'dashboard' | 'lists' | 'reports'
     } = {},
   ): Promise<Answer<QueryRow<Named<Config, Name>, Q>>> {
     this.#assertOpen()
-    const { timeoutMs } = options
+    const { timeoutMs, cache } = options
     const answer = await this.#transport.send({
       path: '/api/v1/query',
       contentType: 'application/json',
-      body: encodeQuery({ ...query, dataset, ...(timeoutMs === undefined ? {} : { timeoutMs }) }),
+      body: encodeQuery({
+        ...query,
+        dataset,
+        ...(timeoutMs === undefined ? {} : { timeoutMs }),
+        ...(cache === undefined ? {} : { cache }),
+      }),
       headers: {},
       maxAttempts: Math.min(maxQueryAttempts, this.#options.maxAttempts),
       signal: this.#signal(options.signal),

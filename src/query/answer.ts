@@ -76,6 +76,12 @@ export interface AnswerPlan {
     readonly maxCells: number
     readonly maxRows: number
   }
+  /** Over HTTP, where a layer of the cache was asked for: everything else is as it was when the answer was computed. */
+  readonly cache?: {
+    readonly layer: string
+    readonly outcome: 'hit' | 'stale' | 'miss'
+    readonly ageMs: number
+  }
 }
 
 export interface Answer<Row = OutputRow> {

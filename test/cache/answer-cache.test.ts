@@ -273,6 +273,14 @@ it('what the feed knows nothing of is trusted for five seconds, and wrong at onc
   expect(await get('3')).toBe('3 miss')
 })
 
+it('what nothing can change lives for its ttl', async () => {
+  const { cache, pass } = await open()
+  const report = { scope: all.scope, datasets: [] }
+  await cache.cached('reports', 'run 1', report, async () => ({ body: '1' }))
+  pass(23 * 60 * minute)
+  expect((await cache.cached('reports', 'run 1', report, async () => ({ body: '2' }))).outcome).toBe('hit')
+})
+
 it('a layer that is off keeps nothing', async () => {
   const { cache } = await open({ layers: { ...cacheConfigDefaults.layers, dashboard: null } })
   expect(await ask(cache, '1')).toBe('1 miss')

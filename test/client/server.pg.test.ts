@@ -89,6 +89,10 @@ describe('the client and the real server', () => {
       select: { most: max('bytes'), bytes: sum('bytes'), usage: max('usage') },
     } as const
     const answer = await client.query('metrics.readings', ask)
+    expect(answer.plan.cache).toBeUndefined()
+    const kept = await client.query('metrics.readings', ask, { cache: 'dashboard' })
+    expect(kept.rows).toEqual(answer.rows)
+    expect(kept.plan.cache).toMatchObject({ layer: 'dashboard' })
     expect(answer.rows).toEqual((await engine.tm.query(readings, ask)).rows)
     const cells = { by: ['host'], where, select: { most: 'most', n: 'n' } } as const
     expect((await client.query('metrics.hourly', cells)).rows).toEqual([
