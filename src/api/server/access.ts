@@ -20,6 +20,10 @@ declare module 'fastify' {
     /** Who may call the route. */
     readonly access?: RouteAccess
   }
+  interface FastifyInstance {
+    /** Every route, and who may call it. */
+    readonly guardedRoutes: readonly GuardedRoute[]
+  }
   interface FastifyRequest {
     /** Who asks; known before anything of a body is read. */
     principal: Principal
@@ -28,6 +32,12 @@ declare module 'fastify' {
     /** The engine as he may use it. */
     tm: ScopedTidemark
   }
+}
+
+export interface GuardedRoute {
+  readonly method: string
+  readonly url: string
+  readonly access: RouteAccess
 }
 
 export interface GuardOptions {
@@ -73,12 +83,16 @@ export function guardRoutes(
   app.decorateRequest('principal')
   app.decorateRequest('verified')
   app.decorateRequest('tm')
+  const routes: GuardedRoute[] = []
+  app.decorate('guardedRoutes', routes)
   app.addHook('onRoute', ({ method, url, config }) => {
-    if (config?.access === undefined)
+    const access = config?.access
+    if (access === undefined)
       throw new TidemarkError('TM_CONFIG', {
         path: `route ${String(method)} ${url}`,
         problem: `says not who may call it; give it config.access: ${[...accessScopes, 'known', 'public'].join(', ')}`,
       })
+    for (const one of [method].flat()) routes.push({ method: one, url, access })
   })
   app.addHook('onRequest', async (request, reply) => {
     const isOpen = authenticator === null
