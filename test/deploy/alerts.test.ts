@@ -17,7 +17,7 @@ if (!isInstalled) console.log(`skipped: ${promtool} is absent (apt-get install p
 
 /** By name: of what it fires, and what is near to that and is well. Values are promtool's: `0+6x60` grows by 6 a minute, 60 times. */
 const cases: Readonly<
-  Record<string, { readonly fires: Series; readonly quiet: Series; readonly at?: string }>
+  Record<string, { readonly fires: Series | readonly Series[]; readonly quiet: Series; readonly at?: string }>
 > = {
   TidemarkServerDown: {
     fires: { 'up{job="tidemark"}': '0x60' },
@@ -112,7 +112,11 @@ const cases: Readonly<
   },
   TidemarkJobsNotRunning: {
     // promtool begins at 1970-01-01
-    fires: { 'tidemark_job_last_run_timestamp_seconds{job_name="freeze",dataset="a.b"}': '0x60' },
+    fires: [
+      { 'tidemark_job_last_run_timestamp_seconds{job_name="freeze",dataset="a.b"}': '0x60' },
+      // none ever has
+      { tidemark_up: '1x60' },
+    ],
     quiet: {
       'tidemark_job_last_run_timestamp_seconds{job_name="freeze",dataset="a.b"}': '0x60',
       'tidemark_job_last_run_timestamp_seconds{job_name="sweep",dataset=""}': '0+60x60',
@@ -219,8 +223,8 @@ describe.skipIf(!isInstalled)('promtool', () => {
     })
     const all = Object.entries(cases)
     const tests = [
-      ...all.map(([name, { fires, at = '45m' }]) =>
-        given(fires, [at], [{ labels: `{alertname="${name}"}`, value: 1 }]),
+      ...all.flatMap(([name, { fires, at = '45m' }]) =>
+        [fires].flat().map((series) => given(series, [at], [{ labels: `{alertname="${name}"}`, value: 1 }])),
       ),
       ...together(all.map(([, { quiet }]) => quiet)).map((series) => given(series, ['45m', '70m'], [])),
     ]
