@@ -162,6 +162,7 @@ export function examplesOf(mine: Party, other: Party): Readonly<Record<string, r
     })),
     { path, ...text('x', 'application/x-protobuf', { 'content-encoding': 'snappy' }) },
   ]
+  const report = (more: object) => ({ path: '/api/v1/reports/weekly', ...json({ title: 'Weekly', ...more }) })
   const live = (more: object) => ({ path: `/api/v1/live?query=${encodeURIComponent(JSON.stringify(more))}` })
   const get = (...paths: string[]): Example[] => paths.map((path) => ({ path }))
   return {
@@ -307,6 +308,28 @@ export function examplesOf(mine: Party, other: Party): Readonly<Record<string, r
       })),
     ),
     'DELETE /api/v1/reports/:name': get('/api/v1/reports/theirs', '/api/v1/reports/weekly'),
+    'GET /api/v1/reports': get('/api/v1/reports'),
+    'GET /api/v1/reports/:name': get('/api/v1/reports/weekly', '/api/v1/reports/none'),
+    'PUT /api/v1/reports/:name': [
+      report({ dataset: 'site.visits', query: { ...range, limit: 100 } }),
+      report({ dataset: 'site.visits', query: { ...range, where: { tenant: other.tenant } } }),
+      report({
+        dataset: 'site.hourly',
+        query: { ...range, by: ['name', 'title'], select: { n: 'n', latest: 'latest' } },
+      }),
+      report({ dataset: 'site.nothing', query: {} }),
+    ],
+    'DELETE /api/v1/reports/:name': get('/api/v1/reports/weekly', '/api/v1/reports/none'),
+    'POST /api/v1/reports/:name/run': [
+      { path: '/api/v1/reports/weekly/run' },
+      { path: '/api/v1/reports/none/run' },
+    ],
+    'GET /api/v1/reports/:name/runs': get('/api/v1/reports/weekly/runs', '/api/v1/reports/none/runs'),
+    'GET /api/v1/reports/:name/answer': get(
+      ...['json', 'csv', 'html', 'odd'].map((format) => `/api/v1/reports/weekly/answer?format=${format}`),
+      '/api/v1/reports/weekly/answer?run=1',
+      '/api/v1/reports/weekly/answer?run=2',
+    ),
     'GET /openapi.json': get('/openapi.json'),
     'GET /api/v1/problems': get('/api/v1/problems'),
     'GET /metrics': get('/metrics'),
