@@ -109,7 +109,7 @@ class PlainBulk {
           insertMany(
             table,
             part.map(({ values }) => values),
-            overwrite,
+            { overwrite, withRows: this.#records !== null },
           ),
         )
         const done = this.#take(keys, answered, (row) => {
@@ -158,6 +158,7 @@ class PlainBulk {
                   indexes,
                   part.map(({ values }) => values),
                   this.#call.scope,
+                  this.#records !== null,
                 ),
               ),
           () => {

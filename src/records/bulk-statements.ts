@@ -7,13 +7,17 @@ import { digestOf, type RecordTable } from './record-table.ts'
 
 /**
  * Many rows of a plain table in one statement each, from an array of texts for each column. Names of what is given begin with "$", which
- * no column's does. What comes back is the key, then all columns and the digest.
+ * no column's does. What comes back is the key, then, where the rows are wanted, all columns and the digest.
  */
 
 type Row = readonly CanonicalValue[]
 
 /** Rows that leave the same columns to PostgreSQL. With `overwrite` those whose key exists are replaced; otherwise they do not come back. */
-export function insertMany(table: RecordTable, rows: readonly Row[], overwrite: boolean): Sql {
+export function insertMany(
+  table: RecordTable,
+  rows: readonly Row[],
+  { overwrite, withRows }: { readonly overwrite: boolean; readonly withRows: boolean },
+): Sql {
   const given = table.columns.flatMap((_, i) => (rows[0]![i] === undefined ? [] : [i]))
   const conflict = overwrite
     ? sql`(${names(table, table.keyIndexes)}) do update set ${overwriting(table)}`
@@ -27,7 +31,7 @@ export function insertMany(table: RecordTable, rows: readonly Row[], overwrite: 
     from unnest(${arraysOf(table, given, rows)}) with ordinality as g (${aliases(given)}, "$n")
     order by "$n"
     on conflict ${conflict}
-    returning ${names(table, table.keyIndexes)}, ${table.columnsSql}, ${table.digestSql}, xmax = 0`
+    returning ${names(table, table.keyIndexes)}${withRows ? sql`, ${table.columnsSql}, ${table.digestSql}` : raw('')}, xmax = 0`
 }
 
 /** Items that set the same columns (`indexes`), their values as rows. */
@@ -37,6 +41,7 @@ export function patchMany(
   indexes: readonly number[],
   values: readonly Row[],
   scope: TenantScope,
+  withRows: boolean,
 ): Sql {
   const set = indexes.map(
     (i) => sql`${identifier(table.columns[i]!)} = ${valueName(i)}::${raw(table.types[i]!)}`,
@@ -47,7 +52,7 @@ export function patchMany(
     set ${join(set, ', ')}
     from unnest(${join(arrays, ', ')}) as g (${keyAliases(table)}, "$version", ${aliases(indexes)})
     where ${sameRow(table)}${ofCaller(table, scope, 't')}${sameVersion(table)}
-    returning ${keyOf(table)}, ${allOf(table)}, ${table.digestSql}`
+    returning ${keyOf(table)}${withRows ? sql`, ${allOf(table)}, ${table.digestSql}` : raw('')}`
 }
 
 export function deleteMany(table: RecordTable, items: readonly KeyedItem[], scope: TenantScope): Sql {
