@@ -66,8 +66,8 @@ export interface LiveCounts {
   readonly subscriptions: number
   readonly questions: number
   readonly bytes: number
-  /** Computations that run, or wait for their turn. */
-  readonly running: number
+  /** Questions that are being asked, or are to be asked again. */
+  readonly pending: number
   /** Since the process began. */
   readonly computations: number
   /** Of them those that asked for the touched buckets alone. */

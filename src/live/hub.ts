@@ -1,5 +1,5 @@
 import type { FeedEvent } from '../feed/index.ts'
-import { TidemarkError } from '../util/errors.ts'
+import { isTidemarkError, TidemarkError } from '../util/errors.ts'
 import type { LiveCaller, LiveCounts, LiveOptions, LiveSink, Subscription } from './contract.ts'
 import { Question } from './question.ts'
 import { type Reader, Upstream, type UpstreamHost } from './upstream.ts'
@@ -67,7 +67,7 @@ export class LiveHub {
       subscriptions: this.#subscriptions.size,
       questions: this.#upstreams.size,
       bytes: this.#bytes,
-      running: this.#running + this.#waiting.length,
+      pending: [...this.#upstreams.values()].filter(({ isPending }) => isPending).length,
       computations: this.#computations,
       partial: this.#partial,
       messages: this.#messages,
@@ -98,8 +98,19 @@ export class LiveHub {
     })
     this.#principals.set(caller.principal, (this.#principals.get(caller.principal) ?? 0) + 1)
     this.#subscriptions.add(reader)
-    reader.changed()
+    if (upstream.present !== null) void this.#refresh(upstream).then(() => reader.release())
     return reader
+  }
+
+  /** What others keep up to date may lack what was committed a moment ago: whoever comes is given what a query would give him. */
+  async #refresh(upstream: Upstream): Promise<void> {
+    try {
+      await this.#options.feed.caughtUp()
+    } catch (error) {
+      // PostgreSQL is away: he is given what there is, and the rest when it is back
+      if (!isTidemarkError(error)) throw error
+    }
+    await upstream.settled()
   }
 
   close(): void {
@@ -219,6 +230,8 @@ class ReaderState implements Reader, Subscription {
   /** He came back: he is told that he is up to date, too. */
   #isResuming: boolean
   #isWaiting = false
+  /** Until what there is has been looked at again. */
+  #isHeld: boolean
   /** Since when there is something that he cannot be sent. */
   #stalledAt: number | null = null
   #isEnded = false
@@ -233,6 +246,7 @@ class ReaderState implements Reader, Subscription {
     this.#sink = sink
     this.#has = has
     this.#isResuming = has !== null
+    this.#isHeld = upstream.present !== null
     this.#events = events
     upstream.add(this)
   }
@@ -243,7 +257,8 @@ class ReaderState implements Reader, Subscription {
 
   changed(): void {
     const { present } = this.#upstream
-    if (this.#isEnded || present === null || (present === this.#has && !this.#isResuming)) return
+    if (this.#isEnded || this.#isHeld || present === null || (present === this.#has && !this.#isResuming))
+      return
     if (this.#isWaiting) {
       this.#stalledAt ??= performance.now()
       return
@@ -255,6 +270,11 @@ class ReaderState implements Reader, Subscription {
     this.#stalledAt = null
     this.#events.sent()
     this.#sink.send(body, present.resume)
+  }
+
+  release(): void {
+    this.#isHeld = false
+    this.changed()
   }
 
   taken(): void {

@@ -47,6 +47,8 @@ export class Upstream {
   /** What may be others: everything, or rows in a range. */
   #dirty: 'all' | TimeRange | null = 'all'
   #isComputing = false
+  /** Those who wait until it has seen everything that was told before they asked. */
+  #waiting: (() => void)[] = []
   #failures = 0
   #restUntil = 0
   #timer: NodeJS.Timeout | null = null
@@ -64,6 +66,10 @@ export class Upstream {
   /** Null before the first answer. */
   get present(): Version | null {
     return this.#versions.at(-1) ?? null
+  }
+
+  get isPending(): boolean {
+    return this.#dirty !== null || this.#isComputing
   }
 
   get readers(): number {
@@ -104,6 +110,12 @@ export class Upstream {
     this.#schedule()
   }
 
+  /** Resolves when what was told before the call is in the present version, or could not be asked. */
+  settled(): Promise<void> {
+    if (this.#stop.signal.aborted || !this.isPending) return Promise.resolve()
+    return new Promise((resolve) => this.#waiting.push(resolve))
+  }
+
   touchAll(): void {
     this.#dirty = 'all'
     this.#schedule()
@@ -114,6 +126,7 @@ export class Upstream {
     this.#stop.abort()
     clearInterval(this.#resync)
     for (const timer of [this.#timer, this.#slide, this.#linger]) if (timer !== null) clearTimeout(timer)
+    for (const resolve of this.#waiting.splice(0)) resolve()
     this.#host.hold(-this.#bytes)
     this.#host.ended(this)
   }
@@ -138,6 +151,8 @@ export class Upstream {
 
   async #compute(): Promise<void> {
     this.#isComputing = true
+    const waiting = this.#waiting
+    this.#waiting = []
     const { options } = this.#host
     try {
       const ms = await this.#host.inTurn(async () => {
@@ -152,6 +167,9 @@ export class Upstream {
     } finally {
       this.#isComputing = false
     }
+    // whoever came while it was asked is content, too, unless more has been told since
+    if (this.#dirty === null) waiting.push(...this.#waiting.splice(0))
+    for (const resolve of waiting) resolve()
     this.#schedule()
   }
 
