@@ -79,6 +79,17 @@ export {
   uniques,
   variance,
 } from './query/index.ts'
+export type {
+  BulkAnswer,
+  BulkFailure,
+  BulkInput,
+  KeyInput,
+  ListAnswer,
+  ListInput,
+  Precondition,
+  RecordSet,
+  StoredRecord,
+} from './records/index.ts'
 export type { InsertRow, Row, TenantScope, UpdateRow } from './schema/index.ts'
 export { defineConfig, hypertable, t, table, view } from './schema/index.ts'
 export { type ScopedTidemark, scopedTo } from './scoped.ts'

@@ -107,6 +107,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
     'postgres',
     'product',
     'query',
+    'records',
     'schema',
     'time',
     'util',
