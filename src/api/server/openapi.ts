@@ -2,6 +2,7 @@ import swagger from '@fastify/swagger'
 import type { FastifyInstance } from 'fastify'
 import type { Tidemark } from '../../engine.ts'
 import { columnSchemas, type JsonSchema, Problem, recordPaths } from '../contract/index.ts'
+import { sessionCookie } from './credentials.ts'
 
 type Json = Record<string, unknown>
 
@@ -72,9 +73,15 @@ function completeDocument(routes: Json, tm: Pick<Tidemark, 'datasets'>): Json {
           description:
             'An API key (`tm_…`), or a JWT where the server takes them. A server without `server.auth` asks for none.',
         },
+        session: {
+          type: 'apiKey',
+          in: 'cookie',
+          name: sessionCookie,
+          description: 'Of a browser that has signed in (`POST /api/v1/session`).',
+        },
       },
     },
-    security: [{ bearer: [] }],
+    security: [{ bearer: [] }, { session: [] }],
     paths,
   }
   for (const path of Object.values(paths) as Json[])
