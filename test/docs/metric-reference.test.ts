@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest'
-import { metricTable } from '../../src/observe/index.ts'
+import { type MetricDefinition, metricTable } from '../../src/observe/index.ts'
 
 const titles = {
   server: 'Server',
@@ -26,7 +26,7 @@ it('docs/reference/metrics.md lists every metric as the server has it', async ()
       '',
       '| metric | type | labels | of | |',
       '| --- | --- | --- | --- | --- |',
-      ...Object.values(metrics).map(
+      ...Object.values<MetricDefinition>(metrics).map(
         ({ name, type, labels, of, help }) =>
           `| \`${name}\` | ${type} | ${labels.map((label) => `\`${label}\``).join(', ')} | ${of} | ${help} |`,
       ),

@@ -22,7 +22,6 @@ beforeAll(async () => {
   // each of these is one: a reading sends BEGIN with its first statement and does not wait for COMMIT
   const counting: Database = {
     ...db,
-    pool: db.pool,
     query: (statement, options) => {
       trips.push('query')
       return db.query(statement, options)
