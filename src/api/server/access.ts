@@ -120,6 +120,13 @@ export function guardRoutes(
   })
 }
 
+/** An upgrade that is answered instead of taken leaves a socket that nobody ends: Node's server has let go of it. */
+export function endRefusedUpgrades(app: FastifyInstance): void {
+  app.addHook('onResponse', async (request) => {
+    if (isUpgrade(request) && !request.raw.socket.destroyed) request.raw.socket.destroySoon?.()
+  })
+}
+
 /** For the audit log. */
 export function actorOf({ principal, id, ip }: FastifyRequest): Actor {
   return {

@@ -4,7 +4,7 @@ import { type Authenticator, type RateLimiter, TokenBuckets } from '../../access
 import type { Tidemark } from '../../engine.ts'
 import { isLoopback, type ServerConfig } from '../../schema/index.ts'
 import { TidemarkError } from '../../util/errors.ts'
-import { guardRoutes } from './access.ts'
+import { endRefusedUpgrades, guardRoutes } from './access.ts'
 import { auditActs } from './audit-acts.ts'
 import { installCors } from './cors.ts'
 import { installKeyRoutes } from './routes-keys.ts'
@@ -47,6 +47,7 @@ export function installAccess(
   installSecureHeaders(app, options)
   installCors(app, cors)
   guardRoutes(app, tm, { authenticator, limiter: options.limiter ?? new TokenBuckets() })
+  endRefusedUpgrades(app)
   auditActs(app, tm.access.audit)
   if (authenticator !== null) {
     watchOpen(app, authenticator, options.watchMs)
