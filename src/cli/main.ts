@@ -17,6 +17,7 @@ import { migrateCommand } from './commands/migrate.ts'
 import { productCommand } from './commands/product.ts'
 import { queryCommand } from './commands/query.ts'
 import { refreshCommand } from './commands/refresh.ts'
+import { reportsCommand } from './commands/reports.ts'
 import { sqlCommand } from './commands/sql.ts'
 import { statusCommand } from './commands/status.ts'
 import { sweepCommand } from './commands/sweep.ts'
@@ -76,6 +77,7 @@ for (const command of [
   doctorCommand,
   alarmsCommand,
   deadLettersCommand,
+  reportsCommand,
   keysCommand,
   auditCommand,
 ]) {
