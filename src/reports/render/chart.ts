@@ -63,7 +63,7 @@ function isLonely(points: Series['points'], at: number): boolean {
 }
 
 function drawBars({ title, series }: Chart): string {
-  const whole = series.length * barHeight + margin.bottom
+  const whole = series.length * barHeight + margin.top
   const left = 200
   const values = series.flatMap(({ points }) => points[0]?.value ?? [])
   const x = scaleLinear(domainOf([0, ...values]), [left, width - margin.right - 56]).nice(5)
