@@ -27,7 +27,7 @@ export interface LiveOptions {
   readonly maxSubscriptions: number
   /** Of one principal. Default 1,000. */
   readonly maxPerPrincipal: number
-  /** Different questions that are kept up to date at once. Default 1,000; each is asked again after a write that touches it. */
+  /** Different questions that are kept up to date at once. Default 5,000; each is asked again after a write that touches it. */
   readonly maxQuestions: number
   /** Rows of one live answer. Default 10,000. */
   readonly maxRows: number
@@ -47,7 +47,7 @@ export interface LiveOptions {
   readonly explain: (error: unknown) => TidemarkError
 }
 
-/** Where a subscription's messages go. Nothing is sent before the one before was taken (`Subscription.taken`). */
+/** Where a subscription's messages go, never before `subscribe` has returned. Nothing is sent before the one before was taken (`Subscription.taken`). */
 export interface LiveSink {
   /** `body` is the inside of a JSON object, without its braces: `"type":"answer","resume":"…",…`. */
   send(body: string, resume: string): void

@@ -8,7 +8,7 @@ import type { Version } from './version.ts'
 export const liveDefaults = Object.freeze({
   maxSubscriptions: 10_000,
   maxPerPrincipal: 1000,
-  maxQuestions: 1000,
+  maxQuestions: 5000,
   maxRows: 10_000,
   maxBytes: 256 * 1024 * 1024,
   restMs: 200,

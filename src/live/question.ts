@@ -107,7 +107,11 @@ export class Question {
 
   /** What is asked about at a moment. */
   at(now: Instant): Asked {
-    if (this.#node.range === null) return { kind: 'always' }
+    // without ends it is all time, of which a part can be asked for
+    if (this.#node.range === null)
+      return this.#node.dataset.kind === 'hypertable'
+        ? { kind: 'range', range: everything }
+        : { kind: 'always' }
     try {
       const { range } = this.slideMs === null ? this.#node : this.#parse(now)
       return range === null ? { kind: 'always' } : { kind: 'range', range }

@@ -13,7 +13,7 @@ const highWaterMark = 65_536
 export class LiveEvents extends Readable {
   readonly #requestId: string
   readonly #subscription: Subscription
-  readonly #timer: NodeJS.Timeout
+  readonly #timer: NodeJS.Timeout | null = null
   /** Pushed, and the reader has not come for it. */
   #isFull = false
   #hasSent = false
@@ -34,19 +34,13 @@ export class LiveEvents extends Readable {
     })
     // whoever does not wait for it is told by an event
     this.first.catch(() => {})
+    this.#subscription = hub.subscribe(caller, asked.query, asked.resume, {
+      send: (body, resume) => this.#send(body, resume),
+      end: (error) => this.#end(error),
+    })
     this.#timer = setInterval(() => {
       if (!this.#isFull) this.push(': alive\n\n')
     }, aliveMs).unref()
-    // the first message may come before the subscription is known
-    let isEarly = true
-    this.#subscription = hub.subscribe(caller, asked.query, asked.resume, {
-      send: (body, resume) => {
-        this.#send(body, resume, isEarly)
-      },
-      end: (error) => this.#end(error),
-    })
-    isEarly = false
-    if (this.#hasSent && !this.#isFull) setImmediate(() => this.#subscription.taken())
   }
 
   override _read(): void {
@@ -56,7 +50,7 @@ export class LiveEvents extends Readable {
   }
 
   override _destroy(error: Error | null, done: (error: Error | null) => void): void {
-    clearInterval(this.#timer)
+    if (this.#timer !== null) clearInterval(this.#timer)
     this.#subscription.close()
     done(error)
   }
@@ -67,18 +61,18 @@ export class LiveEvents extends Readable {
     this.#end(error)
   }
 
-  #send(body: string, resume: string, isEarly: boolean): void {
+  #send(body: string, resume: string): void {
     // the type is the name of the event, too, so that a page can listen to one kind
     const type = /^"type":"(\w+)"/.exec(body)?.[1] ?? 'message'
     const hasRoom = this.push(`event: ${type}\nid: ${resume}\ndata: {${body}}\n\n`)
     this.#isFull = !hasRoom
     this.#hasSent = true
     this.#onFirst?.resolve()
-    if (hasRoom && !isEarly) setImmediate(() => this.#subscription.taken())
+    if (hasRoom) setImmediate(() => this.#subscription.taken())
   }
 
   #end(error: TidemarkError): void {
-    clearInterval(this.#timer)
+    if (this.#timer !== null) clearInterval(this.#timer)
     if (this.#hasSent) this.push(`event: problem\ndata: ${problemText(error, this.#requestId)}\n\n`)
     this.push(null)
     this.#onFirst?.reject(error)

@@ -51,13 +51,6 @@ export class LiveSocket {
     })
   }
 
-  /** Tells why, and closes. */
-  end(error: TidemarkError): void {
-    this.#refuse(null, error)
-    // 1008: a policy does not allow it any longer
-    this.#socket.close(1008, error.code)
-  }
-
   #take(text: string): void {
     let id: string | null = null
     try {
@@ -83,23 +76,17 @@ export class LiveSocket {
         limit: `${maxSubscriptions} of a socket`,
       })
     const name = JSON.stringify(id)
-    let open: Open | null = null
-    // what the first message waits for may come before the subscription is known here
-    let awaited: string | null = null
     const subscription = this.#hub.subscribe(this.#options.caller, query, resume, {
       send: (body, token) => {
-        if (ack) {
-          if (open === null) awaited = token
-          else open.awaited = token
-          this.#socket.send(`{"id":${name},${body}}`)
-        } else this.#socket.send(`{"id":${name},${body}}`, () => open?.subscription.taken())
+        if (ack) open.awaited = token
+        this.#socket.send(`{"id":${name},${body}}`, ack ? undefined : () => subscription.taken())
       },
       end: (error) => {
         this.#open.delete(id)
         this.#refuse(id, error)
       },
     })
-    open = { subscription, awaited }
+    const open: Open = { subscription, awaited: null }
     this.#open.set(id, open)
   }
 

@@ -28,7 +28,8 @@ export function installLiveRoutes(
   const events = new Set<LiveEvents>()
   app.addHook('preClose', async () => {
     hub.close()
-    for (const stream of events) stream.push(null)
+    for (const stream of events)
+      stream.end(new TidemarkError('TM_LIVE_LIMIT', { problem: 'the server is stopping', limit: 'no more' }))
   })
   app.route<LiveRequest>({
     method: 'GET',
@@ -68,10 +69,12 @@ export function installLiveRoutes(
         resume: (typeof last === 'string' && last !== '' ? last : resume) ?? null,
         requestId: request.id,
       })
-      reply.raw.once('close', () => stream.destroy())
-      await stream.first
       events.add(stream)
-      stream.once('close', () => events.delete(stream))
+      reply.raw.once('close', () => {
+        events.delete(stream)
+        stream.destroy()
+      })
+      await stream.first
       return (
         reply
           .type('text/event-stream; charset=utf-8')
