@@ -249,7 +249,7 @@ describe('a credential', () => {
           expect([400, 401]).toContain((await inject(options)).statusCode)
         },
       ),
-      { numRuns: 150 },
+      { numRuns: 60 },
     )
   })
 })
