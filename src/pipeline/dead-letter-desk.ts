@@ -1,16 +1,9 @@
 import type { OnConflict } from '../hot/index.ts'
 import type { Connection, Database } from '../postgres/index.ts'
-import {
-  allTenants,
-  createRowCodec,
-  type StoredDefinition,
-  type TenantGuard,
-  type TenantScope,
-  tenantGuard,
-} from '../schema/index.ts'
-import { isTidemarkError, TidemarkError } from '../util/errors.ts'
+import { allTenants, createRowCodec, type StoredDefinition, type TenantScope } from '../schema/index.ts'
+import { TidemarkError } from '../util/errors.ts'
 import type { IngestReport, Pipeline, RejectedRow } from './contract.ts'
-import { allowedIn, todoOf, unreadableBecause } from './dead-letter-advice.ts'
+import { allowedIn, todoOf } from './dead-letter-advice.ts'
 import {
   checkChange,
   type PatchOperation,
@@ -18,6 +11,7 @@ import {
   type RowChange,
   type StoredRow,
 } from './dead-letter-patch.ts'
+import { firstProblem, guardOf, rowOf, scopeOf } from './dead-letter-rows.ts'
 import {
   type Choice,
   countLetters,
@@ -33,8 +27,7 @@ import {
   readLetters,
   updateLetters,
 } from './dead-letter-store.ts'
-import { type DeadRow, maxDeadRaw, rawOfRow } from './dead-letters.ts'
-import { checkRows } from './row-checker.ts'
+import { maxDeadRaw, rawOfRow } from './dead-letters.ts'
 
 export interface DeadLetterGroup extends DeadLetterCount {
   /** The first of them. */
@@ -420,45 +413,6 @@ async function settle(
     connection,
     refused.map(({ index, ...problem }) => ({ id: batch[index]!.letter.id, raw: null, problem })),
   )
-}
-
-/** The row of a letter, or why none can be read from it. */
-function rowOf(letter: DeadLetter, definition: StoredDefinition | null): StoredRow | string {
-  if (definition === null) return `the configuration has no dataset ${letter.dataset} with rows of its own`
-  const refused = refusalOf(letter, definition)
-  if (refused !== null) return refused
-  if (!letter.isWhole || letter.onConflict === null || letter.raw === null) return unreadableBecause(letter)
-  const row: unknown = JSON.parse(letter.raw)
-  if (typeof row !== 'object' || row === null || Array.isArray(row))
-    return 'what came is no row, which is an object with a value for each column; give the row whole (fix --row), or drop the letter'
-  return row as StoredRow
-}
-
-/** Why whoever it came from may write no rows there, as the tables are declared now; null: he may. */
-function refusalOf(letter: DeadLetter, definition: StoredDefinition): string | null {
-  try {
-    guardOf(letter, definition)
-    return null
-  } catch (error) {
-    if (!isTidemarkError(error)) throw error
-    return error.message
-  }
-}
-
-function guardOf({ tenant }: DeadLetter, definition: StoredDefinition): TenantGuard | null {
-  return tenantGuard(definition, scopeOf({ tenant }))
-}
-
-function scopeOf({ tenant }: Pick<DeadLetter, 'tenant'>): TenantScope {
-  return tenant === null ? allTenants : { kind: 'one', tenant }
-}
-
-async function firstProblem(
-  definition: StoredDefinition,
-  row: unknown,
-  guard: TenantGuard | null,
-): Promise<DeadRow | null> {
-  return (await checkRows(definition, [row], false, null, guard)).dead[0] ?? null
 }
 
 function corrected({ reason }: DeadLetter): LetterUpdate['problem'] {
