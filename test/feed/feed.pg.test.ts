@@ -4,11 +4,12 @@ import { afterAll, afterEach, beforeAll, expect, it } from 'vitest'
 import { trimChangeLog, trimTableChanges } from '../../src/changelog/index.ts'
 import { type ChangeFeed, createChangeFeed, type FeedEvent } from '../../src/feed/index.ts'
 import { migrate } from '../../src/migrate/index.ts'
-import type { Connection } from '../../src/postgres/index.ts'
+import { type Connection, createDatabase } from '../../src/postgres/index.ts'
 import { hypertable, t, table } from '../../src/schema/index.ts'
 import { raw, sql } from '../../src/util/sql.ts'
 import { shortRange } from '../changelog/helpers.ts'
 import { createTestDatabase, type TestDatabase } from '../helpers/database.ts'
+import { pgBouncer, startPgBouncer } from '../helpers/pgbouncer.ts'
 
 const readings = hypertable('public.readings', {
   columns: { time: t.timestamptz(), tenant: t.text(), value: t.float8() },
@@ -207,7 +208,7 @@ it('tells of a dropped chunk, which no entry does, once', async () => {
   expect(told).toEqual([])
 })
 
-it('is woken by another process that has written, without waiting for its poll; behind a pooler it polls', async () => {
+it('is woken by another process that has written, without waiting for its poll', async () => {
   const writer = createChangeFeed({ db: test.db })
   open.push(writer)
   const { feed, told } = await follow({ listenTo: test.connectionString })
@@ -219,6 +220,29 @@ it('is woken by another process that has written, without waiting for its poll; 
     await sleep(20)
   }
   expect(told).toEqual(['public.readings t1 01-01T03:00 01-01T04:00'])
+})
+
+it('through a pooler it does not listen, and polls', async ({ skip }) => {
+  skip(pgBouncer === undefined, 'pgbouncer is not installed')
+  const pooler = await startPgBouncer(test.connectionString)
+  const db = createDatabase({ connectionString: pooler.connectionString, max: 2 })
+  try {
+    const feed = createChangeFeed({ db, listenTo: pooler.connectionString, pollMs: 50, busyPollMs: 50 })
+    open.push(feed)
+    const told: string[] = []
+    feed.subscribe((event) => told.push(...describeEvent(event)))
+    await until(() => told.length > 0)
+    await a.execute(insert(3))
+    await until(() => told.length > 1)
+    expect(told[1]).toBe('public.readings t1 01-01T03:00 01-01T04:00')
+    const { rows } = await test.db.query(sql`
+      select count(*) from pg_stat_activity where datname = current_database() and query ilike 'listen %'`)
+    expect(rows).toEqual([[0n]])
+    await feed.close()
+  } finally {
+    await db.close()
+    await pooler.stop()
+  }
 })
 
 it('polls while somebody listens, and not otherwise; who comes back hears what was meanwhile', async () => {
