@@ -6,11 +6,12 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { promisify } from 'node:util'
-import pg from 'pg'
 import * as api from '../../dist/index.js'
+import { dropChunks } from '../chunks.mjs'
 import { cpuColumnsSql } from '../cpu-table.mjs'
 import { interleave, markdownTable, ms, processorTime, summarize, text } from '../harness.mjs'
 import { startChild } from '../ingest/children.mjs'
+import { assertSame, influxContender, insertStatements } from '../ingest/contenders.mjs'
 import { startInflux } from '../ingest/influx.mjs'
 import { cutBodies, makeSet } from '../ingest/set.mjs'
 import { untilDrained } from '../ingest/steady.mjs'
@@ -22,12 +23,10 @@ export const about =
 
 const root = new URL('../../dist/', import.meta.url).href
 const run_ = promisify(execFile)
-const columns = ['time', 'hostname', ...usages]
 /** Rows of a request, as TSBS sends them, and of one while acknowledges are timed. */
 const bodyRows = 5000
 const smallRows = 500
 const connections = 4
-const statementRows = 1000
 
 export async function run({ db, connectionString, rounds = 3, quick, hosts }) {
   const dir = await mkdtemp(join(tmpdir(), 'tidemark-bench-ingest-'))
@@ -46,7 +45,8 @@ export async function run({ db, connectionString, rounds = 3, quick, hosts }) {
       for (const indexes of [true, false]) {
         const result = await load({ db, connectionString, dir, influx, data, set, indexes, rounds, quick })
         results.push(result)
-        console.log(`\n${table(result)}\n\n${waitTable(result)}`)
+        console.log(`\n${table(result)}`)
+        if (result.waits.length > 0) console.log(`\n${waitTable(result)}`)
       }
     }
     return { bodyRows, smallRows, results }
@@ -179,7 +179,7 @@ async function load({ db, connectionString, dir, influx, data, set, indexes, rou
     },
     pg: {
       ...{
-        label: `\`pg\`, INSERT of ${statementRows.toLocaleString('en')} rows`,
+        label: '`pg`, INSERT of 1,000 rows',
         connections: 2,
         isPlain: true,
       },
@@ -330,13 +330,6 @@ async function waitsAt({ serving, bodies, query, files, perMs, seconds, db, cpu,
   return { rowsPerSecond: found.rows / (found.ms / 1000), ...found }
 }
 
-function assertSame(what, found, expected) {
-  if (found.rows !== expected.rows || found.total !== expected.total)
-    throw new Error(
-      `${what}: ${found.rows} rows with the sum ${found.total}, expected ${expected.rows} with ${expected.total}`,
-    )
-}
-
 function keep(lists, used) {
   for (const [who, value] of Object.entries(used))
     if (typeof value === 'number' && Number.isFinite(value)) lists[who].push(value)
@@ -346,32 +339,6 @@ function keep(lists, used) {
 function halvesOf({ file, bodies }) {
   const { at } = bodies[bodies.length >> 1]
   return [`program 'head -c ${at} ${file}'`, `program 'tail -c +${at + 1} ${file}'`]
-}
-
-async function insertStatements(connectionString, plain, objects, rows) {
-  const pool = new pg.Pool({ connectionString, max: 2 })
-  const statement = (count) => ({
-    name: `insert_${count}`,
-    text: `insert into ${plain} (${columns}) values ${Array.from(
-      { length: count },
-      (_, row) => `(${columns.map((_, i) => `$${row * columns.length + i + 1}`)})`,
-    )}`,
-  })
-  const [whole, last] = [statement(statementRows), statement(rows % statementRows || 1)]
-  let next = 0
-  const writer = async () => {
-    for (let at = next; at < rows; at = next) {
-      next += statementRows
-      const list = objects(at, at + statementRows)
-      const values = list.flatMap((row) => columns.map((name) => row[name]))
-      await pool.query({ ...(list.length === statementRows ? whole : last), values })
-    }
-  }
-  try {
-    await Promise.all([writer(), writer()])
-  } finally {
-    await pool.end()
-  }
 }
 
 async function ingestAll(tm, cpu, objects, rows) {
@@ -384,45 +351,4 @@ async function ingestAll(tm, cpu, objects, rows) {
     }
   }
   await Promise.all(Array.from({ length: connections }, caller))
-}
-
-function influxContender(influx, sender, rows, total) {
-  let generator = null
-  return {
-    before: async () => {
-      await influx.ask('drop database bench')
-      await influx.ask('create database bench')
-      generator = await sender(influx.url, 'line', '/write?db=bench', 'text/plain')
-    },
-    run: async () => {
-      const before = influx.usedMs()
-      const { usedMs } = await generator.ask('closed')
-      return { client: usedMs, database: influx.usedMs() - before }
-    },
-    after: () => generator.stop(),
-    check: async () => {
-      const sums = usages.map((name) => `sum(${name})`)
-      const { values } = await influx.ask(`select count(${usages[0]}), ${sums} from cpu`)
-      const [, count, ...parts] = values[0]
-      assertSame('InfluxDB', { rows: count, total: parts.reduce((a, b) => a + b) }, { rows, total })
-    },
-  }
-}
-
-/** An import of history finds no chunks. */
-async function dropChunks(db, definition) {
-  const { rows } = await db.query(
-    text(`
-      select k.id, k.relation_name
-      from tidemark.chunk as k
-      join tidemark.hypertable as h on h.id = k.hypertable_id
-      where h.schema_name = '${definition.schema}' and h.table_name = '${definition.table}' and k.relation_name is not null`),
-  )
-  for (const [id, relation] of rows)
-    await db.execute(
-      `begin; drop table tidemark_chunks."${relation}"; delete from tidemark.chunk where id = ${id}; commit`,
-    )
-  await db.execute(
-    `update tidemark.hypertable set epoch = epoch + 1 where table_name = '${definition.table}'`,
-  )
 }

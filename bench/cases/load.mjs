@@ -9,6 +9,7 @@ import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { createTidemark, defineConfig, hypertable, t } from '../../dist/index.js'
 import { createCopyEncoder } from '../../dist/postgres/index.js'
+import { dropChunks, hasChunks } from '../chunks.mjs'
 import { cpuColumns, cpuColumnsSql } from '../cpu-table.mjs'
 import { interleave, markdownTable, processorTime, summarize, text } from '../harness.mjs'
 import { makeCpu, makeFlights } from '../load-data.mjs'
@@ -257,31 +258,6 @@ async function load({ db, open, connectionString, config, rounds }, one) {
     )
   await db.execute(`drop table ${plain}; truncate ${definition.name}`)
   return result
-}
-
-async function hasChunks(db, definition) {
-  const { rows } = await db.query(text(chunksSql(definition)))
-  return rows.length > 0
-}
-
-/** An import of history finds no chunks. */
-async function dropChunks(db, definition) {
-  const { rows } = await db.query(text(chunksSql(definition)))
-  for (const [id, relation] of rows)
-    await db.execute(
-      `begin; drop table tidemark_chunks."${relation}"; delete from tidemark.chunk where id = ${id}; commit`,
-    )
-  await db.execute(
-    `update tidemark.hypertable set epoch = epoch + 1 where table_name = '${definition.table}'`,
-  )
-}
-
-function chunksSql(definition) {
-  return `
-    select k.id, k.relation_name
-    from tidemark.chunk as k
-    join tidemark.hypertable as h on h.id = k.hypertable_id
-    where h.schema_name = '${definition.schema}' and h.table_name = '${definition.table}' and k.relation_name is not null`
 }
 
 async function drain(rows) {
