@@ -16,9 +16,7 @@ export { chunkSchema, fitName, text } from './table-ddl.ts'
 export { bypassStatement, grantUsage, limitedRole, missingTenantRights, readerRole } from './tenant-roles.ts'
 export {
   isAsDeclared,
-  loginPolicy,
   readTenantRelations,
-  type TenantRelation,
   tenantPolicy,
 } from './tenant-rows.ts'
 export { inTransaction, isLockProblem, withMigrationLock } from './transaction.ts'
