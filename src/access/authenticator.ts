@@ -4,7 +4,7 @@ import type { Clock, Instant } from '../time/index.ts'
 import { isTidemarkError, TidemarkError } from '../util/errors.ts'
 import { BoundedMap } from './bounded-map.ts'
 import type { Credential, Principal, Verified } from './contract.ts'
-import { type IssuedPass, Passes, type StoredPass } from './passes.ts'
+import { decodePass, encodePass, type IssuedPass, Passes, type StoredPass } from './passes.ts'
 import { hashOf, isSameHash, isSecretForm, parseKeyText } from './secret.ts'
 import { findKey, type StoredKey, touchKeys } from './stored-keys.ts'
 import type { FetchKeys } from './token-keys.ts'
@@ -37,6 +37,13 @@ interface Remembered<T> {
   readonly isAway: boolean
 }
 
+/** Sessions that servers share, by the hash of what is shown for them. What is not there is asked of the database. */
+export interface SessionStore {
+  find(name: string, load: () => Promise<string | null>): Promise<string | null>
+  /** It has ended: nobody finds it any more. */
+  ended(name: string): Promise<void>
+}
+
 /** Finds out who somebody is by what he shows. Has memory: one of them for each server, closed with it. */
 export class Authenticator {
   readonly #db: Database
@@ -53,6 +60,7 @@ export class Authenticator {
     maxRemembered,
   )
   readonly #sessions = new BoundedMap<string, Remembered<StoredPass | null>>(maxRemembered)
+  #shared: SessionStore | null = null
   readonly #loading = new Map<string, Promise<unknown>>()
   readonly #touchedAt = new BoundedMap<string, number>(maxRemembered)
   readonly #untold = new Set<string>()
@@ -133,6 +141,11 @@ export class Authenticator {
     this.#sessions.deleteWhere(({ value }) => value?.keyId === keyId)
   }
 
+  /** From now on what this process does not remember of sessions is asked there first. */
+  shareSessions(store: SessionStore): void {
+    this.#shared = store
+  }
+
   /** Signs a browser in. */
   startSession(verified: Verified): Promise<IssuedPass> {
     return this.#passes.issue('session', verified, this.#auth.sessionMs)
@@ -140,8 +153,12 @@ export class Authenticator {
 
   async endSession(text: string): Promise<void> {
     if (!isSecretForm(text)) return
-    this.#sessions.delete(nameOf(text))
+    const name = nameOf(text)
     await this.#passes.endSession(text)
+    // after the database: what is read before it would be remembered again
+    this.#sessions.delete(name)
+    this.#loading.delete(name)
+    await this.#shared?.ended(name)
   }
 
   /** Opens one WebSocket within 30 seconds, for programs in browsers: they cannot send a header with it. */
@@ -198,12 +215,21 @@ export class Authenticator {
 
   async #verifySession(text: string): Promise<Verified> {
     const pass = isSecretForm(text)
-      ? await this.#remembered(this.#sessions, nameOf(text), () => this.#passes.findSession(text))
+      ? await this.#remembered(this.#sessions, nameOf(text), () => this.#findSession(text))
       : null
     if (pass !== null && pass.keyId !== null) await this.#key(pass.keyId)
     const verified = pass === null ? null : this.#sessionNow(pass)
     if (verified === null) throw unauthorized('you are signed in no longer', 'sign in again')
     return verified
+  }
+
+  async #findSession(text: string): Promise<StoredPass | null> {
+    if (this.#shared === null) return this.#passes.findSession(text)
+    const found = await this.#shared.find(nameOf(text), async () => {
+      const pass = await this.#passes.findSession(text)
+      return pass === null ? null : encodePass(pass)
+    })
+    return found === null ? null : decodePass(found)
   }
 
   /** With a key it is what the key is now, and ends with it. */

@@ -1,7 +1,7 @@
 export { AccessDesk } from './access-desk.ts'
 export { type ApiKey, ApiKeys, defaultOverlapMs, type IssuedKey, type NewKey } from './api-keys.ts'
 export { type AuditChoice, type AuditEntry, AuditLog, type AuditRecord } from './audit-log.ts'
-export { Authenticator, type AuthenticatorOptions } from './authenticator.ts'
+export { Authenticator, type AuthenticatorOptions, type SessionStore } from './authenticator.ts'
 export {
   type AccessScope,
   type Actor,

@@ -94,6 +94,31 @@ function readPass(row: readonly unknown[] | undefined): StoredPass | null {
   }
 }
 
+/** As text, for a store that servers share; what it stands for, never what its holder shows. */
+export function encodePass({ principal, keyId, expiresAt, credentialExpiresAt }: StoredPass): string {
+  return JSON.stringify([
+    encodePrincipal(principal),
+    keyId,
+    String(expiresAt),
+    credentialExpiresAt === null ? null : String(credentialExpiresAt),
+  ])
+}
+
+export function decodePass(text: string): StoredPass {
+  const [principal, keyId, expiresAt, credential] = JSON.parse(text) as [
+    string,
+    string | null,
+    string,
+    string | null,
+  ]
+  return {
+    principal: decodePrincipal(JSON.parse(principal) as EncodedPrincipal),
+    keyId,
+    expiresAt: BigInt(expiresAt),
+    credentialExpiresAt: credential === null ? null : BigInt(credential),
+  }
+}
+
 interface EncodedPrincipal {
   readonly kind: Principal['kind']
   readonly id: string

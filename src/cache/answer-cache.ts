@@ -68,7 +68,7 @@ interface Keeping {
 }
 
 /** How long a copy is trusted of what the feed knows nothing of. */
-const trustedMs = 5000
+const trustedMs = 2000
 /** How long a server waits for another one that computes the same; then it does so itself. */
 const longestWaitMs = 3000
 const lockMs = 10_000
@@ -154,7 +154,8 @@ export class AnswerCache {
       return this.#compute(key, signal ?? new AbortController().signal, load, null)
     }
     this.#watch.follow()
-    const { kept, ticket } = this.#memory.read(key, slideOf(key, config))
+    // what is trusted for seconds is trusted no longer for being used
+    const { kept, ticket } = this.#memory.read(key, key.isWatched ? slideOf(key, config) : null)
     if (kept && this.#watch.isTrusted) {
       const isStale = kept.ageMs > config.ttlMs
       if (isStale) this.#refresh(key, config, load)
@@ -183,7 +184,7 @@ export class AnswerCache {
     return this.#watch.settled()
   }
 
-  /** Answers that name one of these are wrong from now on: at once here, within five seconds on other servers. */
+  /** Answers that name one of these are wrong from now on: at once here, within two seconds on other servers. */
   async changed(names: readonly string[]): Promise<void> {
     await this.#watch.changed(names.map((name) => ({ tag: nameTag(name), ranges: null })))
   }

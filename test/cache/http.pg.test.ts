@@ -5,7 +5,7 @@ import { createServer } from '../../src/api/index.ts'
 import { continuousAggregate } from '../../src/continuous/index.ts'
 import { createTidemark, type Tidemark } from '../../src/engine.ts'
 import { count } from '../../src/query/index.ts'
-import { defineConfig, hypertable, t, table } from '../../src/schema/index.ts'
+import { allTenants, defineConfig, hypertable, t, table } from '../../src/schema/index.ts'
 import { startRedis, type TestRedis, whyNoRedis } from '../helpers/redis.ts'
 import { createTestEngine, type TestEngine } from '../helpers/test-engine.ts'
 
@@ -239,6 +239,53 @@ describe('two servers with one database and one Redis', () => {
     expect((await ask(y)).rows).toEqual([{ n: before + 2 }])
     await expect.poll(async () => (await ask(x)).rows).toEqual([{ n: before + 2 }])
   })
+})
+
+it('a session that one server has looked up is known to the other, and ended by either, within seconds', async ({
+  skip,
+}) => {
+  skip(redis === null, whyNoRedis ?? '')
+  const withKeys = defineConfig({ datasets: [devices], server: { auth: { keys: true } } })
+  const tm = await createTidemark(withKeys, {
+    connectionString: engine.test.connectionString,
+    root: engine.root,
+  })
+  const other = await createTidemark(withKeys, {
+    connectionString: engine.test.connectionString,
+    root: engine.root,
+  })
+  const apps = await Promise.all([tm, other].map((one) => createServer(one, { redisUrl: redis!.url })))
+  try {
+    const [a, b] = apps as [FastifyInstance, FastifyInstance]
+    await expect.poll(() => apps.every((app) => app.cache.counts().redis?.isShared)).toBe(true)
+    const { secret } = await tm.access.keys.create(
+      { name: 'browser', scopes: ['query'], tenant: allTenants, datasets: null, expiresAt: null },
+      { kind: 'cli', id: 'root', tenant: allTenants, datasets: null, requestId: null, address: null },
+    )
+    const signedIn = await a.inject({
+      method: 'POST',
+      url: '/api/v1/session',
+      headers: { authorization: `Bearer ${secret}` },
+    })
+    expect(signedIn.statusCode, signedIn.body).toBe(201)
+    const headers = {
+      cookie: String(signedIn.headers['set-cookie']).split(';')[0] as string,
+      'x-tidemark-csrf': '1',
+    }
+    const me = async (app: FastifyInstance) => (await app.inject({ url: '/api/v1/me', headers })).statusCode
+    expect(await me(a)).toBe(200)
+    await expect.poll(async () => (await redis!.ask('KEYS', '*:e:sessions:*')).startsWith('*1')).toBe(true)
+    expect(await me(b)).toBe(200)
+    expect(b.cache.counts().layers.sessions).toMatchObject({ redisHits: 1, misses: 0 })
+    const kept = await redis!.ask('KEYS', '*')
+    expect(kept).not.toContain(headers.cookie.split('=')[1])
+    expect((await a.inject({ method: 'DELETE', url: '/api/v1/session', headers })).statusCode).toBe(204)
+    expect(await me(a)).toBe(401)
+    await expect.poll(() => me(b)).toBe(401)
+  } finally {
+    for (const app of apps) await app.close()
+    for (const one of [tm, other]) await one.close()
+  }
 })
 
 describe('a list of records', () => {

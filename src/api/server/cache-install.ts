@@ -1,10 +1,11 @@
 import { createHash } from 'node:crypto'
-import type { FastifyInstance } from 'fastify'
+import type { FastifyInstance, FastifyRequest } from 'fastify'
+import type { Authenticator, SessionStore } from '../../access/index.ts'
 import { type AnswerCache, openCache, RedisRateLimiter } from '../../cache/index.ts'
 import type { Tidemark } from '../../engine.ts'
 import type { MetricSources } from '../../observe/index.ts'
 import { canonicalJson } from '../../query/index.ts'
-import { cacheLayers, cacheWithRedis } from '../../schema/index.ts'
+import { allTenants, cacheLayers, cacheWithRedis } from '../../schema/index.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -38,15 +39,42 @@ export async function openServerCache(tm: Tidemark, redisUrl: string | null): Pr
  * Finished answers, kept. Whatever is written through a route is out of them before the writer has his answer: every request that may
  * have written waits for the feed, also one that failed, because its transaction may have been committed.
  */
-export function installCache(app: FastifyInstance, { cache, limiter }: ServerCache): void {
+export function installCache(
+  app: FastifyInstance,
+  { cache, limiter }: ServerCache,
+  authenticator: Authenticator | null,
+): void {
   app.decorate('cache', cache)
+  // one process remembers them by itself
+  if (limiter !== null) authenticator?.shareSessions(sessionStore(cache))
+  const asked = new WeakSet<FastifyRequest>()
+  // after everything that refuses: whoever was refused has written nothing
+  app.addHook('preHandler', async (request) => {
+    if (!reading.has(request.method) && request.routeOptions.config.access !== 'query') asked.add(request)
+  })
   app.addHook('onSend', async (request) => {
-    if (!reading.has(request.method) && request.routeOptions.config.access !== 'query') await cache.settled()
+    if (asked.has(request)) await cache.settled()
   })
   app.addHook('onClose', async () => {
     await limiter?.close()
     await cache.close()
   })
+}
+
+/** L4. What is kept is who has signed in, under the hash of what his browser shows. */
+function sessionStore(cache: AnswerCache): SessionStore {
+  const nameOf = (session: string): string => `session ${session}`
+  return {
+    find: async (session, load) => {
+      const options = { scope: allTenants, datasets: [], names: [nameOf(session)] }
+      const { body } = await cache.cached('sessions', { session }, options, async () => {
+        const text = await load()
+        return text === null ? null : { body: text }
+      })
+      return body?.toString() ?? null
+    },
+    ended: (session) => cache.changed([nameOf(session)]),
+  }
 }
 
 /** What /metrics shows of it. */

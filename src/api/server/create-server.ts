@@ -120,7 +120,7 @@ export async function createServer(
     authenticator,
     isTls: tls !== null,
   })
-  installCache(app, cache)
+  installCache(app, cache, authenticator)
   observation.installOrigins()
   installBodies(app)
   await installOpenApi(app, tm)
