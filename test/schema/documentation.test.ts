@@ -34,7 +34,17 @@ describe('docs/reference/declaring.md names', () => {
       ...optionsOf((o) => defineConfig(o)),
     ]
     expect(options.length).toBeGreaterThan(20)
-    const sections = ['database', 'lake', 'cache', 'shadow', 'ingest', 'server', 'worker', 'limits']
+    const sections = [
+      'database',
+      'lake',
+      'cache',
+      'shadow',
+      'ingest',
+      'records',
+      'server',
+      'worker',
+      'limits',
+    ]
     for (const option of options) {
       const isNamed = sections.includes(option)
         ? reference.includes(`| \`${option}.`)
