@@ -4,7 +4,7 @@ export type { Consumer, MissedRange, Missing, ReadMissingOptions } from './consu
 export { advance, createConsumer, dropConsumer, readMissing, registerConsumer } from './consumer.ts'
 export type { HypertableRecord, Partition, TableName } from './hypertable.ts'
 export { findHypertable, listPartitions, relationSql } from './hypertable.ts'
-export { beginLoggedWrite, beginLoggedWriteSql, logCells, TouchedCells } from './log.ts'
+export { beginLoggedWrite, beginLoggedWriteSql, logCells, noteDatasetChange, TouchedCells } from './log.ts'
 export { timestamptzText } from './timestamp.ts'
 export { readTriggerState } from './trigger-state.ts'
 export type { InstallTriggersOptions, TriggerProblem } from './triggers.ts'

@@ -106,3 +106,14 @@ export function beginLoggedWriteSql(hypertable: Pick<HypertableRecord, 'id'>): s
 export async function beginLoggedWrite(connection: Queryable, hypertable: HypertableRecord): Promise<void> {
   await connection.query(raw(beginLoggedWriteSql(hypertable)))
 }
+
+/**
+ * Says that answers about a dataset may be others though no row of it was written: cells of a continuous aggregate took late rows, or
+ * were dropped. For those who follow changes (the feed); consumers of the change log have nothing to do then.
+ *
+ * @example
+ * await noteDatasetChange(connection, 'metrics.requests')
+ */
+export async function noteDatasetChange(connection: Queryable, dataset: string): Promise<void> {
+  await connection.query(sql`select tidemark.note_table_change(${dataset}::text, array[null]::text[])`)
+}

@@ -1,4 +1,4 @@
-import { timestamptzText } from '../changelog/index.ts'
+import { noteDatasetChange, timestamptzText } from '../changelog/index.ts'
 import { type Connection, type Database, isRetryable, type Queryable, retry } from '../postgres/index.ts'
 import type { ContinuousAggregateDefinition } from '../schema/index.ts'
 import { type Clock, type Instant, minusInfinityInstant, nextBucket, type TimeRange } from '../time/index.ts'
@@ -93,5 +93,6 @@ async function dropCells(
   await writeInvalid(connection, version.id, before, after)
   const deleted = await deleteCells(connection, version, range, null)
   await countEpoch(connection, version.id)
+  await noteDatasetChange(connection, version.materialization.base.name)
   return deleted
 }

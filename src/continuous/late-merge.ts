@@ -1,4 +1,4 @@
-import { timestamptzText } from '../changelog/index.ts'
+import { noteDatasetChange, timestamptzText } from '../changelog/index.ts'
 import { expired, type LateMerger, scanRows } from '../hot/index.ts'
 import type { Connection } from '../postgres/index.ts'
 import { planBuckets } from '../query/index.ts'
@@ -57,7 +57,9 @@ export function createLateMerger({ clock }: { readonly clock: Clock }): LateMerg
             subtract(unionOf(dropped.map((range) => ({ range }))), found),
           )
           const span = await spanOf(connection, rows)
-          if (span !== null) for (const taker of takers) await mergeInto(connection, taker, rows, span)
+          if (span === null) return true
+          for (const taker of takers) await mergeInto(connection, taker, rows, span)
+          await noteDatasetChange(connection, definition.name)
           return true
         },
       }
