@@ -1,6 +1,8 @@
+import { once } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { FastifyInstance } from 'fastify'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { WebSocket } from 'ws'
 import { createServer } from '../../src/api/index.ts'
 import { continuousAggregate } from '../../src/continuous/index.ts'
 import { createTidemark, type Tidemark } from '../../src/engine.ts'
@@ -100,6 +102,8 @@ describe('a query over HTTP', () => {
     expect(found.cache).toMatch(/^hit; layer=dashboard; age=\d+$/)
     expect(found.plan.cache).toMatchObject({ layer: 'dashboard', outcome: 'hit' })
     expect(found.plan.range).toEqual({ from: '2026-01-01T00:00:00Z', to: '2026-01-02T00:00:00Z' })
+    const nowhere = await x.app.inject({ method: 'POST', url: '/api/v1/nowhere', payload: {} })
+    expect(nowhere.statusCode).toBe(404)
     const wrong = await x.app.inject({
       method: 'POST',
       url: '/api/v1/query',
@@ -116,6 +120,22 @@ describe('a query over HTTP', () => {
     await warm(x)
     await engine.test.db.execute(`insert into app.readings values ('2026-01-01T11:00:00Z', 'b', 2, 1)`)
     await expect.poll(async () => (await ask(x)).rows).toEqual([{ n: before + 2 }])
+  })
+
+  it('has the rows of a WebSocket in it when their frame is acknowledged', async () => {
+    const address = await x.app.listen({ host: '127.0.0.1', port: 0 })
+    const socket = new WebSocket(`${address.replace('http', 'ws')}/api/v1/datasets/app.readings/stream`)
+    await once(socket, 'open')
+    let { n } = (await ask(x)).rows[0] as { n: number }
+    for (let i = 0; i < 5; i++) {
+      await warm(x)
+      socket.send(JSON.stringify([reading(`2026-01-01T09:0${i}:00Z`)]))
+      const [text] = await once(socket, 'message')
+      expect(JSON.parse(String(text))).toMatchObject({ accepted: 1 })
+      n += 1
+      expect((await ask(x)).rows).toEqual([{ n }])
+    }
+    socket.close()
   })
 
   it('stays in the cache when rows of another time are written', async () => {
