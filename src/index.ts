@@ -1,3 +1,4 @@
+export type { Actor, ApiKey, AuditEntry, IssuedKey, NewKey, Principal } from './access/index.ts'
 export { continuousAggregate } from './continuous/index.ts'
 export type {
   CallOptions,

@@ -97,6 +97,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
     'worker',
   ],
   'index.ts': [
+    'access',
     'engine',
     'engine.ts',
     'scoped.ts',

@@ -35,8 +35,8 @@ export interface Verified {
 
 /** How a caller has shown who he is. */
 export type Credential =
-  /** An API key or a token. */
-  | { readonly kind: 'bearer'; readonly text: string }
+  /** An API key or a token. `isPublic`: it stands in the source of a page, where everybody can read it. */
+  | { readonly kind: 'bearer'; readonly text: string; readonly isPublic?: true }
   /** The cookie of a browser that has signed in. */
   | { readonly kind: 'session'; readonly text: string }
   /** Opens one WebSocket. */

@@ -7,6 +7,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { WebSocket } from 'ws'
 import { type AccessScope, type Actor, accessScopes } from '../../src/access/index.ts'
 import { createServer, listen } from '../../src/api/index.ts'
+import { createClient } from '../../src/client/index.ts'
 import { createTidemark } from '../../src/engine.ts'
 import {
   allTenants,
@@ -184,10 +185,15 @@ describe('a credential', () => {
     expect(await status({ url: `/api/v1/me?key=${secret}` })).toBe(401)
     const batch = {
       method: 'POST',
-      payload: '{"events":[]}',
+      payload:
+        '{"events":[{"event":"seen","timestamp":"2026-05-01T00:00:00Z"}],"sentAt":"2026-05-01T00:00:00Z"}',
       headers: { 'content-type': 'text/plain' },
     } as const
-    expect(await status({ ...batch, url: `/api/v1/analytics?key=${secret}` })).not.toBe(401)
+    const { secret: writeKey } = await keyOf('ingest')
+    const written = await inject({ ...batch, url: `/api/v1/analytics?key=${writeKey}` })
+    expect(written.json()).toMatchObject({ accepted: 1 })
+    // in a page everybody can read it
+    expect(await status({ ...batch, url: `/api/v1/analytics?key=${secret}` })).toBe(403)
     expect(await status({ ...batch, url: '/api/v1/analytics' })).toBe(401)
     const refused = await inject({ url: '/api/v1/me' })
     expect(refused.headers['www-authenticate']).toContain('Bearer')
@@ -251,6 +257,26 @@ describe('a credential', () => {
       ),
       { numRuns: 60 },
     )
+  })
+})
+
+describe('the client', () => {
+  it('writes and asks by its key', async () => {
+    const client = createClient({ url: address, apiKey: (await keyOf('ingest', 'query')).secret })
+    const time = '2026-06-01T00:00:00Z'
+    await client.insertNow('metrics.requests', [{ time, tenant: 'client', model: 'a' }] as never)
+    const { rows } = await client.query('metrics.requests', {
+      where: { tenant: 'client' },
+      select: { n: { fn: 'count' } },
+    } as never)
+    expect(rows).toEqual([{ n: 1 }])
+    await client.close()
+    const stranger = createClient({ url: address, maxAttempts: 1 })
+    await expect(stranger.query('metrics.requests', {} as never)).rejects.toMatchObject({
+      code: 'TM_UNAUTHORIZED',
+      status: 401,
+    })
+    await stranger.close()
   })
 })
 

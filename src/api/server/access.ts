@@ -149,11 +149,14 @@ async function verify(
     const credential = findCredential(request)
     if (credential === null) return null
     if (credential.kind === 'session') assertOwnPage(request)
-    const known = authenticator.known(credential)
-    if (known !== null) return known
-    // who has failed too often is not looked up; others at his address, who are known, go on
-    await limits.assertFewFailures(address)
-    return await authenticator.verify(credential)
+    let verified = authenticator.known(credential)
+    if (verified === null) {
+      // who has failed too often is not looked up; others at his address, who are known, go on
+      await limits.assertFewFailures(address)
+      verified = await authenticator.verify(credential)
+    }
+    if (credential.kind === 'bearer' && credential.isPublic === true) assertWritesOnly(verified)
+    return verified
   } catch (error) {
     if (!(error instanceof TidemarkError) || error.code !== 'TM_UNAUTHORIZED') throw error
     await limits.countFailure(address)
@@ -172,6 +175,16 @@ function assertMay({ principal, verified }: FastifyRequest, access: Exclude<Rout
   throw new TidemarkError('TM_FORBIDDEN', {
     what: `the ${principal.kind} "${principal.id}" lacks the scope ${access}; it has ${[...principal.scopes].join(', ') || 'none'}`,
     todo: `use a key or token that has the scope ${access}`,
+  })
+}
+
+/** A key in a page is everybody's. @throws TidemarkError TM_FORBIDDEN */
+function assertWritesOnly({ principal }: Verified): void {
+  const more = [...principal.scopes].filter((scope) => scope !== 'ingest')
+  if (more.length === 0) return
+  throw new TidemarkError('TM_FORBIDDEN', {
+    what: `the key "${principal.id}" stands in a page, where everybody can read it, and has the scope ${more.join(' and ')}`,
+    todo: 'revoke it, and make one with the scope ingest alone',
   })
 }
 

@@ -37,7 +37,10 @@ export function findCredential(request: FastifyRequest): Credential | null {
     return { kind: 'ticket', text: plain(query['ticket'], 'the parameter "ticket"') }
   const parameter = request.routeOptions.config?.keyParameter
   if (parameter !== undefined && query[parameter] !== undefined)
-    return bearer(plain(query[parameter], `the parameter "${parameter}"`))
+    return {
+      ...bearer(plain(query[parameter], `the parameter "${parameter}"`)),
+      ...(parameter === 'key' ? { isPublic: true } : {}),
+    }
   const session = cookieOf(request.headers.cookie)
   return session === null ? null : { kind: 'session', text: session }
 }
