@@ -1,6 +1,9 @@
 import type { DatasetChange } from '../feed/index.ts'
 import type { TenantScope } from '../schema/index.ts'
+import type { TimeRange } from '../time/index.ts'
 import type { Tag, TagChange } from './contract.ts'
+
+const maxRanges = 64
 
 /** Any change at all of a dataset. */
 const whole = (dataset: string): Tag => `d:${encodeURIComponent(dataset)}`
@@ -43,8 +46,16 @@ export function joinChanges(changes: readonly TagChange[]): TagChange[] {
           ? change.ranges
           : before.ranges === null || change.ranges === null
             ? null
-            : [...before.ranges, ...change.ranges],
+            : fewRanges([...before.ranges, ...change.ranges]),
     })
   }
   return [...joined.values()]
+}
+
+/** What waits to be told may wait long: of many stretches one that reaches from the first to the last. */
+function fewRanges(ranges: readonly TimeRange[]): readonly TimeRange[] {
+  if (ranges.length <= maxRanges) return ranges
+  const first = ranges.reduce((least, { from }) => (from < least ? from : least), ranges[0]!.from)
+  const last = ranges.reduce((most, { to }) => (to > most ? to : most), ranges[0]!.to)
+  return [{ from: first, to: last }]
 }

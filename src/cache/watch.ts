@@ -50,7 +50,7 @@ export class Watch {
     const { feed, redis, isIdle } = this.#options
     if (redis === null && isIdle()) return
     try {
-      await feed.caughtUp(AbortSignal.any([this.#closing.signal, AbortSignal.timeout(longestSettleMs)]))
+      await feed.caughtUp(AbortSignal.timeout(longestSettleMs))
     } catch {
       // what has changed is not known, so everything has
       this.#take({ kind: 'reset', reason: 'a writer could not wait for the feed' })
