@@ -91,7 +91,9 @@ export class Authenticator {
     if (credential.kind === 'session') {
       const found = isSecretForm(text) ? this.#sessions.get(nameOf(text)) : undefined
       if (found === undefined || found.value === null || !this.#isFresh(found)) return null
-      return this.#sessionNow(found.value)
+      const { keyId } = found.value
+      const key = keyId === null ? undefined : this.#keys.get(keyId)
+      return this.#sessionNow(found.value, key !== undefined && this.#isFresh(key) ? key.value : null)
     }
     const parsed = this.#auth.keys ? parseKeyText(text) : null
     if (parsed !== null) {
@@ -217,8 +219,9 @@ export class Authenticator {
     const pass = isSecretForm(text)
       ? await this.#remembered(this.#sessions, nameOf(text), () => this.#findSession(text))
       : null
-    if (pass !== null && pass.keyId !== null) await this.#key(pass.keyId)
-    const verified = pass === null ? null : this.#sessionNow(pass)
+    const keyId = pass?.keyId ?? null
+    const key = keyId === null ? null : await this.#key(keyId)
+    const verified = pass === null ? null : this.#sessionNow(pass, key)
     if (verified === null) throw unauthorized('you are signed in no longer', 'sign in again')
     return verified
   }
@@ -233,11 +236,9 @@ export class Authenticator {
   }
 
   /** With a key it is what the key is now, and ends with it. */
-  #sessionNow({ principal, keyId, expiresAt }: StoredPass): Verified | null {
+  #sessionNow({ principal, keyId, expiresAt }: StoredPass, key: StoredKey | null): Verified | null {
     if (this.#isOver(expiresAt)) return null
     if (keyId === null) return { principal: { ...principal, kind: 'session' }, expiresAt, keyId }
-    const found = this.#keys.get(keyId)
-    const key = found !== undefined && this.#isFresh(found) ? found.value : null
     if (key === null || key.isRevoked || this.#isOver(key.expiresAt)) return null
     return this.#ofKey(key, 'session', expiresAt)
   }

@@ -112,6 +112,34 @@ describe('what is remembered of keys', () => {
     await expect(authenticator.verify(credential)).resolves.toBeDefined()
   })
 
+  it('keeps browsers signed in, too, while the database is away', async () => {
+    const session = newSecret()
+    const principal = {
+      kind: 'key',
+      id,
+      name: null,
+      tenant: { kind: 'all' },
+      scopes: ['query'],
+      datasets: null,
+    }
+    const ends = clock.now() + 86_400_000_000n
+    let isAway = false
+    let isSession = true
+    const { authenticator, pass } = authenticatorOver(async () => {
+      if (isAway) throw away
+      const answer = isSession ? [principal, id, ends, null] : row
+      isSession = !isSession
+      return [answer]
+    })
+    const cookie = { kind: 'session', text: session } as const
+    expect((await authenticator.verify(cookie)).principal).toMatchObject({ kind: 'session', id })
+    isAway = true
+    for (let i = 0; i < 5; i++) {
+      pass(10_000)
+      expect((await authenticator.verify(cookie)).principal.id).toBe(id)
+    }
+  })
+
   it('that was read before a change is not kept after it', async () => {
     const answers: ((rows: unknown[][]) => void)[] = []
     const { authenticator } = authenticatorOver(() => new Promise((resolve) => answers.push(resolve)))
