@@ -261,6 +261,54 @@ describe('two servers with one database and one Redis', () => {
   })
 })
 
+it('tenants who ask the same are given their own, and what one writes makes wrong nothing of the other', async () => {
+  const withKeys = defineConfig({ datasets: [readings, devices, hourly], server: { auth: { keys: true } } })
+  const tm = await createTidemark(withKeys, {
+    connectionString: engine.test.connectionString,
+    root: engine.root,
+  })
+  const app = await createServer(tm)
+  try {
+    const day = { ...counting, from: '2026-01-20T00:00:00Z', to: '2026-01-21T00:00:00Z' }
+    const headersOf = async (tenant: string) => {
+      const { secret } = await tm.access.keys.create(
+        {
+          name: tenant,
+          scopes: ['query', 'ingest'],
+          tenant: { kind: 'one', tenant },
+          datasets: null,
+          expiresAt: null,
+        },
+        { kind: 'cli', id: 'root', tenant: allTenants, datasets: null, requestId: null, address: null },
+      )
+      return { authorization: `Bearer ${secret}` }
+    }
+    const [a, b] = [await headersOf('a'), await headersOf('b')]
+    const get = async (headers: Record<string, string>) => {
+      const reply = await app.inject({ method: 'POST', url: '/api/v1/query', payload: day, headers })
+      expect(reply.statusCode, reply.body).toBe(200)
+      const { rows } = reply.json() as { rows: { n: number }[] }
+      return `${rows[0]?.n ?? 0} ${String(reply.headers['x-tidemark-cache']).split(';')[0]}`
+    }
+    const write = async (headers: Record<string, string>, tenant: string) => {
+      const payload = [reading('2026-01-20T10:00:00Z', 1, tenant)]
+      const url = '/api/v1/datasets/app.readings/rows'
+      expect((await app.inject({ method: 'POST', url, payload, headers })).statusCode).toBe(201)
+    }
+    await write(a, 'a')
+    await write(b, 'b')
+    await write(b, 'b')
+    await expect.poll(() => get(a)).toBe('1 hit')
+    await expect.poll(() => get(b)).toBe('2 hit')
+    await write(a, 'a')
+    expect(await get(a)).toBe('2 miss')
+    expect(await get(b)).toBe('2 hit')
+  } finally {
+    await app.close()
+    await tm.close()
+  }
+})
+
 it('a session that one server has looked up is known to the other, and ended by either, within seconds', async ({
   skip,
 }) => {
