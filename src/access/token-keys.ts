@@ -1,7 +1,7 @@
 import { createPublicKey, type JsonWebKey } from 'node:crypto'
 import { createLocalJWKSet, errors, type JSONWebKeySet, type JWK, type JWTVerifyGetKey } from 'jose'
 import type { JwtConfig } from '../schema/index.ts'
-import { TidemarkError } from '../util/errors.ts'
+import { isTidemarkError, TidemarkError } from '../util/errors.ts'
 import { withoutSecrets } from './redact.ts'
 
 type KeySet = ReturnType<typeof createLocalJWKSet>
@@ -41,7 +41,7 @@ class RemoteKeys {
   /** Of the last try, good or not. */
   #triedAt = Number.NEGATIVE_INFINITY
   #fetching: Promise<KeySet> | null = null
-  #problem: TidemarkError | null = null
+  #problem: TidemarkError<'TM_TOKEN_KEYS'> | null = null
 
   constructor(url: string, options: TokenKeysOptions) {
     this.#url = url
@@ -90,32 +90,36 @@ class RemoteKeys {
         signal: AbortSignal.timeout(fetchMs),
         redirect: 'error',
       })
-      if (response.status !== 200) throw new Error(`it answered ${response.status}`)
-      this.#set = createLocalJWKSet(JSON.parse(await readText(response)) as JSONWebKeySet)
+      if (response.status !== 200) throw this.#refused(`it answered ${response.status}`)
+      this.#set = createLocalJWKSet(JSON.parse(await this.#read(response)) as JSONWebKeySet)
       return this.#set
     } catch (error) {
       const { message, cause } = error as Error
       const reason = cause instanceof Error && cause.message !== '' ? cause.message : message
-      const { origin, pathname } = new URL(this.#url)
-      this.#problem = new TidemarkError(
-        'TM_TOKEN_KEYS',
-        { url: `${origin}${pathname}`, problem: withoutSecrets(reason) },
-        { cause: error },
-      )
+      this.#problem = isTidemarkError(error)
+        ? (error as TidemarkError<'TM_TOKEN_KEYS'>)
+        : this.#refused(reason, error)
       throw this.#problem
     }
   }
-}
 
-async function readText(response: Response): Promise<string> {
-  const chunks: Uint8Array[] = []
-  let bytes = 0
-  for await (const chunk of response.body ?? []) {
-    bytes += chunk.length
-    if (bytes > maxBytes) throw new Error(`it answered with more than ${maxBytes} bytes`)
-    chunks.push(chunk)
+  async #read(response: Response): Promise<string> {
+    const chunks: Uint8Array[] = []
+    let bytes = 0
+    for await (const chunk of response.body ?? []) {
+      bytes += chunk.length
+      if (bytes > maxBytes) throw this.#refused(`it answered with more than ${maxBytes} bytes`)
+      chunks.push(chunk)
+    }
+    return Buffer.concat(chunks).toString('utf8')
   }
-  return Buffer.concat(chunks).toString('utf8')
+
+  /** The URL without its parameters: they may hold a secret. */
+  #refused(problem: string, cause?: unknown): TidemarkError<'TM_TOKEN_KEYS'> {
+    const { origin, pathname } = new URL(this.#url)
+    const url = `${origin}${pathname}`
+    return new TidemarkError('TM_TOKEN_KEYS', { url, problem: withoutSecrets(problem) }, { cause })
+  }
 }
 
 /** The configuration has looked at what kind of key it is; whether it is one is seen here. */
