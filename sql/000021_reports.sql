@@ -8,9 +8,10 @@ create table tidemark.report (
   title text not null,
   -- schema.table, of a hypertable, a plain table or a continuous aggregate
   dataset text not null,
-  query jsonb not null,
+  -- not jsonb, which has an order of keys of its own: columns come in this one
+  query json not null,
   -- {"every": "1 day", "zone": "Europe/Berlin", "delay": "2 hours"}; null: it is asked when somebody asks for it
-  schedule jsonb,
+  schedule json,
   -- answers that are kept
   keep int4 not null check (keep between 1 and 1000),
   created_by text not null,

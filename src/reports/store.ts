@@ -36,8 +36,8 @@ export async function saveReport(
       tenant, name, title, dataset, query, schedule, keep, created_by, next_period, next_at
     )
     values (
-      ${tenant}::text, ${name}::text, ${title}::text, ${dataset}::text, ${JSON.stringify(query)}::jsonb,
-      ${schedule && JSON.stringify(schedule)}::jsonb, ${keep}::int4, ${by}::text,
+      ${tenant}::text, ${name}::text, ${title}::text, ${dataset}::text, ${JSON.stringify(query)}::json,
+      ${schedule && JSON.stringify(schedule)}::json, ${keep}::int4, ${by}::text,
       ${due && formatInstant(due.period)}::timestamptz, ${due && formatInstant(due.at)}::timestamptz
     )
     on conflict (tenant, name) do update

@@ -17,7 +17,12 @@ const one = (tenant: string) => ({ kind: 'one', tenant }) as const
 const daily = {
   dataset: 'seo.rankings',
   title: 'Yesterday',
-  query: { from: '-1 day', by: ['keyword'], select: { n: { fn: 'count' } }, order: ['keyword'] },
+  query: {
+    from: '-1 day',
+    by: ['keyword'],
+    select: { worst: { fn: 'max', column: 'position' }, n: { fn: 'count' } },
+    order: ['keyword'],
+  },
   schedule: { every: '1 day', delay: '2 hours' },
 }
 
@@ -58,12 +63,14 @@ describe('reports', () => {
     expect(report).toMatchObject({ nextAt: '2026-03-13T02:00:00Z', failures: 0 })
     const answer = await tm.reportsOf(one('a')).answer('daily', run)
     expect(answer.rows).toEqual([
-      { keyword: 'a0', n: 12 },
-      { keyword: 'a1', n: 12 },
+      { keyword: 'a0', worst: 70, n: 12 },
+      { keyword: 'a1', worst: 71, n: 12 },
     ])
     expect(answer.plan).toMatchObject({
       range: { from: '2026-03-11T00:00:00Z', to: '2026-03-12T00:00:00Z' },
     })
+    // columns come in the order in which they were asked for
+    expect(answer.columns.map(({ name }) => name)).toEqual(['keyword', 'worst', 'n'])
     const all = await tm.reports.latest('daily')
     expect((await tm.reports.answer('daily', all.run)).rows).toHaveLength(4)
   })
