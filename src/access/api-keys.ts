@@ -5,6 +5,7 @@ import { TidemarkError } from '../util/errors.ts'
 import { type Sql, sql } from '../util/sql.ts'
 import type { AuditLog } from './audit-log.ts'
 import { type AccessScope, type Actor, accessScopes } from './contract.ts'
+import { withoutSecrets } from './redact.ts'
 import { hashOf, keyText, newKeyId, newSecret } from './secret.ts'
 
 /** What an API key is for, and until when. */
@@ -172,7 +173,7 @@ export class ApiKeys {
       where k.id = ${id}::text and k.revoked_at is null and ${mayChange(actor)}
       for update`)
     const [row] = rows
-    if (row === undefined) throw new TidemarkError('TM_UNKNOWN_KEY', { id: id.slice(0, 100) })
+    if (row === undefined) throw new TidemarkError('TM_UNKNOWN_KEY', { id: withoutSecrets(id).slice(0, 100) })
     if (goodAt !== null && row[0] !== null && (row[0] as Instant) <= goodAt)
       throw new TidemarkError('TM_QUERY', {
         path: 'id',

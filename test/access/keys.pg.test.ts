@@ -176,6 +176,10 @@ describe('an API key', () => {
       body: { detail: expect.stringContaining('was revoked') },
     })
     await expect.poll(async () => (await me(secret, otherApp)).status, { timeout: 5000 }).toBe(401)
+    // somebody who names the whole key by mistake
+    const whole = await call(`/api/v1/keys/${secret}`, admin.secret, { method: 'DELETE' })
+    expect(whole.body.detail).toContain(key.id)
+    expect(JSON.stringify(whole.body)).not.toContain(secret.slice(16))
     expect(await call(`/api/v1/keys/${key.id}`, admin.secret, { method: 'DELETE' })).toMatchObject({
       status: 404,
       body: { code: 'TM_UNKNOWN_KEY' },
