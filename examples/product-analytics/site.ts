@@ -10,14 +10,25 @@ export async function createSite(
   files: { readonly page: string; readonly tracker: string },
 ): ReturnType<typeof createServer> {
   const app = await createServer(tm)
-  app.get('/', async (_request, reply) =>
-    reply.type('text/html; charset=utf-8').send(await readFile(files.page)),
+  // every route says who may call it
+  const forAll = { config: { access: 'public' } } as const
+  const forReaders = { config: { access: 'query' } } as const
+  app.get('/', forAll, async (_request, reply) =>
+    reply
+      .type('text/html; charset=utf-8')
+      // the server's own policy lets no page do anything
+      .header(
+        'content-security-policy',
+        "default-src 'self'; script-src 'self' 'unsafe-inline'; style-src 'unsafe-inline'",
+      )
+      .send(await readFile(files.page)),
   )
-  app.get('/tracker.script.js', async (_request, reply) =>
+  app.get('/tracker.script.js', forAll, async (_request, reply) =>
     reply.type('text/javascript; charset=utf-8').send(await readFile(files.tracker)),
   )
   app.get<{ Querystring: { start?: string; end?: string } }>(
     '/api/v1/analytics/summary',
+    forReaders,
     async (request, reply) => {
       const end = new Date(request.query.end ?? Date.now())
       const start = new Date(request.query.start ?? end.getTime() - 86_400_000)
@@ -31,6 +42,6 @@ export async function createSite(
       }
     },
   )
-  app.get('/api/v1/analytics/popular-assets', () => getPopularAssetTypes(tm))
+  app.get('/api/v1/analytics/popular-assets', forReaders, () => getPopularAssetTypes(tm))
   return app
 }
