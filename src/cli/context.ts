@@ -6,6 +6,7 @@ import { startEmbedded } from '../postgres/embedded/index.ts'
 import { createDatabase, type Database } from '../postgres/index.ts'
 import { isTidemarkError } from '../util/errors.ts'
 import { sql } from '../util/sql.ts'
+import { holdSession } from './hold-session.ts'
 import { type LoadedConfig, loadConfig } from './load-config.ts'
 import { createOutput, exitCodes, Interrupted, type Output, type StopSignal } from './output.ts'
 
@@ -37,7 +38,8 @@ export async function withContext<T>(
   try {
     const database = await openDatabase(loaded, output)
     try {
-      const { connectionString } = database
+      const { connectionString, embedded } = database
+      await using _held = await holdSession(embedded && !embedded.isOwner ? connectionString : null)
       const tm = await createTidemark(loaded.config, { connectionString, root: loaded.root })
       try {
         return await use({ ...loaded, output, signal: interruption.signal, tm, embedded: database.embedded })
