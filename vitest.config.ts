@@ -35,6 +35,17 @@ const alias = [
   replacement: fileURLToPath(new URL(file as string, import.meta.url)),
 }))
 
+/**
+ * What stands on the engine and knows no SQL of its own, or drives other programs for long: on one server only, where there are two.
+ * Whatever speaks with PostgreSQL runs on each.
+ */
+const onOneServer = [
+  'test/cli/**',
+  'test/cache/**',
+  'test/api/ingest-in-trouble.pg.test.ts',
+  'test/api/prometheus.pg.test.ts',
+]
+
 const shared = {
   exclude: ['**/node_modules/**', '**/dist/**'],
   // for a machine with much else to do; a test that hangs is found, too
@@ -63,12 +74,13 @@ export default defineConfig({
           exclude: [...shared.exclude, '**/*.pg.test.ts'],
         },
       },
-      ...lanes.map((name) => ({
+      ...lanes.map((name, i) => ({
         resolve: { alias },
         test: {
           ...shared,
           name,
           include: ['test/**/*.pg.test.ts'],
+          exclude: [...shared.exclude, ...(i === 0 ? [] : onOneServer)],
           globalSetup: ['test/helpers/global-setup.ts'],
         },
       })),

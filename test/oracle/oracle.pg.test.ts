@@ -7,7 +7,7 @@ import { tableNames } from './tables.ts'
  * The short run of the oracle. The long one is `npm run oracle -- --steps 10000 --lane pg18`; docs/design/oracle.md says
  * what it covers.
  */
-const steps = 120
+const steps = 100
 const lane = inject('postgres').lane === 'pg15' ? 'pg15' : 'pg18'
 const seeds = Array.from({ length: 2 }, () => Math.floor(Math.random() * 2 ** 31))
 
