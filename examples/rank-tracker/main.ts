@@ -39,7 +39,15 @@ try {
   await using worker = tm.createWorker()
   worker.start()
   const app = await createServer(tm, process.env['REDIS_URL'] ? { redisUrl: process.env['REDIS_URL'] } : {})
-  const { secret } = await tm.access.keys.create(
+  const actor = {
+    kind: 'cli',
+    id: 'example',
+    tenant: { kind: 'all' },
+    datasets: null,
+    requestId: null,
+    address: null,
+  } as const
+  const { key, secret } = await tm.access.keys.create(
     {
       name: 'the example',
       scopes: ['ingest', 'query', 'admin'],
@@ -47,7 +55,7 @@ try {
       datasets: null,
       expiresAt: null,
     },
-    { kind: 'cli', id: 'example', tenant: { kind: 'all' }, datasets: null, requestId: null, address: null },
+    actor,
   )
   const address = await listen(app, config.server)
   console.log(`\n${address}/openapi.json; a key of the agency "acme":\n${secret}\nCtrl-C ends it`)
@@ -56,6 +64,7 @@ try {
     process.once('SIGTERM', () => stop())
   })
   await app.close()
+  await tm.access.keys.revoke(key.id, actor)
 } finally {
   await tm.close()
   await embedded?.stop()

@@ -1,6 +1,7 @@
 import type { StoredDefinition } from '../schema/index.ts'
 import { TidemarkError } from '../util/errors.ts'
 import type { ListInput } from './contract.ts'
+import { maxPageRows } from './list-input.ts'
 
 /** Names of parameters that are no columns; a column of such a name is asked for in `where`. */
 export const reservedParameters = [
@@ -54,7 +55,6 @@ export function readListParameters(
   const conditions: unknown[] = []
   const input: { -readonly [K in keyof ListInput]: ListInput[K] } = {}
   for (const [name, values] of given) {
-    const [value] = values as [string]
     switch (name) {
       case 'where':
         conditions.push(...values.map(readWhere))
@@ -64,7 +64,7 @@ export function readListParameters(
         input[name] = values.flatMap((text) => namesIn(definition, text))
         break
       case 'limit':
-        input.limit = /^\d{1,9}$/.test(once(name, values)) ? Number(value) : Number.NaN
+        input.limit = readWhole(name, once(name, values))
         break
       case 'cursor':
       case 'from':
@@ -142,6 +142,11 @@ function readWhere(text: string): unknown {
 function readYesNo(name: string, text: string): boolean {
   if (text === 'true' || text === 'false') return text === 'true'
   return refuse(name, `"${text}" is not true or false`)
+}
+
+function readWhole(name: string, text: string): number {
+  if (/^\d{1,9}$/.test(text)) return Number(text)
+  return refuse(name, `"${text}" is not a whole number from 1 to ${maxPageRows}`)
 }
 
 function once(name: string, values: readonly string[]): string {

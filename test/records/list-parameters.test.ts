@@ -57,3 +57,7 @@ it.each([
     expect.objectContaining({ code: 'TM_QUERY', params: expect.objectContaining({ path }) }),
   )
 })
+
+it('a limit that is no number is shown as it was sent', () => {
+  expect(() => read('limit=abc')).toThrow('limit: "abc" is not a whole number from 1 to 1000')
+})
