@@ -1,5 +1,4 @@
-import { type ChildProcess, spawn } from 'node:child_process'
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdtempSync, rmSync } from 'node:fs'
 import { createServer as createHttpServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
@@ -12,6 +11,7 @@ import { createServer, listen } from '../../src/api/index.ts'
 import { anyFreePort } from '../../src/postgres/embedded/port.ts'
 import { defineConfig, samplesTable } from '../../src/schema/index.ts'
 import { sql } from '../../src/util/sql.ts'
+import { type RunningPrometheus, startPrometheus } from '../helpers/prometheus.ts'
 import { createTestEngine, type TestEngine } from '../helpers/test-engine.ts'
 
 const samples = samplesTable('metrics.samples')
@@ -148,9 +148,8 @@ const tolerance = 1 / 12
 describe.skipIf(!isInstalled)('a real Prometheus', () => {
   let folder: string
   let target: Server
-  let prometheus: ChildProcess
+  let prometheus: RunningPrometheus
   let web: string
-  let log = ''
   const started = Date.now()
 
   beforeAll(async () => {
@@ -163,35 +162,17 @@ describe.skipIf(!isInstalled)('a real Prometheus', () => {
     await new Promise<void>((resolve) => target.listen(0, '127.0.0.1', resolve))
     const { port } = target.address() as AddressInfo
     web = `127.0.0.1:${await anyFreePort()}`
-    writeFileSync(
-      join(folder, 'prometheus.yml'),
-      [
-        'global: { scrape_interval: 500ms, scrape_timeout: 450ms }',
-        'scrape_configs:',
-        `  - { job_name: tidemark, static_configs: [{ targets: ['127.0.0.1:${port}'] }] }`,
-        'remote_write:',
-        `  - { url: '${base}/api/v1/prometheus/write', queue_config: { batch_send_deadline: 100ms, max_shards: 1 } }`,
-      ].join('\n'),
-    )
-    prometheus = spawn(
-      program,
-      [
-        `--config.file=${join(folder, 'prometheus.yml')}`,
-        `--storage.tsdb.path=${join(folder, 'data')}`,
-        `--web.listen-address=${web}`,
-      ],
-      { stdio: ['ignore', 'ignore', 'pipe'] },
-    )
-    prometheus.stderr?.on('data', (chunk: Buffer) => {
-      log = (log + chunk.toString()).slice(-10_000)
-    })
+    const config = [
+      'global: { scrape_interval: 500ms, scrape_timeout: 450ms }',
+      'scrape_configs:',
+      `  - { job_name: tidemark, static_configs: [{ targets: ['127.0.0.1:${port}'] }] }`,
+      'remote_write:',
+      `  - { url: '${base}/api/v1/prometheus/write', queue_config: { batch_send_deadline: 100ms, max_shards: 1 } }`,
+    ].join('\n')
+    prometheus = startPrometheus(program, { folder, web, config })
   })
   afterAll(async () => {
-    if (prometheus.exitCode === null && prometheus.signalCode === null) {
-      const ended = new Promise((resolve) => prometheus.once('exit', resolve))
-      prometheus.kill('SIGKILL')
-      await ended
-    }
+    await prometheus.stop()
     target.closeAllConnections()
     await new Promise((resolve) => target.close(resolve))
     rmSync(folder, { recursive: true, force: true })
@@ -219,7 +200,7 @@ describe.skipIf(!isInstalled)('a real Prometheus', () => {
     await expect
       .poll(async () => (await stored()).length, { timeout: 45_000, interval: 200 })
       .toBeGreaterThanOrEqual(2 * 14)
-    expect(log).not.toContain('level=error')
+    expect(prometheus.log()).not.toContain('level=error')
     const rows = await stored()
     const last = Math.max(...rows.map(([, time]) => Number(time)))
     const to = (last + 1) / 1000

@@ -1,4 +1,3 @@
-import { type ChildProcess, spawn } from 'node:child_process'
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -9,6 +8,7 @@ import { createServer, listen } from '../../src/api/index.ts'
 import { metricTable } from '../../src/observe/index.ts'
 import { anyFreePort } from '../../src/postgres/embedded/port.ts'
 import { allTenants, defineConfig, hypertable, type TenantScope, t } from '../../src/schema/index.ts'
+import { type RunningPrometheus, startPrometheus } from '../helpers/prometheus.ts'
 import { createTestEngine, type TestEngine } from '../helpers/test-engine.ts'
 
 const requests = hypertable('metrics.requests', {
@@ -65,46 +65,27 @@ if (!isInstalled) console.log(`skipped: ${program} is absent (apt-get install pr
 
 describe.skipIf(!isInstalled)('a real Prometheus', () => {
   let folder: string
-  let prometheus: ChildProcess
+  let prometheus: RunningPrometheus
   let web: string
-  let log = ''
   beforeAll(async () => {
     folder = mkdtempSync(join(tmpdir(), 'tidemark-scrape-'))
     web = `127.0.0.1:${await anyFreePort()}`
     writeFileSync(join(folder, 'key'), operator)
-    writeFileSync(
-      join(folder, 'prometheus.yml'),
-      JSON.stringify({
-        global: { scrape_interval: '1s', evaluation_interval: '1s' },
-        rule_files: [fileURLToPath(new URL('../../deploy/prometheus/alerts.yml', import.meta.url))],
-        scrape_configs: [
-          {
-            job_name: 'tidemark',
-            authorization: { credentials_file: join(folder, 'key') },
-            static_configs: [{ targets: [base.replace('http://', '')] }],
-          },
-        ],
-      }),
-    )
-    prometheus = spawn(
-      program,
-      [
-        `--config.file=${join(folder, 'prometheus.yml')}`,
-        `--storage.tsdb.path=${join(folder, 'data')}`,
-        `--web.listen-address=${web}`,
+    const config = JSON.stringify({
+      global: { scrape_interval: '1s', evaluation_interval: '1s' },
+      rule_files: [fileURLToPath(new URL('../../deploy/prometheus/alerts.yml', import.meta.url))],
+      scrape_configs: [
+        {
+          job_name: 'tidemark',
+          authorization: { credentials_file: join(folder, 'key') },
+          static_configs: [{ targets: [base.replace('http://', '')] }],
+        },
       ],
-      { stdio: ['ignore', 'ignore', 'pipe'] },
-    )
-    prometheus.stderr?.on('data', (chunk: Buffer) => {
-      log = (log + chunk.toString()).slice(-10_000)
     })
+    prometheus = startPrometheus(program, { folder, web, config })
   })
   afterAll(async () => {
-    if (prometheus.exitCode === null && prometheus.signalCode === null) {
-      const ended = new Promise((resolve) => prometheus.once('exit', resolve))
-      prometheus.kill('SIGKILL')
-      await ended
-    }
+    await prometheus.stop()
     rmSync(folder, { recursive: true, force: true })
   })
 
@@ -167,6 +148,6 @@ describe.skipIf(!isInstalled)('a real Prometheus', () => {
       const query = first.expr.replaceAll('$__rate_interval', '1m').replaceAll(/\$\w+/g, '.*')
       await expect.poll(() => sampleOf(query), { message: title, interval: 250 }).not.toBeNull()
     }
-    expect(log).not.toMatch(/level=(error|warn)/)
+    expect(prometheus.log()).not.toMatch(/level=(error|warn)/)
   })
 })
