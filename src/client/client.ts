@@ -1,11 +1,14 @@
 import type { Answer, CheckedQuery, QueryInput, QueryRow } from '../query/index.ts'
 import type { StoredDefinition, TidemarkConfig } from '../schema/index.ts'
+import { Access } from './access.ts'
 import { type Batch, Buffer, type BufferLimits } from './buffer.ts'
+import type { CallSpec } from './call.ts'
 import { TidemarkClientError } from './errors.ts'
-import { createTransport, type Fetch, type Transport } from './http.ts'
+import { createTransport, type Fetch, type Reply, type RequestSpec, type Transport } from './http.ts'
 import { LiveConnection, type LiveSocketClass, type LiveSubscription, type SubscribeOptions } from './live.ts'
 import type { CheckedLive, LiveInput } from './live-types.ts'
 import { Records, type RecordsOf } from './records.ts'
+import { type DatasetInfo, listDatasets, Session } from './session.ts'
 import type { CallOptions, ClientRow, Named, QueryableName, StoredName } from './types.ts'
 import { decodeAnswer, encodeQuery, encodeRow } from './values.ts'
 
@@ -136,11 +139,15 @@ export function createClient<Config extends TidemarkConfig = TidemarkConfig>(
 }
 
 export class Client<Config extends TidemarkConfig = TidemarkConfig> {
+  /** Keys, the audit log, slow queries and reports. */
+  readonly access: Access
   readonly #options: ClientOptions & typeof defaults
   readonly #transport: Transport
   readonly #buffer: Buffer
   readonly #live: LiveConnection
   readonly #stop = new AbortController()
+  /** For what is asked beside rows and queries. */
+  readonly #door: { ask(spec: RequestSpec): Promise<Reply>; readonly maxAttempts: number }
   #isClosed = false
   /** What the next flush tells, where nobody listens to onError. */
   #failed: { readonly error: TidemarkClientError; rows: number } | null = null
@@ -159,6 +166,14 @@ export class Client<Config extends TidemarkConfig = TidemarkConfig> {
     })
     this.#buffer = new Buffer(all, (batch) => this.#write(batch))
     this.#live = new LiveConnection({ url: all.url, apiKey: all.apiKey, WebSocket: all.WebSocket })
+    this.#door = {
+      ask: (spec) => {
+        this.#assertOpen()
+        return this.#transport.ask({ ...spec, signal: this.#signal(spec.signal) })
+      },
+      maxAttempts: Math.min(maxQueryAttempts, all.maxAttempts),
+    }
+    this.access = new Access(this.#door)
   }
 
   /** Rows that were taken and are not written yet. */
@@ -270,16 +285,38 @@ export class Client<Config extends TidemarkConfig = TidemarkConfig> {
    * if (keyword) await keywords.update(keyword, { active: false }) // TM_VERSION when somebody was quicker
    */
   records<const T extends StoredName<Config> | StoredDefinition>(table: T): Records<RecordsOf<Config, T>> {
-    return new Records(
-      {
-        ask: (spec) => {
-          this.#assertOpen()
-          return this.#transport.ask({ ...spec, signal: this.#signal(spec.signal) })
-        },
-        maxAttempts: Math.min(maxQueryAttempts, this.#options.maxAttempts),
-      },
-      table,
-    )
+    return new Records(this.#door, table)
+  }
+
+  /** Signing a browser in and out, and who is asking. */
+  get session(): Session {
+    return new Session((spec) => this.#ask(spec))
+  }
+
+  /**
+   * Everything that can be queried with this credential, with its columns.
+   *
+   * @throws TidemarkClientError the server's, TM_NO_ANSWER, TM_CLOSED
+   */
+  datasets(options: CallOptions = {}): Promise<DatasetInfo[]> {
+    return listDatasets((spec) => this.#ask(spec), options)
+  }
+
+  /** One request of the parts that are no rows and no queries. */
+  #ask(spec: CallSpec): Promise<unknown> {
+    this.#assertOpen()
+    const isRead = (spec.method ?? 'GET') === 'GET'
+    return this.#transport.send({
+      ...spec,
+      method: spec.method ?? 'GET',
+      contentType: 'application/json',
+      body: spec.body === undefined ? '' : JSON.stringify(spec.body),
+      headers: spec.headers ?? {},
+      // an act that may have been done is not done again
+      maxAttempts: isRead ? Math.min(maxQueryAttempts, this.#options.maxAttempts) : 1,
+      signal: this.#signal(spec.signal),
+      mayRetry: retryQuery,
+    })
   }
 
   /**

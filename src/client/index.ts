@@ -1,4 +1,19 @@
 export type {
+  Access,
+  AccessScope,
+  ApiKeyEntry,
+  AuditLogEntry,
+  AuditPage,
+  AuditQuery,
+  IssuedApiKey,
+  NewApiKey,
+  Principal,
+  ReportEntry,
+  ReportRunEntry,
+  SlowQueries,
+  SlowQueryEntry,
+} from './access.ts'
+export type {
   Client,
   ClientOptions,
   ConflictRule,
@@ -30,4 +45,5 @@ export {
   type RecordsOf,
   type WriteOptions,
 } from './records.ts'
+export type { ColumnInfo, DatasetInfo, Me, Session } from './session.ts'
 export type { CallOptions, ClientQuery, ClientRow, Named, QueryableName, StoredName } from './types.ts'
