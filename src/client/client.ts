@@ -7,6 +7,7 @@ import { TidemarkClientError } from './errors.ts'
 import { createTransport, type Fetch, type Reply, type RequestSpec, type Transport } from './http.ts'
 import { LiveConnection, type LiveSocketClass, type LiveSubscription, type SubscribeOptions } from './live.ts'
 import type { CheckedLive, LiveInput } from './live-types.ts'
+import { Operations } from './operations.ts'
 import { Records, type RecordsOf } from './records.ts'
 import { type DatasetInfo, listDatasets, Session } from './session.ts'
 import type { CallOptions, ClientRow, Named, QueryableName, StoredName } from './types.ts'
@@ -316,6 +317,22 @@ export class Client<Config extends TidemarkConfig = TidemarkConfig> {
       maxAttempts: isRead ? Math.min(maxQueryAttempts, this.#options.maxAttempts) : 1,
       signal: this.#signal(spec.signal),
       mayRetry: retryQuery,
+    })
+  }
+
+  /**
+   * How the store is, and acts of those who run it; docs/reference/http.md.
+   *
+   * @example
+   * const { findings } = await client.operations.overview()
+   */
+  get operations(): Operations {
+    return new Operations({
+      send: (spec) => {
+        this.#assertOpen()
+        return this.#transport.send({ ...spec, signal: this.#signal(spec.signal) })
+      },
+      maxAttempts: Math.min(maxQueryAttempts, this.#options.maxAttempts),
     })
   }
 

@@ -33,6 +33,8 @@ export type {
   SubscribeOptions,
 } from './live.ts'
 export type { CheckedLive, LiveInput, LiveListInput } from './live-types.ts'
+export type * from './operation-types.ts'
+export { Operations } from './operations.ts'
 export {
   type BulkFailure,
   type BulkItems,
