@@ -1,21 +1,8 @@
-import type { Reply, RequestSpec } from './http.ts'
+import { type Call, searchText } from './call.ts'
+import type { SlowQuery } from './operation-types.ts'
 import type { CallOptions } from './types.ts'
 
 export type AccessScope = 'ingest' | 'query' | 'admin'
-
-/** Who asks, and what he may. */
-export interface Principal {
-  readonly kind: 'key' | 'token' | 'session' | 'anonymous'
-  readonly id: string
-  readonly name: string | null
-  /** Null with `allTenants`, and for whoever has none. */
-  readonly tenant: string | null
-  readonly allTenants: boolean
-  readonly scopes: readonly AccessScope[]
-  /** Null: every one. */
-  readonly datasets: readonly string[] | null
-  readonly expiresAt: string | null
-}
 
 /** An API key; never its secret. Times are ISO 8601. */
 export interface ApiKeyEntry {
@@ -91,29 +78,12 @@ export interface AuditQuery extends CallOptions {
   readonly limit?: number
 }
 
-/** A query that took longer than `server.slowQuery`. */
-export interface SlowQueryEntry {
-  readonly at: string
-  /** `query`, or the kind of a question about events. */
-  readonly kind: string
-  readonly dataset: string
-  readonly ms: number
-  /** `ok`, or the code of the error. */
-  readonly outcome: string
-  readonly rows: number | null
-  /** Its shape, with `?` for values, unless `server.logValues` says otherwise. */
-  readonly query: unknown
-  /** Parts and reasons; null where it failed. */
-  readonly plan: unknown
-  readonly request: string | null
-  readonly principal: string | null
-}
-
+/** Queries that took longer than `server.slowQuery`. */
 export interface SlowQueries {
   /** Null: none is slow. */
   readonly thresholdMs: number | null
   /** The newest first, at most 100, of one process. */
-  readonly queries: readonly SlowQueryEntry[]
+  readonly queries: readonly SlowQuery[]
 }
 
 /** A saved query; the times are those of its schedule. */
@@ -143,13 +113,6 @@ export interface ReportRunEntry {
   readonly rows: number
 }
 
-/** What the routes below `/api/v1` are asked through. */
-export interface AccessDoor {
-  ask(spec: RequestSpec): Promise<Reply>
-  /** Of requests that change nothing. */
-  readonly maxAttempts: number
-}
-
 /**
  * Keys, what was done with them, slow queries and reports: what those who run the place look at. Made by `client.access`.
  *
@@ -160,99 +123,62 @@ export interface AccessDoor {
  * @throws TidemarkClientError the server's, TM_NO_ANSWER, TM_CLOSED: each of its methods
  */
 export class Access {
-  readonly #door: AccessDoor
+  readonly #call: Call
 
   /** @internal */
-  constructor(door: AccessDoor) {
-    this.#door = door
-  }
-
-  /** Who the server takes the caller for. */
-  me(options: CallOptions = {}): Promise<Principal> {
-    return this.#read('me', options)
+  constructor(call: Call) {
+    this.#call = call
   }
 
   /** The newest first; `all`: with those that were revoked. */
-  async keys(options: CallOptions & { readonly all?: boolean } = {}): Promise<readonly ApiKeyEntry[]> {
-    const { all, ...call } = options
-    return (await this.#read<{ keys: ApiKeyEntry[] }>(`keys${all === true ? '?all=true' : ''}`, call)).keys
+  async keys({
+    all,
+    signal,
+  }: CallOptions & { readonly all?: boolean } = {}): Promise<readonly ApiKeyEntry[]> {
+    const path = `/api/v1/keys${all === true ? '?all=true' : ''}`
+    return ((await this.#call({ path, signal })) as { keys: ApiKeyEntry[] }).keys
   }
 
   /** Is sent once: an answer that was lost leaves a key that nobody has the secret of. */
-  createKey(wanted: NewApiKey, options: CallOptions = {}): Promise<IssuedApiKey> {
-    return this.#act('POST', 'keys', wanted, options)
+  async createKey(wanted: NewApiKey, { signal }: CallOptions = {}): Promise<IssuedApiKey> {
+    return (await this.#call({ method: 'POST', path: '/api/v1/keys', body: wanted, signal })) as IssuedApiKey
   }
 
   /** A new secret; the one before goes on for `overlap`, `0` ends it now. Default: 24 hours. */
-  rotateKey(
+  async rotateKey(
     id: string,
     rotation: { readonly overlap?: string } = {},
-    options: CallOptions = {},
+    { signal }: CallOptions = {},
   ): Promise<IssuedApiKey> {
-    return this.#act('POST', `keys/${encodeURIComponent(id)}/rotate`, rotation, options)
+    const path = `/api/v1/keys/${encodeURIComponent(id)}/rotate`
+    return (await this.#call({ method: 'POST', path, body: rotation, signal })) as IssuedApiKey
   }
 
   /** Ends a key for good. */
-  revokeKey(id: string, options: CallOptions = {}): Promise<ApiKeyEntry> {
-    return this.#act('DELETE', `keys/${encodeURIComponent(id)}`, null, options)
+  async revokeKey(id: string, { signal }: CallOptions = {}): Promise<ApiKeyEntry> {
+    const path = `/api/v1/keys/${encodeURIComponent(id)}`
+    return (await this.#call({ method: 'DELETE', path, signal })) as ApiKeyEntry
   }
 
   /** One page. */
-  audit(query: AuditQuery = {}): Promise<AuditPage> {
-    const { signal, ...asked } = query
-    const parameters = new URLSearchParams()
-    for (const [name, value] of Object.entries(asked))
-      if (value !== undefined) parameters.set(name, String(value))
-    const text = parameters.toString()
-    return this.#read(`audit${text === '' ? '' : `?${text}`}`, signal === undefined ? {} : { signal })
+  async audit({ signal, act, actor, before, limit }: AuditQuery = {}): Promise<AuditPage> {
+    const path = `/api/v1/audit${searchText({ act, actor, before, limit })}`
+    return (await this.#call({ path, signal })) as AuditPage
   }
 
   /** For a principal of all tenants. */
-  slowQueries(options: CallOptions = {}): Promise<SlowQueries> {
-    return this.#read('slow-queries', options)
+  async slowQueries({ signal }: CallOptions = {}): Promise<SlowQueries> {
+    return (await this.#call({ path: '/api/v1/slow-queries', signal })) as SlowQueries
   }
 
   /** Of the caller's tenant. */
-  async reports(options: CallOptions = {}): Promise<readonly ReportEntry[]> {
-    return (await this.#read<{ reports: ReportEntry[] }>('reports', options)).reports
+  async reports({ signal }: CallOptions = {}): Promise<readonly ReportEntry[]> {
+    return ((await this.#call({ path: '/api/v1/reports', signal })) as { reports: ReportEntry[] }).reports
   }
 
   /** Asks a report now, and keeps the answer. */
-  runReport(name: string, options: CallOptions = {}): Promise<ReportRunEntry> {
-    return this.#act('POST', `reports/${encodeURIComponent(name)}/run`, null, options)
-  }
-
-  async #read<T>(path: string, { signal }: CallOptions): Promise<T> {
-    const { body } = await this.#door.ask({
-      method: 'GET',
-      path: `/api/v1/${path}`,
-      contentType: 'application/json',
-      body: '',
-      headers: {},
-      maxAttempts: this.#door.maxAttempts,
-      signal,
-      mayRetry: ({ retryable, status }) => retryable && status !== 504,
-    })
-    return body as T
-  }
-
-  /** Once: what it did before its answer was lost is not done again. */
-  async #act<T>(
-    method: 'POST' | 'DELETE',
-    path: string,
-    body: object | null,
-    { signal }: CallOptions,
-  ): Promise<T> {
-    const reply = await this.#door.ask({
-      method,
-      path: `/api/v1/${path}`,
-      contentType: 'application/json',
-      body: body === null ? '' : JSON.stringify(body),
-      headers: {},
-      maxAttempts: 1,
-      signal,
-      mayRetry: () => false,
-    })
-    return reply.body as T
+  async runReport(name: string, { signal }: CallOptions = {}): Promise<ReportRunEntry> {
+    const path = `/api/v1/reports/${encodeURIComponent(name)}/run`
+    return (await this.#call({ method: 'POST', path, signal })) as ReportRunEntry
   }
 }

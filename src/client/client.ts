@@ -140,8 +140,6 @@ export function createClient<Config extends TidemarkConfig = TidemarkConfig>(
 }
 
 export class Client<Config extends TidemarkConfig = TidemarkConfig> {
-  /** Keys, the audit log, slow queries and reports. */
-  readonly access: Access
   readonly #options: ClientOptions & typeof defaults
   readonly #transport: Transport
   readonly #buffer: Buffer
@@ -174,7 +172,6 @@ export class Client<Config extends TidemarkConfig = TidemarkConfig> {
       },
       maxAttempts: Math.min(maxQueryAttempts, all.maxAttempts),
     }
-    this.access = new Access(this.#door)
   }
 
   /** Rows that were taken and are not written yet. */
@@ -287,6 +284,11 @@ export class Client<Config extends TidemarkConfig = TidemarkConfig> {
    */
   records<const T extends StoredName<Config> | StoredDefinition>(table: T): Records<RecordsOf<Config, T>> {
     return new Records(this.#door, table)
+  }
+
+  /** Keys, the audit log, slow queries and reports. */
+  get access(): Access {
+    return new Access((spec) => this.#ask(spec))
   }
 
   /** Signing a browser in and out, and who is asking. */

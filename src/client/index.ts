@@ -1,4 +1,13 @@
 export type {
+  Answer,
+  AnswerPlan,
+  ConsideredAggregate,
+  OutputColumn,
+  OutputRow,
+  PartialOutput,
+  PlanPart,
+} from '../query/index.ts'
+export type {
   Access,
   AccessScope,
   ApiKeyEntry,
@@ -7,11 +16,9 @@ export type {
   AuditQuery,
   IssuedApiKey,
   NewApiKey,
-  Principal,
   ReportEntry,
   ReportRunEntry,
   SlowQueries,
-  SlowQueryEntry,
 } from './access.ts'
 export type {
   Client,
