@@ -53,6 +53,14 @@ it('a continuous aggregate is listed with what can be asked of it', async () => 
   ])
   const one = await send('GET', '/api/v1/datasets/metrics.hourly')
   expect(one.body).toMatchObject({ time: 'bucket', comment: 'requests of an hour', appendOnly: true })
+  expect(one.body.aggregate).toEqual({
+    from: 'metrics.requests',
+    bucket: '1 hour',
+    zone: null,
+    keys: ['model'],
+    dimensions: ['vendor'],
+    select: { requests: { fn: 'count' } },
+  })
   expect(one.body.columns.map(({ name }: { name: string }) => name)).toEqual([
     'bucket',
     'model',

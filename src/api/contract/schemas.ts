@@ -117,6 +117,22 @@ export const Dataset = Type.Object(
     primaryKey: Type.Union([Type.Array(Type.String()), Type.Null()]),
     appendOnly: Type.Boolean(),
     comment: Type.Union([Type.String(), Type.Null()]),
+    aggregate: Type.Union(
+      [
+        Type.Object({
+          from: Type.String({ description: 'What it was declared over.' }),
+          bucket: Type.String(),
+          zone: Type.Union([Type.String(), Type.Null()]),
+          keys: Type.Array(Type.String()),
+          dimensions: Type.Array(Type.String()),
+          select: Type.Record(Type.String(), Type.Unknown(), {
+            description: 'Its outputs by name, each as in a query.',
+          }),
+        }),
+        Type.Null(),
+      ],
+      { description: 'Of a continuous aggregate: what it keeps.' },
+    ),
     columns: Type.Array(
       Type.Object({
         name: Type.String(),

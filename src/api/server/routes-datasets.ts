@@ -43,6 +43,7 @@ function describeDataset(definition: QueryableDefinition): Record<string, unknow
     primaryKey: definition.primaryKey,
     appendOnly: definition.appendOnly,
     comment: definition.comment,
+    aggregate: null,
     columns: Object.entries(definition.columns).map(([name, column]) => ({
       name,
       type: column.type,
@@ -62,6 +63,14 @@ function describeAggregate(definition: ContinuousAggregateDefinition): Record<st
     primaryKey: null,
     appendOnly: true,
     comment: definition.comment,
+    aggregate: {
+      from: definition.from.name,
+      bucket: definition.bucket.every.text,
+      zone: definition.bucket.zone,
+      keys: [...(definition.base.tenant === null ? [] : [definition.base.tenant]), ...definition.by],
+      dimensions: Object.keys(definition.dimensions),
+      select: definition.select,
+    },
     columns: cellColumns(definition).map((column) => ({ ...column, hasDefault: false, comment: null })),
   }
 }
