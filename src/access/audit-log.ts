@@ -33,6 +33,8 @@ export interface AuditChoice {
   readonly before?: string | null
   readonly act?: string | null
   readonly actor?: string | null
+  readonly subject?: string | null
+  readonly outcome?: AuditRecord['outcome'] | null
 }
 
 const pieceRows = 5000
@@ -80,6 +82,8 @@ export class AuditLog {
         and (${choice.before ?? null}::int8 is null or id < ${choice.before ?? null}::int8)
         and (${choice.act ?? null}::text is null or act = ${choice.act ?? null}::text)
         and (${choice.actor ?? null}::text is null or actor = ${choice.actor ?? null}::text)
+        and (${choice.subject ?? null}::text is null or subject = ${choice.subject ?? null}::text)
+        and (${choice.outcome ?? null}::text is null or outcome = ${choice.outcome ?? null}::text)
       order by id desc
       limit ${choice.limit ?? 100}::int4`)
     return rows.map(

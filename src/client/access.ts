@@ -73,6 +73,9 @@ export interface AuditQuery extends CallOptions {
   readonly act?: string
   /** Of this key, subject or user alone. */
   readonly actor?: string
+  /** Done to this alone: the id of a key. */
+  readonly subject?: string
+  readonly outcome?: AuditLogEntry['outcome']
   readonly before?: string
   /** 1 to 1,000. Default 100. */
   readonly limit?: number
@@ -161,8 +164,8 @@ export class Access {
   }
 
   /** One page. */
-  async audit({ signal, act, actor, before, limit }: AuditQuery = {}): Promise<AuditPage> {
-    const path = `/api/v1/audit${searchText({ act, actor, before, limit })}`
+  async audit({ signal, ...query }: AuditQuery = {}): Promise<AuditPage> {
+    const path = `/api/v1/audit${searchText(query)}`
     return (await this.#call({ path, signal })) as AuditPage
   }
 

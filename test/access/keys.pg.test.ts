@@ -336,4 +336,18 @@ describe('the audit log', () => {
     expect(await call('/api/v1/audit?limit=0', secret)).toMatchObject({ status: 400 })
     expect(await call('/api/v1/audit?before=x', secret)).toMatchObject({ status: 400 })
   })
+
+  it('is asked for what was done to one key, and for what was refused', async () => {
+    const { key, secret } = await newKey({ scopes: ['admin'], tenant: allTenants })
+    await newKey()
+    await call('/api/v1/keys/nobodys', secret, { method: 'DELETE' })
+    const acts = async (search: string): Promise<string[]> =>
+      (await call(`/api/v1/audit?${search}`, secret)).body.entries.map(({ act }: { act: string }) => act)
+    expect(await acts(`subject=${key.id}`)).toEqual(['key.create'])
+    expect(await acts(`outcome=refused&actor=${key.id}`)).toEqual(['DELETE /api/v1/keys/:id'])
+    expect(await call('/api/v1/audit?outcome=maybe', secret)).toMatchObject({
+      status: 400,
+      body: { params: { path: 'outcome' } },
+    })
+  })
 })

@@ -14,6 +14,7 @@ import {
 import { actorOf } from './access.ts'
 
 const maxEntries = 1000
+const outcomes = ['done', 'refused', 'failed'] as const
 
 /** API keys, and what was done by whom. A tenant's administrator has those of that tenant. */
 export function installKeyRoutes(
@@ -101,7 +102,9 @@ export function installKeyRoutes(
       return revoked
     },
   )
-  app.get<{ Querystring: { limit?: string; before?: string; act?: string; actor?: string } }>(
+  app.get<{
+    Querystring: Partial<Record<'limit' | 'before' | 'act' | 'actor' | 'subject' | 'outcome', string>>
+  }>(
     '/api/v1/audit',
     {
       schema: {
@@ -114,6 +117,8 @@ export function installKeyRoutes(
           before: Type.Optional(Type.String({ description: '`next` of the page before.' })),
           act: Type.Optional(Type.String({ description: 'Of this kind alone: `key.create`.' })),
           actor: Type.Optional(Type.String({ description: 'Of this key, subject or user alone.' })),
+          subject: Type.Optional(Type.String({ description: 'Done to this alone: the id of a key.' })),
+          outcome: Type.Optional(Type.Union(outcomes.map((one) => Type.Literal(one)))),
         }),
         response: { 200: AuditAnswer, ...problems },
       },
@@ -121,10 +126,18 @@ export function installKeyRoutes(
       ...asJson,
     },
     async (request) => {
-      const { before = null, act: kind = null, actor = null } = request.query
+      const { before = null, act: kind = null, actor = null, subject = null } = request.query
       const limit = wholeOf('limit', request.query.limit ?? '100', maxEntries)
+      const outcome = outcomeOf(request.query.outcome)
       if (before !== null) wholeOf('before', before, Number.MAX_SAFE_INTEGER)
-      const entries = await audit.list(actorOf(request), { limit, before, act: kind, actor })
+      const entries = await audit.list(actorOf(request), {
+        limit,
+        before,
+        act: kind,
+        actor,
+        subject,
+        outcome,
+      })
       return { entries, next: entries.length === limit ? (entries.at(-1)?.id ?? null) : null }
     },
   )
@@ -136,6 +149,16 @@ function contextOf(request: FastifyRequest, tm: Tidemark) {
     tenant: request.principal.tenant,
     hasTenants: tm.datasets.some(({ tenant }) => tenant !== null),
   }
+}
+
+function outcomeOf(text: string | undefined): (typeof outcomes)[number] | null {
+  if (text === undefined) return null
+  const outcome = outcomes.find((one) => one === text)
+  if (outcome !== undefined) return outcome
+  throw new TidemarkError('TM_QUERY', {
+    path: 'outcome',
+    problem: `"${text}" is not one of ${outcomes.join(', ')}`,
+  })
 }
 
 function wholeOf(path: string, text: string, most: number): number {
