@@ -108,7 +108,11 @@ export function step<P extends Placed>(panels: readonly P[], id: string, directi
 }
 
 /** A cell wider, narrower, taller or lower; the same list at a limit. At the right edge a panel grows to the left. */
-export function resize<P extends Placed>(panels: readonly P[], id: string, direction: Direction): readonly P[] {
+export function resize<P extends Placed>(
+  panels: readonly P[],
+  id: string,
+  direction: Direction,
+): readonly P[] {
   const from = placeOf(panels, id)
   if (!from) return panels
   const w = from.w + (direction === 'right' ? 1 : direction === 'left' ? -1 : 0)

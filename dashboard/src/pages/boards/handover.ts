@@ -1,0 +1,31 @@
+import type { Panel } from 'tidemark/client'
+
+/**
+ * A panel on its way from Explore to a board. It waits in this tab, so that a draft of the board that is not saved yet takes it in as one more change,
+ * which is undone and saved as any other.
+ */
+
+const key = (board: string): string => `tidemark.board.${board}.incoming`
+
+/**
+ * Called by Explore. The panel takes the place of the one with its id, or the first gap of its size (`place.w`, `place.h`).
+ *
+ * @example
+ * navigate(handOver('k3VnQ0', { ...panel, id: searchParams.get('panel') ?? '' }))
+ *
+ * @returns where the reader goes next: the board, being edited
+ */
+export function handOver(board: string, panel: Panel): string {
+  sessionStorage.setItem(key(board), JSON.stringify([...waiting(board), panel]))
+  return `/boards/${encodeURIComponent(board)}?edit=1`
+}
+
+/** What waits, without taking it. */
+export function waiting(board: string): readonly Panel[] {
+  const text = sessionStorage.getItem(key(board))
+  return text === null ? [] : (JSON.parse(text) as Panel[])
+}
+
+export function clearWaiting(board: string): void {
+  sessionStorage.removeItem(key(board))
+}
