@@ -344,7 +344,7 @@ export class Tidemark<Config extends TidemarkConfig = TidemarkConfig> {
       onCommitted: () => this.#feed.wrote(),
     })
     this.#product = {
-      ...{ db: this.#db, clock, limits: this.#limits, timeoutMs: config.limits.queryTimeoutMs },
+      ...{ db: this.#db, clock, limits: this.#limits, tiers, timeoutMs: config.limits.queryTimeoutMs },
       store: createEventStore({
         duckdb: this.#duckdb,
         store,

@@ -2,10 +2,16 @@ import { withReadSnapshot } from '../hot/index.ts'
 import type { Database } from '../postgres/index.ts'
 import { askProduct, type EventsAnswer, type ProductKind, type ProductQuestions } from '../product/index.ts'
 import {
+  aggregatesForTenant,
   type EventStore,
   eventPartsForTenant,
   hidesOthers,
+  partsForTenant,
+  type QueryContext,
   type QueryLimits,
+  type ReadUniques,
+  readUniques,
+  type Tier,
   withTenant,
 } from '../query/index.ts'
 import { allTenants, type HypertableDefinition, type TenantScope } from '../schema/index.ts'
@@ -30,13 +36,15 @@ export interface ProductOptions {
   readonly clock: Clock
   readonly limits: QueryLimits
   readonly store: EventStore
+  /** Where sketches are asked for. */
+  readonly tiers: readonly Tier[]
   /** The most that a call may say. */
   readonly timeoutMs: number
 }
 
 /** Answers one question in one snapshot. At the deadline and by the signal PostgreSQL and DuckDB stop, too. */
 export async function askEvents<K extends ProductKind>(
-  { db, clock, limits, store, timeoutMs: most }: ProductOptions,
+  { db, clock, limits, store, tiers, timeoutMs: most }: ProductOptions,
   kind: K,
   dataset: HypertableDefinition,
   input: unknown,
@@ -54,7 +62,10 @@ export async function askEvents<K extends ProductKind>(
     const tenant = tenantOfSnapshot(dataset, scope)
     const own = ownEvents(store, scope)
     const answer = withReadSnapshot(db, { timeoutMs, signal, dataset, tenant }, (snapshot) =>
-      askProduct(kind, input, { dataset, clock, limits, store: own, scan: { snapshot, signal } }),
+      askProduct(kind, input, {
+        ...{ dataset, clock, limits, store: own, scan: { snapshot, signal } },
+        uniques: ownUniques({ tiers, snapshot, clock, signal, limits }, scope),
+      }),
     )
     return await withholdOthers(scope, explainTenantRights(tenant, explainUnmigrated(dataset, answer)))
   } finally {
@@ -74,5 +85,16 @@ function ownEvents(store: EventStore, scope: TenantScope): EventStore {
         use({ ask, parts: hides ? eventPartsForTenant(parts) : parts }),
       )
     },
+  }
+}
+
+/** The same of sketches. */
+function ownUniques(context: QueryContext, scope: TenantScope): ReadUniques {
+  return async (request) => {
+    const { dataset } = request
+    const found = await readUniques({ ...request, where: withTenant(dataset, request.where, scope) }, context)
+    if (!hidesOthers(dataset, scope)) return found
+    const { parts, aggregates } = found
+    return { ...found, parts: partsForTenant(parts), aggregates: aggregatesForTenant(aggregates) }
   }
 }

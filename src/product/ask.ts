@@ -1,5 +1,5 @@
 import { activeUsers } from './active-users.ts'
-import type { EventsAnswer, ProductContext, ProductKind, ProductQuestions } from './contract.ts'
+import type { EventsAnswer, EventsPlan, ProductContext, ProductKind, ProductQuestions } from './contract.ts'
 import { funnel } from './funnel.ts'
 import { lifecycle } from './lifecycle.ts'
 import { paths } from './paths.ts'
@@ -8,6 +8,8 @@ import { sessions } from './sessions.ts'
 import { topPages } from './top-pages.ts'
 
 const questions = Object.freeze({ funnel, retention, sessions, topPages, paths, activeUsers, lifecycle })
+
+type Found<Row> = { readonly rows: readonly Row[] } & Omit<EventsPlan, 'elapsedMs'>
 
 /** Every kind of question, by the name that it has in TypeScript. */
 export const productKinds = Object.freeze(Object.keys(questions)) as readonly ProductKind[]
@@ -26,6 +28,6 @@ export async function askProduct<K extends ProductKind>(
   context: ProductContext,
 ): Promise<EventsAnswer<ProductQuestions[K]['row']>> {
   const startedAt = performance.now()
-  const { rows, parts } = await questions[kind](input, context)
-  return { rows, plan: { parts, elapsedMs: Math.round(performance.now() - startedAt) } }
+  const { rows, ...found } = (await questions[kind](input, context)) as Found<ProductQuestions[K]['row']>
+  return { rows, plan: { ...found, elapsedMs: Math.round(performance.now() - startedAt) } }
 }

@@ -1,4 +1,12 @@
-import type { EventPart, EventStore, QueryLimits, ScanContext, WhereInput } from '../query/index.ts'
+import type {
+  ConsideredAggregate,
+  EventPart,
+  EventStore,
+  QueryLimits,
+  ReadUniques,
+  ScanContext,
+  WhereInput,
+} from '../query/index.ts'
 import type { HypertableDefinition } from '../schema/index.ts'
 import type { Clock, RangePoint } from '../time/index.ts'
 
@@ -141,6 +149,11 @@ export interface ActiveUsersInput<D = HypertableDefinition> extends EventsInput<
   readonly bucket?: string
   /** Each ends where the bucket does. Default `['1 day', '7 days', '30 days']`. */
   readonly windows?: readonly string[]
+  /**
+   * `'exact'` (default): every user is counted, from the events. `'uniques'`: with sketches, which continuous aggregates keep; exact up to
+   * 512 users, beyond a standard error of 1.63 %.
+   */
+  readonly method?: 'exact' | 'uniques'
 }
 
 export interface ActiveUsersRow {
@@ -169,9 +182,21 @@ export interface LifecycleRow {
   readonly dormant: number
 }
 
+/** What one source gave: PostgreSQL (`hot`), files (`cold`) or a continuous aggregate, by its name. */
+export interface EventsPlanPart extends Omit<EventPart, 'source' | 'rows'> {
+  readonly source: string
+  /** Events that were read; of an aggregate its cells. Null: the source does not tell, or not to this tenant. */
+  readonly rows: number | null
+}
+
 export interface EventsPlan {
-  readonly parts: readonly EventPart[]
+  readonly parts: readonly EventsPlanPart[]
   readonly elapsedMs: number
+  /** Active users: how they were counted, and how far from the truth that may be; null: it is the truth. */
+  readonly method?: 'exact' | 'uniques'
+  readonly errorBound?: string | null
+  /** With `method: 'uniques'`: each continuous aggregate over the events, whether it answered, and why or why not. */
+  readonly aggregates?: readonly ConsideredAggregate[]
 }
 
 export interface EventsAnswer<Row> {
@@ -198,5 +223,7 @@ export interface ProductContext {
   readonly clock: Clock
   readonly limits: QueryLimits
   readonly store: EventStore
+  /** Sketches of different values, through the planner. */
+  readonly uniques: ReadUniques
   readonly scan: ScanContext
 }

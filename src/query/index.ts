@@ -81,6 +81,7 @@ export {
 export { boundsOfRows, type CellsFound, type CellsQuery, estimateRows, readCells } from './read-cells.ts'
 export { readNamedCells } from './read-named-cells.ts'
 export type { QueryContext, ResultsCache } from './read-parts.ts'
+export { type ReadUniques, readUniques, type UniquesFound, type UniquesRequest } from './read-uniques.ts'
 export { inputTypeOf, type OutputColumn, outputColumns } from './references.ts'
 export { type ChangeView, type ChangeWatch, joinRanges, touches } from './results-cache/change-watch.ts'
 export { type CountingResultsCache, createResultsCache } from './results-cache/results-cache.ts'
@@ -95,7 +96,7 @@ export {
   rowOrder,
 } from './row-order.ts'
 export { scopeQuery, tenantFilter, withTenant } from './tenant-filter.ts'
-export { eventPartsForTenant, hidesOthers } from './tenant-plan.ts'
+export { aggregatesForTenant, eventPartsForTenant, hidesOthers, partsForTenant } from './tenant-plan.ts'
 export type * from './tier.ts'
 export { everything, unknownState } from './tier.ts'
 export type {

@@ -16,8 +16,17 @@ export function hidesOthers(dataset: DatasetDefinition, scope: TenantScope | und
  * everybody's transactions, so it is replaced by a text that is equal for equal ones.
  */
 export function planForTenant(plan: AnswerPlan): AnswerPlan {
+  return {
+    ...plan,
+    snapshot: disguised(plan.snapshot),
+    parts: partsForTenant(plan.parts),
+    ...(plan.aggregates ? { aggregates: aggregatesForTenant(plan.aggregates) } : {}),
+  }
+}
+
+export function partsForTenant(parts: readonly PlanPart[]): readonly PlanPart[] {
   const sources = new Map<string, PlanPart>()
-  for (const { source, cells, ms } of plan.parts) {
+  for (const { source, cells, ms } of parts) {
     const before = sources.get(source)
     sources.set(source, {
       source,
@@ -27,18 +36,19 @@ export function planForTenant(plan: AnswerPlan): AnswerPlan {
       why,
     })
   }
-  return {
-    ...plan,
-    snapshot: disguised(plan.snapshot),
-    parts: [...sources.values()],
-    ...(plan.aggregates ? { aggregates: plan.aggregates.map(considered) } : {}),
-  }
+  return [...sources.values()]
 }
 
 const why = 'all that was read of it for this tenant'
 
-function considered({ name, used }: ConsideredAggregate): ConsideredAggregate {
-  return { name, used, why: used ? 'its cells hold what is asked for' : 'other sources answered' }
+export function aggregatesForTenant(
+  aggregates: readonly ConsideredAggregate[],
+): readonly ConsideredAggregate[] {
+  return aggregates.map(({ name, used }) => ({
+    name,
+    used,
+    why: used ? 'its cells hold what is asked for' : 'other sources answered',
+  }))
 }
 
 /** Of this process: nobody else can try numbers until one fits. */

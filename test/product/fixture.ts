@@ -118,6 +118,7 @@ export async function askSplit<K extends ProductKind>(
     clock: fixedClock(options.now ?? start + 1000n * day),
     limits: options.limits ?? limits,
     store,
+    uniques: () => Promise.reject(new Error('there is no planner here')),
     scan: { snapshot: fixture.snapshot(), signal: null },
   })
 }

@@ -54,7 +54,7 @@ async function assertAnswers(
   })
   const naive = { ...range, within, steps, order: 'ordered' as const, segment: (v: Visit) => v.plan }
   expect(funnel.rows).toEqual(naiveFunnel(rows, naive))
-  const found = Object.fromEntries(funnel.plan.parts.map((part) => [part.source, part.rows > 0]))
+  const found = Object.fromEntries(funnel.plan.parts.map((part) => [part.source, part.rows! > 0]))
   expect(found).toEqual(sources)
   const strict = await product.funnel(visits, {
     ...asked,

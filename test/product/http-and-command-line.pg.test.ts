@@ -89,6 +89,15 @@ it('every question has a route that answers as the library does', async () => {
   }
 })
 
+it('active users by sketches say over HTTP that they are estimated, and how far off that may be', async () => {
+  const exact = await tm.productUnknown('activeUsers', 'web.visits', questions['activeUsers'])
+  const { body } = await post('active-users', { ...questions['activeUsers'], method: 'uniques' })
+  // so few users are counted exactly by sketches, too
+  expect(body.rows).toEqual(exact.rows)
+  expect(body.plan).toMatchObject({ method: 'uniques', errorBound: expect.stringContaining('1.63 %') })
+  expect((await post('active-users', questions['activeUsers']!)).body.plan.method).toBe('exact')
+})
+
 it('a question that is wrong comes back with the place', async () => {
   expect(await post('funnel', { ...range, steps: ['view'], within: 'soon' })).toMatchObject({
     status: 400,
@@ -105,6 +114,7 @@ it('a question that is wrong comes back with the place', async () => {
 it('the command line asks with options or with JSON, and draws the answer', async () => {
   const times = ['--from', range.from, '--to', range.to]
   const { rows } = await tm.productUnknown('funnel', 'web.visits', questions['funnel'])
+  const sketched = ['--windows', '1 day,2 days', '--method', 'uniques']
   const steps = ['--steps', 'view,buy', '--within', '1 day', '--by', 'plan']
   const asked = await json('product', 'funnel', 'web.visits', ...times, ...steps)
   expect(asked).toMatchObject({ code: 0, data: { rows } })
@@ -112,6 +122,8 @@ it('the command line asks with options or with JSON, and draws the answer', asyn
   expect(pages.code).toBe(0)
   expect(pages.out).toMatch(/page +views +users +entrances/)
   expect(pages.out).toMatch(/events of PostgreSQL, .* events of 2 files/)
+  const drawn = await run('product', 'active-users', 'web.visits', ...times, ...sketched)
+  expect(drawn.out).toMatch(/events of PostgreSQL.*users exact up to 512, beyond a standard error of 1.63 %/)
 }, 60_000)
 
 it('a kind of question that is not known is a wrong call', async () => {

@@ -55,7 +55,7 @@ it.runIf(existsSync(file))(
 
       const found = await askSplit('sessions', asked, fixture, hot)
       expect(found.rows).toEqual([naiveSessionRow(sessions)])
-      expect(found.plan.parts.every(({ rows }) => rows > 1_000)).toBe(true)
+      expect(found.plan.parts.every(({ rows }) => rows! > 1_000)).toBe(true)
       const pages = await askSplit('topPages', { ...asked, top: 50 }, fixture, hot)
       expect(pages.rows).toEqual(naiveTopPages(sessions, 50))
       const paths = await askSplit('paths', { ...asked, top: 20 }, fixture, hot)

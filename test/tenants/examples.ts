@@ -249,7 +249,10 @@ export function examplesOf(mine: Party, other: Party): Readonly<Record<string, r
     'POST /api/v1/datasets/:dataset/sessions': question('sessions', {}),
     'POST /api/v1/datasets/:dataset/top-pages': question('top-pages', {}),
     'POST /api/v1/datasets/:dataset/paths': question('paths', {}),
-    'POST /api/v1/datasets/:dataset/active-users': question('active-users', { bucket: '1 day' }),
+    'POST /api/v1/datasets/:dataset/active-users': [
+      ...question('active-users', { bucket: '1 day' }),
+      ...question('active-users', { bucket: '1 hour', windows: ['2 hours', '1 day'], method: 'uniques' }),
+    ],
     'POST /api/v1/datasets/:dataset/lifecycle': question('lifecycle', { period: '1 day' }),
     'POST /write': [
       { path: '/write', ...text(line(''), 'text/plain') },

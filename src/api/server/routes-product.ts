@@ -11,12 +11,17 @@ const EventsAnswer = Type.Object({
   plan: Type.Object({
     parts: Type.Array(
       Type.Object({
-        source: Type.String(),
-        rows: Type.Integer(),
+        source: Type.String({ description: 'hot, cold, or the name of a continuous aggregate' }),
+        rows: Type.Union([Type.Integer(), Type.Null()]),
         files: Type.Union([Type.Integer(), Type.Null()]),
       }),
     ),
     elapsedMs: Type.Integer(),
+    method: Type.Optional(Type.String({ description: 'active users: exact or uniques' })),
+    errorBound: Type.Optional(Type.Union([Type.String(), Type.Null()])),
+    aggregates: Type.Optional(
+      Type.Array(Type.Object({ name: Type.String(), used: Type.Boolean(), why: Type.String() })),
+    ),
   }),
 })
 

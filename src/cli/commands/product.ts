@@ -22,6 +22,7 @@ interface ProductOptions {
   readonly silence?: string
   readonly bucket?: string
   readonly windows: readonly string[]
+  readonly method?: string
   readonly of?: string
   readonly start?: string
   readonly end?: string
@@ -58,6 +59,7 @@ export function productCommand(): Command {
     .option('--silence <length>', 'sessions, top-pages, paths: how long one that ends a session is (timeout)')
     .option('--bucket <length>', 'sessions, active-users: one row for each')
     .option('--windows <lengths>', 'active-users: e.g. "1 day,7 days,30 days"', splitList, [])
+    .option('--method <method>', 'active-users: exact, or uniques (sketches, from continuous aggregates)')
     .option('--of <what>', 'paths: page or event')
     .option('--start <place>', 'paths: begin here')
     .option('--end <place>', 'paths: end here')
@@ -159,9 +161,12 @@ function cell(name: string, value: unknown): string {
 }
 
 function drawParts({ plan }: EventsAnswer<object>): string {
-  const parts = plan.parts.map(
-    ({ source, rows, files }) =>
-      `${formatNumber(rows)} events ${source === 'hot' ? 'of PostgreSQL' : `of ${formatNumber(files ?? 0)} files`}`,
-  )
-  return `${parts.join(', ')}, ${formatDuration(plan.elapsedMs)}`
+  const parts = plan.parts.map(({ source, rows, files }) => {
+    const count = rows === null ? '' : `${formatNumber(rows)} `
+    if (source === 'hot') return `${count}events of PostgreSQL`
+    if (source === 'cold') return `${count}events of ${formatNumber(files ?? 0)} files`
+    return `${count}cells of ${source}`
+  })
+  const bound = plan.errorBound ? [`users ${plan.errorBound}`] : []
+  return [...parts, ...bound, formatDuration(plan.elapsedMs)].join(', ')
 }
