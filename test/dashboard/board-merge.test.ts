@@ -53,19 +53,24 @@ const edit = fc.oneof(
     y: fc.nat(9),
   }),
 )
+type Edit = typeof edit extends fc.Arbitrary<infer E> ? E : never
 const edited = (prefix: string): fc.Arbitrary<Draft> =>
-  fc.array(edit, { maxLength: 5 }).map((edits) =>
-    edits.reduce((draft, act, i): Draft => {
-      const { panels } = draft.document
-      if (act.kind === 'rename') return { ...draft, name: act.title }
-      const one = panels.find(({ id }) => id === act.id)
-      if (!one) return draft
-      if (act.kind === 'remove') return withoutPanel(draft, act.id)
-      if (act.kind === 'retitle') return withWords(draft, act.id, { title: act.title, note: '', unit: '' })
-      if (act.kind === 'copy') return withPanel(draft, { ...one, id: `${prefix}${i}` })
-      return withPanels(draft, arrange(panels, act.id, { ...one.place, x: act.x, y: act.y }))
-    }, base),
-  )
+  fc.array(edit, { maxLength: 5 }).map((edits) => {
+    let draft = base
+    for (const [i, act] of edits.entries()) draft = applied(draft, act, `${prefix}${i}`)
+    return draft
+  })
+
+function applied(draft: Draft, act: Edit, newId: string): Draft {
+  if (act.kind === 'rename') return { ...draft, name: act.title }
+  const { panels } = draft.document
+  const one = panels.find(({ id }) => id === act.id)
+  if (!one) return draft
+  if (act.kind === 'remove') return withoutPanel(draft, act.id)
+  if (act.kind === 'retitle') return withWords(draft, act.id, { title: act.title, note: '', unit: '' })
+  if (act.kind === 'copy') return withPanel(draft, { ...one, id: newId })
+  return withPanels(draft, arrange(panels, act.id, { ...one.place, x: act.x, y: act.y }))
+}
 
 describe('two people who change a board', () => {
   it('keep what each did, where they did not touch the same', () => {

@@ -74,7 +74,12 @@ export function merged(
     if (difference.theirs === null) return mine
     return choices.get(key) === 'theirs' ? theirs : mine
   }
-  const arranged = sideOf('arrangement')
+  // where nobody rearranged, panels that came or went may still have moved others on one side
+  const hasMoved = base.document.panels.some(({ id, place }) => {
+    const now = panelOf(mine, id)
+    return now !== undefined && !isSame(now.place, place)
+  })
+  const arranged = found.has('arrangement') ? sideOf('arrangement') : hasMoved ? mine : theirs
   const other = arranged === mine ? theirs : mine
   const panels = idsOf(mine, theirs).flatMap((id): Panel[] => {
     const panel = panelOf(sideOf(`panel:${id}`), id)
