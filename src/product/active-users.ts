@@ -6,13 +6,7 @@ import { overLimit, periodsSql, Question, readInterval, share, wrong } from './q
 /** Windows of one question, over all of its buckets. */
 const maxWindows = 10_000
 
-interface Found {
-  readonly rows: readonly ActiveUsersRow[]
-  readonly parts: EventsPlan['parts']
-  readonly method: 'exact' | 'uniques'
-  readonly errorBound: string | null
-  readonly aggregates?: EventsPlan['aggregates']
-}
+type Found = { readonly rows: readonly ActiveUsersRow[] } & Omit<EventsPlan, 'elapsedMs'>
 
 /**
  * Different users in windows that end where each bucket ends (where the range does, in the last one): with windows of a day, a week
@@ -55,7 +49,9 @@ export async function activeUsers(input: unknown, context: ProductContext): Prom
       files: rows === null ? null : (files ?? 0),
     }),
   )
-  return { rows: toRows(counts), parts: shown, method, errorBound, aggregates }
+  const first = spans.reduce((least, { from }) => (from < least ? from : least), range.from)
+  const ranges = question.ranges({ from: first, to: range.to })
+  return { rows: toRows(counts), ...ranges, parts: shown, method, errorBound, aggregates }
 }
 
 /** How many users each of the windows has, from events. */

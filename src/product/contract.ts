@@ -190,6 +190,10 @@ export interface EventsPlanPart extends Omit<EventPart, 'source' | 'rows'> {
 }
 
 export interface EventsPlan {
+  /** As it was asked, relative times resolved; ISO. */
+  readonly range: { readonly from: string | null; readonly to: string | null }
+  /** Where events were looked at, which may be more: before it, or after it; null: open. */
+  readonly read: { readonly from: string | null; readonly to: string | null }
   readonly parts: readonly EventsPlanPart[]
   readonly elapsedMs: number
   /** Active users: how they were counted, and how far from the truth that may be; null: it is the truth. */

@@ -1,11 +1,11 @@
 import {
   type ColumnRef,
-  type EventPart,
   type EventTable,
   type EventText,
   everything,
   type FilterNode,
   readEventQuestion,
+  showRange,
 } from '../query/index.ts'
 import {
   assertBucketSpec,
@@ -19,7 +19,7 @@ import {
 } from '../time/index.ts'
 import { isTidemarkError, TidemarkError } from '../util/errors.ts'
 import { join, raw, type Sql, sql } from '../util/sql.ts'
-import type { ProductContext } from './contract.ts'
+import type { EventsPlan, ProductContext } from './contract.ts'
 
 const commonKeys = ['from', 'to', 'zone', 'where', 'user', 'anonymous', 'event', 'session', 'page'] as const
 
@@ -170,15 +170,20 @@ export class Question {
       readonly texts?: readonly EventText[]
     },
     use: (events: EventTable) => Promise<readonly Row[]>,
-  ): Promise<{ readonly rows: readonly Row[]; readonly parts: readonly EventPart[] }> {
+  ): Promise<{ readonly rows: readonly Row[] } & Omit<EventsPlan, 'elapsedMs'>> {
     const { dataset, store, scan, limits } = this.#context
     const { range, where, flags = [], texts = [] } = request
     const asked = { dataset, range, where, flags, texts: [this.user, ...texts] }
     return store.lend(asked, scan, async (events) => {
       const rows = await use(events)
       if (rows.length > limits.maxRows) throw overLimit('the number of rows', rows.length, limits.maxRows)
-      return { rows, parts: events.parts }
+      return { rows, ...this.ranges(range), parts: events.parts }
     })
+  }
+
+  /** What the plan says of time. */
+  ranges(read: TimeRange): Pick<EventsPlan, 'range' | 'read'> {
+    return { range: showRange(this.range), read: showRange(read) }
   }
 
   /** A point in time of its own; null when it is not given. */

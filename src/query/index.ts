@@ -43,6 +43,7 @@ export type {
   PartialOutput,
   PlanPart,
 } from './answer.ts'
+export { showRange } from './answer.ts'
 export { planBuckets, windowAtEnd } from './bucket-plan.ts'
 export { canonicalFilter, canonicalJson } from './canonical.ts'
 export {

@@ -1,7 +1,8 @@
 import { expect, it } from 'vitest'
 import { drawEvents } from '../../src/cli/commands/product.ts'
 
-const plan = { parts: [], elapsedMs: 1 }
+const range = { from: null, to: null }
+const plan = { range, read: range, parts: [], elapsedMs: 1 }
 const escapes = new RegExp(`${String.fromCharCode(27)}\\[[0-9;]*m`, 'g')
 const draw = (...asked: Parameters<typeof drawEvents>) =>
   drawEvents(...asked).map((line) => line.replace(escapes, ''))

@@ -131,3 +131,55 @@ it('a kind of question that is not known is a wrong call', async () => {
   expect(wrong).toMatchObject({ code: 2 })
   expect(wrong.err).toMatch(/there is no "funel"; known: funnel/)
 }, 60_000)
+
+it('an answer that may be a kept one is as new as every write that this server has acknowledged', async () => {
+  const visit = async (at: bigint, who: string) => {
+    const rows = [{ at: formatInstant(at), who, what: 'view', page: '/a' }]
+    const url = '/api/v1/datasets/web.visits/rows'
+    expect((await app.inject({ method: 'POST', url, payload: rows })).statusCode).toBe(201)
+  }
+  const ask = async (kind: string) => {
+    const payload = { ...questions[kind], cache: 'dashboard' }
+    const url = `/api/v1/datasets/web.visits/${pathOf(kind)}`
+    const reply = await app.inject({ method: 'POST', url, payload })
+    expect(reply.statusCode, reply.body).toBe(200)
+    const { rows, plan } = reply.json()
+    return { rows, plan, outcome: String(reply.headers['x-tidemark-cache']).split(';')[0] }
+  }
+  const warm = async () => {
+    for (const kind of productKinds)
+      await expect.poll(async () => (await ask(kind)).outcome, { message: kind }).toBe('hit')
+  }
+  const outcomes = async () =>
+    Object.fromEntries(
+      await Promise.all(productKinds.map(async (kind) => [kind, (await ask(kind)).outcome] as const)),
+    )
+  const assertNew = async () => {
+    for (const kind of productKinds) {
+      const { rows } = await ask(kind)
+      expect({ kind, rows }).toEqual({
+        kind,
+        rows: (await tm.productUnknown(kind, 'web.visits', questions[kind])).rows,
+      })
+    }
+  }
+  const all = (outcome: string) => Object.fromEntries(productKinds.map((kind) => [kind, outcome]))
+  await warm()
+  const { plan } = await ask('funnel')
+  expect(plan.cache).toMatchObject({ layer: 'dashboard', outcome: 'hit' })
+  // a funnel may end a day after its range
+  expect(plan).toMatchObject({ range, read: { ...range, to: formatInstant(start + 5n * day) } })
+  await visit(start + 3n * day, 'new in the range')
+  expect(await outcomes()).toEqual(all('miss'))
+  await assertNew()
+  await warm()
+  await visit(start - 10n * day, 'long before')
+  expect(await outcomes()).toEqual({ ...all('hit'), lifecycle: 'miss' })
+  await assertNew()
+  await warm()
+  await visit(start + 4n * day + 1n, 'just behind the range')
+  expect(await outcomes()).toMatchObject({ funnel: 'miss', sessions: 'hit', lifecycle: 'hit' })
+  await assertNew()
+  const wrong = await post('funnel', { ...questions['funnel'], cache: 'sessions' })
+  expect(wrong).toMatchObject({ status: 400, body: { code: 'TM_QUERY', params: { path: 'cache' } } })
+})

@@ -1,7 +1,8 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
-import type { Computed } from '../../cache/index.ts'
-import type { Answer } from '../../query/index.ts'
-import type { CacheLayer, QueryableDefinition } from '../../schema/index.ts'
+import type { Computed, Load } from '../../cache/index.ts'
+import type { EventsAnswer, ProductKind } from '../../product/index.ts'
+import type { Answer, AnswerPlan } from '../../query/index.ts'
+import type { CacheLayer, HypertableDefinition, QueryableDefinition } from '../../schema/index.ts'
 import {
   type Instant,
   infinityInstant,
@@ -12,7 +13,7 @@ import {
 } from '../../time/index.ts'
 import { TidemarkError } from '../../util/errors.ts'
 import { toJsonText } from '../../util/json.ts'
-import { answerCached } from './cache-answer.ts'
+import { answerCached, type CachedRequest } from './cache-answer.ts'
 
 /** Sessions are no answers to queries. */
 const layers = ['dashboard', 'lists', 'reports'] as const satisfies readonly CacheLayer[]
@@ -48,9 +49,44 @@ export async function answerQuery(
 ): Promise<Buffer> {
   const question = { dataset: definition.name, query, timeoutMs }
   const cached = { layer, question, datasets: datasetsOf(definition) }
-  const { body, outcome, ageMs } = await answerCached(request, reply, cached, async (signal) =>
+  return answerWithPlan(request, reply, cached, async (signal) =>
     computed(definition, query, await ask(signal), request.tm.now()),
   )
+}
+
+export interface CachedProductQuestion extends Omit<CachedQuery, 'definition' | 'ask'> {
+  readonly kind: ProductKind
+  readonly definition: HypertableDefinition
+  readonly ask: (signal: AbortSignal) => Promise<EventsAnswer<object>>
+}
+
+/** The same of a question about events: what was read of them may begin before its range, and end after it. */
+export async function answerProductQuestion(
+  request: FastifyRequest,
+  reply: FastifyReply,
+  { layer, kind, definition, query, timeoutMs, ask }: CachedProductQuestion,
+): Promise<Buffer> {
+  const question = { product: kind, dataset: definition.name, query, timeoutMs }
+  const cached = { layer, question, datasets: [definition.name] }
+  return answerWithPlan(request, reply, cached, async (signal) => {
+    const answer = await ask(signal)
+    const range = hullOf(query, [answer.plan.range, answer.plan.read])
+    return {
+      body: toJsonText(answer),
+      ranges: [range],
+      mayKeep: isTold(definition, range, request.tm.now()),
+    }
+  })
+}
+
+async function answerWithPlan(
+  request: FastifyRequest,
+  reply: FastifyReply,
+  cached: CachedRequest,
+  load: Load,
+): Promise<Buffer> {
+  const { layer } = cached
+  const { body, outcome, ageMs } = await answerCached(request, reply, cached, load)
   return withCache(body as Buffer, { layer, outcome, ageMs: Math.round(ageMs) })
 }
 
@@ -75,7 +111,12 @@ function computed(
  * by then. Nothing that was read lies outside.
  */
 export function rangeOf(query: Readonly<Record<string, unknown>>, { plan }: Pick<Answer, 'plan'>): TimeRange {
-  const ends = [plan.range, ...plan.parts]
+  return hullOf(query, [plan.range, ...plan.parts])
+}
+
+type ShownRange = AnswerPlan['range']
+
+function hullOf(query: Readonly<Record<string, unknown>>, ends: readonly ShownRange[]): TimeRange {
   const from = ends.map((part) => (part.from === null ? minusInfinityInstant : parseInstant(part.from)))
   const to = ends.map((part) => (part.to === null ? infinityInstant : parseInstant(part.to)))
   return {

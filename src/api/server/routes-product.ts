@@ -4,11 +4,19 @@ import { type ProductKind, productKinds } from '../../product/index.ts'
 import { TidemarkError } from '../../util/errors.ts'
 import { toJsonText } from '../../util/json.ts'
 import { Problem } from '../contract/index.ts'
+import { answerProductQuestion, readCacheLayer } from './cache-query.ts'
 import { requestSignal } from './request-signal.ts'
+
+const ShownRange = Type.Object({
+  from: Type.Union([Type.String(), Type.Null()]),
+  to: Type.Union([Type.String(), Type.Null()]),
+})
 
 const EventsAnswer = Type.Object({
   rows: Type.Array(Type.Record(Type.String(), Type.Unknown())),
   plan: Type.Object({
+    range: ShownRange,
+    read: ShownRange,
     parts: Type.Array(
       Type.Object({
         source: Type.String({ description: 'hot, cold, or the name of a continuous aggregate' }),
@@ -21,6 +29,9 @@ const EventsAnswer = Type.Object({
     errorBound: Type.Optional(Type.Union([Type.String(), Type.Null()])),
     aggregates: Type.Optional(
       Type.Array(Type.Object({ name: Type.String(), used: Type.Boolean(), why: Type.String() })),
+    ),
+    cache: Type.Optional(
+      Type.Object({ layer: Type.String(), outcome: Type.String(), ageMs: Type.Integer() }),
     ),
   }),
 })
@@ -46,23 +57,44 @@ export function installProductRoutes(app: FastifyInstance): void {
           description: 'docs/guide/product-analytics.md explains every part, and what the answer means.',
           tags: ['product analytics'],
           params: Type.Object({ dataset: Type.String() }),
-          body: Type.Object({ from: Type.String() }, { additionalProperties: true }),
+          body: Type.Object(
+            {
+              from: Type.String(),
+              timeoutMs: Type.Optional(Type.Integer({ minimum: 1 })),
+              cache: Type.Optional(
+                Type.Union([Type.Literal('dashboard'), Type.Literal('lists'), Type.Literal('reports')]),
+              ),
+            },
+            { additionalProperties: true },
+          ),
           response: { 200: EventsAnswer, '4xx': Problem, '5xx': Problem },
         },
         config: { access: 'query' },
         serializerCompiler: () => (data) => (typeof data === 'string' ? data : toJsonText(data)),
       },
       async (request, reply) => {
-        const { timeoutMs, ...question } = asObject(request.body)
+        const { timeoutMs, cache, ...question } = asObject(request.body)
         if (timeoutMs !== undefined && (!Number.isInteger(timeoutMs) || (timeoutMs as number) < 1))
           throw new TidemarkError('TM_QUERY', {
             path: 'timeoutMs',
             problem: 'must be a positive whole number of milliseconds',
           })
-        const answer = await request.tm.productUnknown(kind, request.params.dataset, question, {
-          signal: requestSignal(reply),
-          ...(timeoutMs === undefined ? {} : { timeoutMs: timeoutMs as number }),
-        })
+        const layer = readCacheLayer(cache)
+        const { dataset } = request.params
+        const ask = (signal: AbortSignal) =>
+          request.tm.productUnknown(kind, dataset, question, {
+            signal,
+            ...(timeoutMs === undefined ? {} : { timeoutMs: timeoutMs as number }),
+          })
+        const definition = layer === null ? null : request.tm.dataset(dataset)
+        // what is no hypertable the engine refuses
+        const answer =
+          layer === null || definition?.kind !== 'hypertable'
+            ? await ask(requestSignal(reply))
+            : await answerProductQuestion(request, reply, {
+                ...{ layer, kind, definition, query: question, ask },
+                timeoutMs: (timeoutMs as number | undefined) ?? null,
+              })
         return reply.type('application/json; charset=utf-8').send(answer)
       },
     )
