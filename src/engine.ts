@@ -4,6 +4,7 @@ import { rm } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import type { Kysely } from 'kysely'
 import { AccessDesk } from './access/index.ts'
+import { BoardDesk, type Boards, type OpenShare, type ShareRules } from './boards/index.ts'
 import {
   createAggregateTiers,
   createLateMerger,
@@ -105,6 +106,7 @@ import {
   type Gauges,
   type LakeHandle,
   listAlarms,
+  OperationsDesk,
   type ReadyCheck,
   raiseAlarm,
   readGauges,
@@ -167,6 +169,7 @@ import {
   reclaimJob,
   refreshJob,
   reportsJob,
+  sampleStorageJob,
   sweepJob,
   trimAccessJob,
   trimChangeLogJob,
@@ -214,6 +217,8 @@ export class Tidemark<Config extends TidemarkConfig = TidemarkConfig> {
   readonly root: string
   /** API keys, whoever shows them, and the audit log; docs/guide/access.md. */
   readonly access: AccessDesk
+  /** How the store is, and work on it that goes on in the background. */
+  readonly operations: OperationsDesk
   readonly #db: Database & { readonly pool: PoolCounts }
   readonly #clock: Clock
   readonly #chunks: ChunkManager
@@ -224,6 +229,7 @@ export class Tidemark<Config extends TidemarkConfig = TidemarkConfig> {
   readonly #enrichers: Enrichers
   readonly #queries: Queries
   readonly #reports: ReportDesk
+  readonly #boards: BoardDesk
   readonly #limits: QueryLimits
   readonly #product: ProductOptions
   readonly #records: ReturnType<typeof createRecordSets>
@@ -313,6 +319,10 @@ export class Tidemark<Config extends TidemarkConfig = TidemarkConfig> {
       },
     })
     this.#lake = { dir, store, lifecycle: this.#lifecycle }
+    this.operations = new OperationsDesk({
+      ...{ db: this.#db, target: this.target, clock, lake: this.#lake, engine: this },
+      ...{ definitions: config.datasets, aggregates: config.aggregates, jobs: () => this.#jobs() },
+    })
     const rawCold = createColdTier({
       duckdb: this.#duckdb,
       store,
@@ -334,6 +344,15 @@ export class Tidemark<Config extends TidemarkConfig = TidemarkConfig> {
       clock,
       ask: (dataset, query, call) => this.queryUnknown(dataset, query, call),
       check: (dataset, query) => this.#queries.check(this.queryable(dataset), query),
+    })
+    this.#boards = new BoardDesk({
+      db: this.#db,
+      clock,
+      audit: this.access.audit,
+      files: config.boards,
+      root: this.root,
+      queryable: (name) => this.queryable(name),
+      check: (definition, query) => this.#queries.check(definition, query),
     })
     this.#refreshing = shared
     this.#records = createRecordSets({
@@ -560,6 +579,30 @@ export class Tidemark<Config extends TidemarkConfig = TidemarkConfig> {
   /** The same for somebody: those of his tenant, over the datasets that he may use. */
   reportsOf(scope: TenantScope, isOurs?: (dataset: string) => boolean): Reports {
     return this.#reports.of(scope, isOurs)
+  }
+
+  /** Boards of every tenant's rows: panels of queries that people keep; docs/guide/boards.md. */
+  get boards(): Boards {
+    return this.boardsOf(allTenants)
+  }
+
+  /** The same for somebody: those of his tenant, and those of files, over the datasets that he may use. */
+  boardsOf(scope: TenantScope, isOurs?: (dataset: string) => boolean): Boards {
+    return this.#boards.of(scope, isOurs)
+  }
+
+  /**
+   * Reads the boards of the repository (`boards` of the configuration), which the server does before it starts.
+   *
+   * @throws TidemarkError TM_CONFIG with the file and the path in it.
+   */
+  async openBoards(): Promise<void> {
+    await this.#boards.files()
+  }
+
+  /** What somebody with a link to a board may see. @throws TidemarkError TM_UNKNOWN_SHARE */
+  openShare(token: string, rules: ShareRules): Promise<OpenShare> {
+    return this.#boards.open(token, rules)
   }
 
   /** Rows that were not taken: what is wrong with them, corrections, and their way back; docs/guide/dead-letters.md. */
@@ -867,11 +910,12 @@ export class Tidemark<Config extends TidemarkConfig = TidemarkConfig> {
    * const { problems } = await tm.verify()
    */
   verify(datasets: readonly string[] | null = null, options: VerifyCallOptions = {}): Promise<VerifyReport> {
-    const { onProgress, signal, content } = options
+    const { onProgress, signal, content, chunks } = options
     const definitions = datasets === null ? this.hypertables : datasets.map((name) => this.#hypertable(name))
     return this.#lifecycle.verify(definitions, {
       signal: signal ?? null,
       ...(content === undefined ? {} : { content }),
+      ...(chunks === undefined ? {} : { chunks: new Set(chunks.map(BigInt)) }),
       ...(onProgress ? { onProgress: ({ rows, bytes }) => onProgress({ rows, bytes }) } : {}),
     })
   }
@@ -946,6 +990,10 @@ export class Tidemark<Config extends TidemarkConfig = TidemarkConfig> {
    * worker.start()
    */
   createWorker(options: Partial<WorkerOptions> = {}): Worker {
+    return new Worker(this.#db, this.#jobs(), { pollMs: this.config.worker.everyMs, ...options })
+  }
+
+  #jobs(): Job[] {
     const jobs: Job[] = []
     const lifecycle = this.#lifecycle
     for (const definition of this.hypertables) {
@@ -973,10 +1021,11 @@ export class Tidemark<Config extends TidemarkConfig = TidemarkConfig> {
       forgetBatchesJob(this.#db),
       trimAccessJob(this.access, this.config.server.audit.keepMs),
       reportsJob(this.#reports),
+      sampleStorageJob(this.operations),
       ...this.hypertables.flatMap((d) => forgetEventsJob(d, this.#db) ?? []),
       forgetUndeclaredJob(this.hypertables, this.#db),
     )
-    return new Worker(this.#db, jobs, { pollMs: this.config.worker.everyMs, ...options })
+    return jobs
   }
 
   /** Sizes, chunks, what is in the lake, jobs, dead letters; scans no table. */
@@ -1076,6 +1125,7 @@ export class Tidemark<Config extends TidemarkConfig = TidemarkConfig> {
 
   /** Waits for what runs (bounded) and closes every connection. */
   async close(): Promise<void> {
+    await this.operations.close()
     await this.#pipeline.close()
     await this.#feed.close()
     await this.#queries.close()

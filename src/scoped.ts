@@ -22,6 +22,7 @@ export type ScopedTidemark = { readonly scope: TenantScope } & Pick<
   | 'records'
   | 'deadLetters'
   | 'reports'
+  | 'boards'
   | 'parseCsv'
   | 'reserve'
   | 'now'
@@ -70,6 +71,7 @@ export function scopedTo(
     keepStrays: (source, letters) => tm.keepStrays(source, letters, { scope }),
     deadLetters: tm.deadLettersOf(scope),
     reports: tm.reportsOf(scope, (name) => isOurs({ name })),
+    boards: tm.boardsOf(scope, (name) => isOurs({ name })),
     parseCsv: (definition, text) => tm.parseCsv(definition, text),
     reserve: (bytes, signal) => withholdOthers(scope, tm.reserve(bytes, signal)),
     now: () => tm.now(),

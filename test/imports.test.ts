@@ -73,6 +73,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   // the engine is the only file that knows every tier
   'engine.ts': [
     'access',
+    'boards',
     'engine',
     'aggregate',
     'changelog',
@@ -125,12 +126,16 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   cache: ['access', 'feed', 'query', 'schema', 'time', 'util'],
   // saved queries, asked on a schedule; they are handed the engine
   reports: ['postgres', 'query', 'schema', 'time', 'util'],
+  // panels of queries that people keep, and links to them; they are handed what is declared
+  boards: ['access', 'postgres', 'query', 'schema', 'time', 'util'],
   // keeps answers up to date; it is handed the engine as somebody may use it
   live: ['feed', 'query', 'schema', 'time', 'util'],
   // decodes protocols, as it parses JSON
   api: [
     'access',
+    'boards',
     'cache',
+    'client',
     'engine.ts',
     'live',
     'observe',
@@ -144,11 +149,13 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
     'time',
     'util',
   ],
-  // what runs in browsers: nothing of it may reach the server's code, and the client knows only types
-  client: ['query', 'schema'],
+  // what runs in browsers: nothing of it may reach the server's code; of these the client knows only types, of util what is free of it
+  client: ['boards', 'product', 'util', 'query', 'schema'],
   tracker: [],
+  // what it tells travels as the client's types say
   ops: [
     'changelog',
+    'client',
     'continuous',
     'hot',
     'lake',
@@ -160,6 +167,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
     'util',
   ],
   cli: [
+    'boards',
     'reports',
     'access',
     'continuous',

@@ -8,7 +8,7 @@ export type AccessScope = (typeof accessScopes)[number]
 
 /** Who asks: made of an API key, of a token, or of nothing where the server takes everybody. */
 export interface Principal {
-  readonly kind: 'key' | 'token' | 'session' | 'anonymous'
+  readonly kind: 'key' | 'token' | 'session' | 'share' | 'anonymous'
   /** Of the key, or the subject of the token; what logs and the audit log say. Never a secret. */
   readonly id: string
   readonly name: string | null

@@ -1,6 +1,8 @@
+import type { EventsAnswer, ProductKind, ProductQuestions } from '../product/index.ts'
 import type { Answer, CheckedQuery, QueryInput, QueryRow } from '../query/index.ts'
 import type { StoredDefinition, TidemarkConfig } from '../schema/index.ts'
 import { Access } from './access.ts'
+import { BoardsClient } from './boards.ts'
 import { type Batch, Buffer, type BufferLimits } from './buffer.ts'
 import type { CallSpec } from './call.ts'
 import { TidemarkClientError } from './errors.ts'
@@ -253,6 +255,41 @@ export class Client<Config extends TidemarkConfig = TidemarkConfig> {
   }
 
   /**
+   * Asks a question about events, as `tm.product` does: `'funnel'`, `'retention'`, `'activeUsers'`, …; docs/guide/product-analytics.md.
+   *
+   * @example
+   * const { rows } = await client.product('funnel', 'web.events', {
+   *   from: '-30 days', steps: ['visit', 'signup'], within: '7 days',
+   * }, { cache: 'dashboard' })
+   *
+   * @throws TidemarkClientError the server's, TM_NO_ANSWER, TM_CLOSED
+   */
+  async product<K extends ProductKind, Name extends StoredName<Config>>(
+    kind: K,
+    dataset: Name,
+    question: ProductQuestions<Named<Config, Name>>[K]['input'],
+    options: CallOptions & {
+      /** As of `query`. */
+      readonly timeoutMs?: number
+      readonly cache?: 'dashboard' | 'lists' | 'reports'
+    } = {},
+  ): Promise<EventsAnswer<ProductQuestions[K]['row']>> {
+    this.#assertOpen()
+    const { signal, ...more } = options
+    const route = kind.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)
+    const answer = await this.#transport.send({
+      path: `/api/v1/datasets/${encodeURIComponent(dataset)}/${route}`,
+      contentType: 'application/json',
+      body: encodeQuery({ ...question, ...more }),
+      headers: {},
+      maxAttempts: Math.min(maxQueryAttempts, this.#options.maxAttempts),
+      signal: this.#signal(signal),
+      mayRetry: retryQuery,
+    })
+    return answer as EventsAnswer<ProductQuestions[K]['row']>
+  }
+
+  /**
    * Asks, and stays up to date: `onChange` is given the whole answer, and again after each change. After a lost connection it goes on
    * by itself, with what has changed since. All subscriptions of a client share one WebSocket.
    *
@@ -289,6 +326,16 @@ export class Client<Config extends TidemarkConfig = TidemarkConfig> {
   /** Keys, the audit log, slow queries and reports. */
   get access(): Access {
     return new Access((spec) => this.#ask(spec))
+  }
+
+  /**
+   * Boards, links to them, and what somebody with a link sees; docs/guide/boards.md.
+   *
+   * @example
+   * const { path } = await client.boards.share(board.id, { expires: '30 days' })
+   */
+  get boards(): BoardsClient {
+    return new BoardsClient((spec) => this.#ask(spec))
   }
 
   /** Signing a browser in and out, and who is asking. */

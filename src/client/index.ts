@@ -1,4 +1,18 @@
 export type {
+  Board,
+  BoardDocument,
+  BoardInput,
+  BoardSummary,
+  IssuedShare,
+  Panel,
+  PanelChart,
+  PanelPlace,
+  PanelQuery,
+  Share,
+  SharedBoard,
+  SharedQuestion,
+} from '../boards/index.ts'
+export type {
   Answer,
   AnswerPlan,
   ConsideredAggregate,
@@ -7,6 +21,7 @@ export type {
   PartialOutput,
   PlanPart,
 } from '../query/index.ts'
+export { autoBucket } from '../util/auto-bucket.ts'
 export type {
   Access,
   AccessScope,
@@ -20,6 +35,7 @@ export type {
   ReportRunEntry,
   SlowQueries,
 } from './access.ts'
+export { BoardsClient } from './boards.ts'
 export type {
   Client,
   ClientOptions,
@@ -54,5 +70,5 @@ export {
   type RecordsOf,
   type WriteOptions,
 } from './records.ts'
-export type { ColumnInfo, DatasetInfo, Me, Session } from './session.ts'
+export type { AggregateInfo, ColumnInfo, DatasetInfo, Me, Session } from './session.ts'
 export type { CallOptions, ClientQuery, ClientRow, Named, QueryableName, StoredName } from './types.ts'

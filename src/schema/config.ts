@@ -1,3 +1,4 @@
+import { readBoardPatterns } from './boards-config.ts'
 import { type CacheConfig, type CacheSectionOptions, cacheConfigDefaults, readCache } from './cache-config.ts'
 import type { ContinuousAggregateDefinition, QueryableDefinition, StoredDefinition } from './definition.ts'
 import { type EnrichOptions, readEnrich } from './enrich-step.ts'
@@ -83,6 +84,11 @@ export interface ConfigOptions<
   readonly cache?: CacheSectionOptions
   /** Rows by their key; docs/guide/records.md. */
   readonly records?: RecordsSectionOptions
+  /**
+   * Files with boards, relative to the configuration: `boards/*.json`, where `*` is any part of a file's name; docs/guide/boards.md.
+   * Default: none.
+   */
+  readonly boards?: readonly string[]
   readonly shadow?: {
     /** Share of aggregate queries that are computed once more from raw rows, 0 to 1; a difference is an alarm. Default 0. */
     readonly share?: number
@@ -144,6 +150,7 @@ export interface TidemarkConfig<
   readonly lake: LakeConfig
   readonly cache: CacheConfig
   readonly records: RecordsConfig
+  readonly boards: readonly string[]
   readonly shadow: { readonly share: number; readonly timeoutMs: number }
   readonly ingest: ProtocolConfig & {
     readonly enrich: readonly EnrichOptions[]
@@ -197,6 +204,7 @@ export const configDefaults = Object.freeze({
   }),
   cache: cacheConfigDefaults,
   records: recordsConfigDefaults,
+  boards: Object.freeze([]),
   shadow: Object.freeze({ share: 0, timeoutMs: 10_000 }),
   ingest: Object.freeze({
     ...noProtocols,
@@ -248,6 +256,7 @@ export function defineConfig<
     'lake',
     'cache',
     'records',
+    'boards',
     'shadow',
     'ingest',
     'server',
@@ -309,6 +318,7 @@ export function defineConfig<
       input['records'],
       datasets.map(({ name }) => name),
     ),
+    boards: readBoardPatterns(problems, input['boards']),
     shadow: Object.freeze({
       share: shadow.share('share', d.shadow.share),
       timeoutMs: shadow.millis('timeout', d.shadow.timeoutMs) as number,

@@ -382,6 +382,20 @@ export const errorRegistry = {
     'Look at the list of reports, or run it.',
     (p) => `there is no report "${p.name}" to give; ${p.todo}`,
   ),
+  TM_UNKNOWN_BOARD: define<{ id: string }>(
+    404,
+    false,
+    'There is no board, or no panel on it, of that id, or it is none of the caller.',
+    'Look at the list of boards.',
+    (p) => `there is no board "${p.id}"; look at the list of boards`,
+  ),
+  TM_UNKNOWN_SHARE: define<{ problem: string; todo: string }>(
+    404,
+    false,
+    'There is no link to a board of that token or id, or it has ended: with its time, its board, or the key of whoever made it.',
+    'Do what the message says.',
+    (p) => `${p.problem}; ${p.todo}`,
+  ),
   TM_RATE_LIMIT: define<{ what: string; limit: string; retryAfterSeconds: number }>(
     429,
     true,

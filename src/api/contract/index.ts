@@ -8,6 +8,16 @@ export {
   SessionAnswer,
   TicketAnswer,
 } from './access-schemas.ts'
+export {
+  BoardAnswer,
+  BoardBody,
+  BoardSummaryAnswer,
+  IssuedShareAnswer,
+  ShareAnswer,
+  ShareBody,
+  SharedBoardAnswer,
+  SharedQuestionBody,
+} from './board-schemas.ts'
 export { Liveness, Readiness, SlowQueryList } from './observe.ts'
 export { Problem, ProblemKind } from './problem.ts'
 export { isOverHttp, notOverHttp, problemType } from './problem-codes.ts'

@@ -23,6 +23,8 @@ declare module 'fastify' {
   interface FastifyInstance {
     /** Every route, and who may call it. */
     readonly guardedRoutes: readonly GuardedRoute[]
+    /** What counts requests, for routes that find out themselves who asks. */
+    readonly rateLimits: RateLimits
   }
   interface FastifyRequest {
     /** Who asks; known before anything of a body is read. */
@@ -85,6 +87,7 @@ export function guardRoutes(
   app.decorateRequest('tm')
   const routes: GuardedRoute[] = []
   app.decorate('guardedRoutes', routes)
+  app.decorate('rateLimits', limits)
   app.addHook('onRoute', ({ method, url, config }) => {
     const access = config?.access
     if (access === undefined)

@@ -15,6 +15,7 @@ import { liveSources, observeRequests } from './observe-requests.ts'
 import { installOpenApi, installOpenApiRoute } from './openapi.ts'
 import { badUrl, installProblems, sendProblem } from './problems.ts'
 import { installAnalyticsRoute } from './routes-analytics.ts'
+import { installBoardRoutes } from './routes-boards.ts'
 import { installDatasetRoutes } from './routes-datasets.ts'
 import { installHealthRoute } from './routes-health.ts'
 import { installInfluxRoutes } from './routes-influx.ts'
@@ -29,6 +30,7 @@ import { installQueryRoute } from './routes-query.ts'
 import { installRecordRoutes } from './routes-records.ts'
 import { installReportRoutes } from './routes-reports.ts'
 import { installRowRoutes } from './routes-rows.ts'
+import { installSharedRoutes } from './routes-shared.ts'
 import { installStreamRoute } from './routes-stream.ts'
 import { withSockets } from './sockets.ts'
 import { readTls, tlsFilesOf, watchTls } from './tls.ts'
@@ -86,6 +88,7 @@ export async function createServer(
   )
   // a database of countries that is missing is told now, not to the first sender
   await tm.openEnrichment()
+  await tm.openBoards()
   await tm.openSpool()
   const cache = await openServerCache(tm, redisUrl)
   const fastifyOptions: FastifyServerOptions = {
@@ -134,6 +137,8 @@ export async function createServer(
   installQueryRoute(app)
   installProductRoutes(app)
   installReportRoutes(app)
+  installBoardRoutes(app)
+  installSharedRoutes(app, tm)
   await installInfluxRoutes(app, tm, { bodyLimitBytes })
   await installPrometheusRoutes(app, tm, { bodyLimitBytes })
   await installOtlpRoutes(app, tm, { bodyLimitBytes })

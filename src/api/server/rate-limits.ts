@@ -3,6 +3,9 @@ import type { RateAnswer, RateLimiter } from '../../access/index.ts'
 import type { RateRule, ServerConfig } from '../../schema/index.ts'
 import { TidemarkError } from '../../util/errors.ts'
 
+/** Of a link, where keys have no limit: some readers of a full board. */
+const shareRule: RateRule = { requests: 50, perMs: 1000, burst: 300 }
+
 /** Requests of keys and tenants, and failures of addresses. */
 export class RateLimits {
   readonly #limiter: RateLimiter
@@ -34,6 +37,18 @@ export class RateLimits {
     }
     if (tenant !== null && principal.tenant.kind === 'one')
       await count(`the tenant "${principal.tenant.tenant}"`, `tenant:${principal.tenant.tenant}`, tenant)
+  }
+
+  /** Of a link to a board, whose readers are nobody: all of them together, and with its tenant. @throws TidemarkError TM_RATE_LIMIT */
+  async takeShare({ principal: { id, tenant } }: FastifyRequest, reply: FastifyReply): Promise<void> {
+    const ofKey = this.#rules.key ?? shareRule
+    const answer = await this.#limiter.take(`share:${id}`, ofKey)
+    tell(reply, answer, ofKey)
+    if (!answer.isAllowed) throw tooMany('the link', ofKey, answer)
+    const ofTenant = this.#rules.tenant
+    if (ofTenant === null || tenant.kind !== 'one') return
+    const all = await this.#limiter.take(`tenant:${tenant.tenant}`, ofTenant)
+    if (!all.isAllowed) throw tooMany('the tenant of the link', ofTenant, all)
   }
 
   /** @throws TidemarkError TM_RATE_LIMIT */

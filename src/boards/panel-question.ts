@@ -1,0 +1,82 @@
+import type { QueryableDefinition } from '../schema/index.ts'
+import {
+  addInterval,
+  approximateMicros,
+  formatInstant,
+  type Instant,
+  parseInterval,
+  parsePoint,
+  type TimeRange,
+} from '../time/index.ts'
+import { autoBucket } from '../util/auto-bucket.ts'
+import type { BoardDocument, Panel, SharedQuestion } from './contract.ts'
+import { within, wrong } from './problem.ts'
+
+/** The range of a board for a panel at a moment: relative days are days of its zone. @throws TidemarkError TM_QUERY */
+export function rangeOfBoard(
+  { range: { from, to } }: BoardDocument,
+  now: Instant,
+  zone: string | null,
+): TimeRange {
+  const at = (path: string, point: string): Instant =>
+    within(`document.range.${path}`, () => parsePoint(point, now, zone))
+  return { from: at('from', from), to: to === undefined ? now : at('to', to) }
+}
+
+/** What of it is asked for. Never anything outside. @throws TidemarkError TM_QUERY where nothing is left. */
+export function rangeInside(
+  whole: TimeRange,
+  { from, to }: SharedQuestion,
+  now: Instant,
+  zone: string | null,
+): TimeRange {
+  const at = (path: string, point: unknown, fallback: Instant): Instant => {
+    if (point === undefined || point === null) return fallback
+    if (typeof point !== 'string') return wrong(path, 'must be a text such as "-1 day" or a time')
+    return within(path, () => parsePoint(point, now, zone))
+  }
+  const asked = { from: at('from', from, whole.from), to: at('to', to, whole.to) }
+  const range = {
+    from: asked.from > whole.from ? asked.from : whole.from,
+    to: asked.to < whole.to ? asked.to : whole.to,
+  }
+  if (range.from < range.to) return range
+  return wrong(
+    'from',
+    `nothing of the range asked for is in that of the board, ${formatInstant(whole.from)} to ${formatInstant(whole.to)}`,
+  )
+}
+
+/** As much earlier as the panel compares with. */
+export function comparedRange({ from, to }: TimeRange, { compare, query }: Panel): TimeRange {
+  if (compare === undefined) return wrong('compare', 'the panel compares with nothing')
+  if (compare === 'previous') return { from: from - (to - from), to: from }
+  const interval = within('compare', () => parseInterval(compare))
+  const zone = query.zone ?? null
+  return { from: addInterval(from, interval, zone, -1), to: addInterval(to, interval, zone, -1) }
+}
+
+/**
+ * The query of a panel over a range, as it is asked.
+ *
+ * @param texts of the range, where those are relative: a question that is the same a moment later can have an answer that is kept.
+ */
+export function panelQuestion(
+  { query: { dataset, bucket, ...query } }: Panel,
+  { from, to }: TimeRange,
+  definition: QueryableDefinition,
+  texts: { readonly from: string; readonly to: string } = {
+    from: formatInstant(from),
+    to: formatInstant(to),
+  },
+): Readonly<Record<string, unknown>> {
+  const length = Number((to - from) / 1000n)
+  const least =
+    definition.kind === 'aggregate' ? Number(approximateMicros(definition.bucket.every) / 1000n) : 0
+  return {
+    ...query,
+    ...(bucket === undefined ? {} : { bucket: bucket === 'auto' ? autoBucket(length, least) : bucket }),
+    // a plain table has no time
+    ...(definition.kind === 'table' ? {} : texts),
+  }
+}
