@@ -33,6 +33,8 @@ export interface LiveOptions {
   readonly maxRows: number
   /** Memory of all live answers together, as JSON. Default 256 MiB. */
   readonly maxBytes: number
+  /** Part of `maxSubscriptions`, `maxQuestions` and `maxBytes` that one tenant may hold. Default 0.25. */
+  readonly tenantShare: number
   /** From the end of one computation of a question to the beginning of the next. ms, default 200; longer where it takes longer. */
   readonly restMs: number
   /** Computations at once, of all questions. Default 4. */

@@ -1,7 +1,9 @@
 import type { FeedEvent } from '../feed/index.ts'
+import type { TenantScope } from '../schema/index.ts'
 import { isTidemarkError, TidemarkError } from '../util/errors.ts'
 import type { LiveCaller, LiveCounts, LiveOptions, LiveSink, Subscription } from './contract.ts'
 import { Question } from './question.ts'
+import { type LiveRoom, TenantShares } from './tenant-shares.ts'
 import { type Reader, Upstream, type UpstreamHost } from './upstream.ts'
 import type { Version } from './version.ts'
 
@@ -11,6 +13,7 @@ export const liveDefaults = Object.freeze({
   maxQuestions: 5000,
   maxRows: 10_000,
   maxBytes: 256 * 1024 * 1024,
+  tenantShare: 0.25,
   restMs: 200,
   concurrency: 4,
   maxStallMs: 30_000,
@@ -37,6 +40,7 @@ export class LiveHub {
   readonly #subscriptions = new Set<ReaderState>()
   readonly #principals = new Map<string, number>()
   readonly #host: UpstreamHost
+  readonly #shares: TenantShares
   #bytes = 0
   #computations = 0
   #partial = 0
@@ -50,10 +54,11 @@ export class LiveHub {
 
   constructor(options: Pick<LiveOptions, 'feed' | 'explain'> & Partial<LiveOptions>) {
     this.#options = { ...liveDefaults, ...options }
+    this.#shares = new TenantShares(this.#options)
     this.#host = {
       options: this.#options,
       inTurn: (run) => this.#inTurn(run),
-      hold: (bytes) => this.#hold(bytes),
+      hold: (upstream, bytes) => this.#hold(upstream, bytes),
       computed: (isPartial) => {
         this.#computations += 1
         if (isPartial) this.#partial += 1
@@ -82,7 +87,9 @@ export class LiveHub {
    * @throws TidemarkError TM_QUERY, TM_UNKNOWN_DATASET, TM_FORBIDDEN, TM_LIMIT; TM_LIVE_LIMIT
    */
   subscribe(caller: LiveCaller, query: unknown, resume: string | null, sink: LiveSink): Subscription {
+    const { scope } = caller.engine
     this.#admit(caller.principal)
+    this.#shares.assert(scope, 'subscriptions', 1)
     const question = new Question(caller, query, this.#options.maxRows)
     const upstream = this.#upstreams.get(question.id) ?? this.#open(question)
     const reader = new ReaderState(upstream, sink, resume === null ? null : upstream.remembered(resume), {
@@ -91,6 +98,7 @@ export class LiveHub {
       },
       ended: () => {
         this.#subscriptions.delete(reader)
+        this.#shares.add(scope, 'subscriptions', -1)
         const left = (this.#principals.get(caller.principal) ?? 1) - 1
         if (left === 0) this.#principals.delete(caller.principal)
         else this.#principals.set(caller.principal, left)
@@ -98,6 +106,7 @@ export class LiveHub {
     })
     this.#principals.set(caller.principal, (this.#principals.get(caller.principal) ?? 0) + 1)
     this.#subscriptions.add(reader)
+    this.#shares.add(scope, 'subscriptions', 1)
     if (upstream.present !== null) void this.#refresh(upstream).then(() => reader.release())
     return reader
   }
@@ -141,6 +150,7 @@ export class LiveHub {
 
   #open(question: Question): Upstream {
     const { maxQuestions } = this.#options
+    this.#makeRoom(question.scope, 'questions', 1)
     if (this.#upstreams.size >= maxQuestions) this.#endIdle()
     if (this.#upstreams.size >= maxQuestions)
       throw new TidemarkError('TM_LIVE_LIMIT', {
@@ -152,6 +162,7 @@ export class LiveHub {
     this.#stallTimer ??= setInterval(() => this.#dropStalled(), stallCheckMs).unref()
     const upstream = new Upstream(question, this.#host)
     this.#upstreams.set(question.id, upstream)
+    this.#shares.add(question.scope, 'questions', 1)
     for (const dataset of question.watches) {
       const watching = this.#watching.get(dataset) ?? new Set()
       watching.add(upstream)
@@ -163,6 +174,7 @@ export class LiveHub {
   #remove(upstream: Upstream): void {
     const { question } = upstream
     if (this.#upstreams.get(question.id) === upstream) this.#upstreams.delete(question.id)
+    this.#shares.add(question.scope, 'questions', -1)
     for (const dataset of question.watches) {
       const watching = this.#watching.get(dataset)
       watching?.delete(upstream)
@@ -176,8 +188,16 @@ export class LiveHub {
   }
 
   /** Those that are only kept for a reader who may come back. */
-  #endIdle(): void {
-    for (const upstream of [...this.#upstreams.values()]) if (upstream.readers === 0) upstream.end()
+  #endIdle(isOne: (upstream: Upstream) => boolean = () => true): void {
+    for (const upstream of [...this.#upstreams.values()])
+      if (upstream.readers === 0 && isOne(upstream)) upstream.end()
+  }
+
+  /** In the part of its tenant: nobody else's gives way for it, nor does it itself. */
+  #makeRoom(scope: TenantScope, room: LiveRoom, more: number, itself: Upstream | null = null): void {
+    if (!this.#shares.has(scope, room, more))
+      this.#endIdle((one) => one !== itself && TenantShares.areSame(one.question.scope, scope))
+    this.#shares.assert(scope, room, more)
   }
 
   #hear(event: FeedEvent): void {
@@ -187,15 +207,19 @@ export class LiveHub {
         for (const upstream of this.#watching.get(change.dataset) ?? []) upstream.touch(change)
   }
 
-  #hold(bytes: number): void {
+  #hold(upstream: Upstream, bytes: number): void {
     const { maxBytes } = this.#options
-    if (bytes > 0 && this.#bytes + bytes > maxBytes) this.#endIdle()
+    const { scope } = upstream.question
+    this.#makeRoom(scope, 'bytes', bytes, upstream)
+    // one that is computed for nobody does not end itself: what it holds is counted until it ends
+    if (bytes > 0 && this.#bytes + bytes > maxBytes) this.#endIdle((one) => one !== upstream)
     if (bytes > 0 && this.#bytes + bytes > maxBytes)
       throw new TidemarkError('TM_LIVE_LIMIT', {
         problem: `live answers take ${this.#bytes} bytes, and this one ${bytes} more`,
         limit: `${maxBytes} bytes of a server`,
       })
     this.#bytes += bytes
+    this.#shares.add(scope, 'bytes', bytes)
   }
 
   #dropStalled(): void {

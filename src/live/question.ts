@@ -1,5 +1,10 @@
 import { canonicalJson, everything, parseQuery, type QueryNode } from '../query/index.ts'
-import { type QueryableDefinition, type StoredDefinition, tenantRule } from '../schema/index.ts'
+import {
+  type QueryableDefinition,
+  type StoredDefinition,
+  type TenantScope,
+  tenantRule,
+} from '../schema/index.ts'
 import {
   approximateMicros,
   type BucketSpec,
@@ -83,6 +88,11 @@ export class Question {
     )
     const datasets = caller.datasets === null ? null : [...caller.datasets].sort()
     this.id = canonicalJson([this.#dataset.name, query, sort?.order ?? null, scope, datasets])
+  }
+
+  /** Whose rows are meant. */
+  get scope(): TenantScope {
+    return this.#caller.engine.scope
   }
 
   /** Names of the datasets whose changes may change the answer. */

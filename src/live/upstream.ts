@@ -11,8 +11,8 @@ export interface UpstreamHost {
   readonly options: LiveOptions
   /** Waits for its turn among all questions. */
   inTurn<T>(run: () => Promise<T>): Promise<T>
-  /** Throws when the answers of all questions together are too large. */
-  hold(bytes: number): void
+  /** Throws when the answers of all questions together, or of its tenant, are too large. */
+  hold(upstream: Upstream, bytes: number): void
   computed(isPartial: boolean): void
   /** Nobody has read it for a while, or it has failed for good. */
   ended(upstream: Upstream): void
@@ -127,7 +127,7 @@ export class Upstream {
     clearInterval(this.#resync)
     for (const timer of [this.#timer, this.#slide, this.#linger]) if (timer !== null) clearTimeout(timer)
     for (const resolve of this.#waiting.splice(0)) resolve()
-    this.#host.hold(-this.#bytes)
+    this.#host.hold(this, -this.#bytes)
     this.#host.ended(this)
   }
 
@@ -234,7 +234,7 @@ export class Upstream {
       items,
       columns: answer?.columns ?? before?.columns ?? '[]',
     })
-    this.#host.hold(version.bytes - this.#bytes)
+    this.#host.hold(this, version.bytes - this.#bytes)
     before?.retire()
     this.#versions.push(version)
     this.#forget()

@@ -1,3 +1,4 @@
+import { type LiveConfig, type LiveSectionOptions, liveConfigDefaults, readLive } from './live-config.ts'
 import {
   type ObserveConfig,
   type ObserveOptions,
@@ -86,6 +87,8 @@ export interface ServerSectionOptions extends ObserveOptions {
     /** How long what was done by whom is kept. Default '365 days'. */
     readonly keep?: string
   }
+  /** Room for live answers. */
+  readonly live?: LiveSectionOptions
 }
 
 export interface RateRule {
@@ -131,6 +134,7 @@ export interface ServerConfig extends ObserveConfig {
   }
   readonly trustProxy: boolean | readonly string[]
   readonly audit: { readonly keepMs: number }
+  readonly live: LiveConfig
 }
 
 export const serverConfigDefaults = Object.freeze({
@@ -146,6 +150,7 @@ export const serverConfigDefaults = Object.freeze({
   }),
   trustProxy: false,
   audit: Object.freeze({ keepMs: 365 * 86_400_000 }),
+  live: liveConfigDefaults,
   ...observeDefaults,
 } satisfies ServerConfig)
 
@@ -158,6 +163,7 @@ const sectionKeys: Readonly<Record<keyof ServerSectionOptions, true>> = {
   rateLimit: true,
   trustProxy: true,
   audit: true,
+  live: true,
   ...observeKeys,
 }
 const defaultSessionMs = 8 * 3_600_000
@@ -193,6 +199,7 @@ export function readServer(problems: ProblemList, input: unknown): ServerConfig 
     }),
     trustProxy: readTrust(problems, server.input['trustProxy']),
     audit: Object.freeze({ keepMs: audit.millis('keep', d.audit.keepMs) }),
+    live: readLive(problems, server.input['live']),
     ...readObserve(problems, server),
   })
 }

@@ -307,6 +307,68 @@ it('limits hold: subscriptions of a principal and of a server, questions, rows',
   expect(readers.flatMap(({ error }) => (error as TidemarkError | null)?.code ?? [])).toContain('TM_LIMIT')
 })
 
+it('one tenant takes no more than its share of subscriptions, questions and memory, and gets it back', async () => {
+  hub.close()
+  hub = createHub({ maxSubscriptions: 8, maxQuestions: 4, tenantShare: 0.5, lingerMs: 60_000 })
+  const [a, b] = ['a', 'b'].map((tenant) => callerOf({ kind: 'one', tenant }, tenant)) as [
+    LiveCaller,
+    LiveCaller,
+  ]
+  const every = (bucket: string) => ({ ...perHour, bucket })
+  const one = read(every('1 hour'), a)
+  const two = read(every('2 hours'), a)
+  const full = (what: string) => expect.objectContaining({ message: expect.stringContaining(what) })
+  expect(() => read(every('3 hours'), a)).toThrow(full('your tenant holds 2 different questions'))
+  expect(() => read(every('3 hours'), a)).toThrow(full('server.live.tenantShare'))
+  // others of the same tenant hold the same part
+  const second = callerOf({ kind: 'one', tenant: 'a' }, 'another key')
+  read(every('1 hour'), second)
+  const fourth = read(every('2 hours'), second)
+  expect(() => read(every('1 hour'), a)).toThrow(full('your tenant holds 4 subscriptions'))
+  // the other tenant, and the team, have their room
+  read(every('1 hour'), b)
+  read(every('1 hour'), callerOf())
+  const error = () => {
+    try {
+      read(every('3 hours'), a)
+    } catch (caught) {
+      return (caught as TidemarkError).code
+    }
+    return null
+  }
+  expect(error()).toBe('TM_LIVE_LIMIT')
+  // what nobody reads any more gives way, but only to its own tenant
+  two.close()
+  fourth.close()
+  expect(hub.counts.questions).toBe(4)
+  read(every('3 hours'), a)
+  expect(hub.counts.questions).toBe(4)
+  expect(one.error).toBeNull()
+
+  // memory: an answer that grows beyond the part of its tenant ends, and takes nothing with it
+  for (const reader of readers.splice(0)) reader.close()
+  hub.close()
+  hub = createHub({ maxBytes: 20_000, tenantShare: 0.1 })
+  const mine = read(every('1 hour'), a)
+  const other = read(every('1 hour'), b)
+  await until('there are answers', () => mine.resume !== null && other.resume !== null)
+  await insert({ time: '2026-06-10T01:00:00Z', tenant: 'b' })
+  await until('the other has his row', () => other.rows?.length === 1)
+  await insert(
+    ...Array.from({ length: 60 }, (_, i) => ({ time: '2026-06-10T01:00:00Z', model: `model ${i}` })),
+  )
+  await until('it is too large', () => mine.error !== null)
+  expect(mine.error).toMatchObject({
+    code: 'TM_LIVE_LIMIT',
+    message: expect.stringMatching(/bytes of live answers, and this one is \d+ more.*2000 of a tenant/),
+  })
+  await insert({ time: '2026-06-10T02:00:00Z', tenant: 'b' })
+  await until('the other goes on', () => other.rows?.length === 2)
+  other.close()
+  hub.close()
+  expect(hub.counts.bytes).toBe(0)
+})
+
 it('what cannot be asked is refused with its path', () => {
   const refused = (query: unknown) => {
     try {

@@ -22,6 +22,7 @@ it('what holds without a word is this machine alone, and nobody is asked', () =>
     trustProxy: false,
     rateLimit: { key: null, tenant: null, failures: { requests: 30, perMs: 60_000, burst: 30 } },
     audit: { keepMs: 365 * 86_400_000 },
+    live: { memoryBytes: 268_435_456, tenantShare: 0.25 },
   })
 })
 

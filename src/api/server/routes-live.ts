@@ -24,7 +24,8 @@ export function installLiveRoutes(
     app.log.error({ err: error, id }, 'a live answer failed')
     return new TidemarkError('TM_INTERNAL', { id }, { cause: error })
   }
-  const hub = new LiveHub({ ...options, feed: tm.feed, explain })
+  const { memoryBytes: maxBytes, tenantShare } = tm.config.server.live
+  const hub = new LiveHub({ maxBytes, tenantShare, ...options, feed: tm.feed, explain })
   const events = new Set<LiveEvents>()
   app.addHook('preClose', async () => {
     hub.close()
