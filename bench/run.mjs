@@ -1,10 +1,11 @@
 // npm run bench -- [case…] [--rounds N] [--quick] : builds, then runs the cases named (default: all) and prints ratios.
 // --rows N (growth): rows of the set, one size a run; --values (freeze): integers, 'two decimals' or doubles alone.
+// --data DIR (http): what is loaded there is kept, and used by the next run; --rows N, --seed N.
 // --hosts (ingest): 100 or 4000; --minutes, --rate rows/s (steady); --faults a,b and --seed (chaos).
 // BENCH_DATABASE_URL takes a server in the place of the embedded PostgreSQL; its database is emptied.
 import { mkdtemp, readdir, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { join, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 import { createDatabase } from '../dist/postgres/index.js'
 import { keepResults, machine, text } from './harness.mjs'
@@ -21,6 +22,7 @@ const { values, positionals } = parseArgs({
     rate: { type: 'string' },
     faults: { type: 'string' },
     seed: { type: 'string' },
+    data: { type: 'string' },
   },
 })
 const files = (await readdir(new URL('./cases/', import.meta.url)))
@@ -36,10 +38,12 @@ if (unknown.length > 0) {
 const server = await openServer()
 try {
   for (const name of positionals.length > 0 ? positionals : cases) {
-    const { run, about, isOnlyNamed = false } = await import(`./cases/${name}.mjs`)
+    const { run, about, isOnlyNamed = false, isKept = false } = await import(`./cases/${name}.mjs`)
     if (isOnlyNamed && positionals.length === 0) continue
     console.log(`\n${name}: ${about}`)
-    await withEmptyDatabase(server.connectionString, async (connectionString) => {
+    const data = isKept && values.data !== undefined ? resolve(values.data) : undefined
+    const lend = data === undefined ? withEmptyDatabase : withKeptDatabase
+    await lend(server.connectionString, async (connectionString) => {
       const db = createDatabase({ connectionString })
       try {
         const options = {
@@ -52,6 +56,7 @@ try {
           rate: number(values.rate),
           faults: values.faults?.split(','),
           seed: number(values.seed),
+          data,
         }
         const figures = await run({ db, connectionString, ...options })
         await keepResults(name, { name, machine: await machine(db), ...figures })
@@ -72,6 +77,7 @@ async function openServer() {
   const given = process.env.BENCH_DATABASE_URL
   if (given) return { connectionString: given, stop: async () => {} }
   const { startEmbedded } = await import('../dist/postgres/embedded/index.js')
+  if (values.data !== undefined) return startEmbedded({ dataDir: join(resolve(values.data), 'postgres') })
   const dataDir = await mkdtemp(join(tmpdir(), 'tidemark-bench-'))
   const embedded = await startEmbedded({ dataDir })
   return {
@@ -80,6 +86,31 @@ async function openServer() {
       await embedded.stop()
       for (const dir of new Set([dataDir, embedded.dataDir])) await rm(dir, { recursive: true, force: true })
     },
+  }
+}
+
+/** That of the folder. What it holds when a run was cut off while it loaded is of no use. */
+async function withKeptDatabase(connectionString, use) {
+  const admin = createDatabase({ connectionString, max: 1 })
+  const name = 'bench_kept'
+  const url = new URL(connectionString)
+  url.pathname = `/${name}`
+  const { readManifest, removeUnfinished } = await import('./http/load.mjs')
+  const dir = resolve(values.data)
+  try {
+    const { rows } = await admin.query(text(`select 1 from pg_database where datname = '${name}'`))
+    if ((await readManifest(dir)) === null) {
+      await removeUnfinished(dir)
+      await admin.query(text(`drop database if exists ${name} with (force)`))
+      await admin.query(text(`create database ${name} template template0`))
+    } else if (rows.length === 0) {
+      throw new Error(
+        `${dir} says that it is loaded, and the server has no database ${name}: delete one of them`,
+      )
+    }
+    await use(url.href)
+  } finally {
+    await admin.close()
   }
 }
 
