@@ -42,6 +42,7 @@ const alias = [
 const onOneServer = [
   'test/cli/**',
   'test/cache/**',
+  'test/bench/**',
   'test/api/ingest-in-trouble.pg.test.ts',
   'test/api/prometheus.pg.test.ts',
 ]
