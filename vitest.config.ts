@@ -43,6 +43,7 @@ const onOneServer = [
   'test/cli/**',
   'test/cache/**',
   'test/bench/**',
+  'test/dashboard/**',
   'test/api/ingest-in-trouble.pg.test.ts',
   'test/api/prometheus.pg.test.ts',
 ]

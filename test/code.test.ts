@@ -22,4 +22,5 @@ it('the code is formatted and has no lint errors (npm run lint)', { timeout: 120
 
 it('the types hold (npm run typecheck)', { timeout: 300_000 }, async () => {
   expect(await run('tsc -p tsconfig.json --noEmit')).toEqual({ failed: false, output: '' })
+  expect(await run('tsc -p dashboard --noEmit')).toEqual({ failed: false, output: '' })
 })

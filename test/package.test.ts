@@ -36,6 +36,7 @@ beforeAll(() => {
     'src',
     'sql',
     'scripts',
+    'dashboard',
     'package.json',
     'README.md',
     'LICENSE',

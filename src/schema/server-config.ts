@@ -1,3 +1,4 @@
+import { isLoopback, readHosts } from './host-names.ts'
 import { type LiveConfig, type LiveSectionOptions, liveConfigDefaults, readLive } from './live-config.ts'
 import {
   type ObserveConfig,
@@ -59,6 +60,11 @@ export interface ServerSectionOptions extends ObserveOptions {
   readonly host?: string
   /** Default 4680; 0 takes a free one. */
   readonly port?: number
+  /**
+   * Names by which it is asked, beside those of this machine; a request that names another one is refused. Default: without `auth` none,
+   * with it any.
+   */
+  readonly hosts?: readonly string[]
   /** Who may use it; docs/guide/access.md. Default: everybody on this machine. 'none': everybody from anywhere, said aloud. */
   readonly auth?:
     | 'none'
@@ -83,6 +89,8 @@ export interface ServerSectionOptions extends ObserveOptions {
   }
   /** Whose `X-Forwarded-For` is believed: addresses or networks of proxies (10.0.0.0/8); true: anybody's. Default false. */
   readonly trustProxy?: boolean | readonly string[]
+  /** Whether the dashboard is served at `/`. Its pages hold no data: what they show they ask for as whoever has signed in. Default true. */
+  readonly dashboard?: boolean
   readonly audit?: {
     /** How long what was done by whom is kept. Default '365 days'. */
     readonly keep?: string
@@ -123,6 +131,8 @@ export interface AuthConfig {
 export interface ServerConfig extends ObserveConfig {
   readonly host: string
   readonly port: number
+  /** In lower case. */
+  readonly hosts: readonly string[]
   /** Null: nothing is said, so everybody of this machine. */
   readonly auth: AuthConfig | 'none' | null
   readonly cors: { readonly origins: '*' | readonly string[] } | null
@@ -133,6 +143,7 @@ export interface ServerConfig extends ObserveConfig {
     readonly failures: RateRule
   }
   readonly trustProxy: boolean | readonly string[]
+  readonly dashboard: boolean
   readonly audit: { readonly keepMs: number }
   readonly live: LiveConfig
 }
@@ -140,6 +151,7 @@ export interface ServerConfig extends ObserveConfig {
 export const serverConfigDefaults = Object.freeze({
   host: '127.0.0.1',
   port: 4680,
+  hosts: Object.freeze([]) as readonly string[],
   auth: null,
   cors: null,
   tls: null,
@@ -149,6 +161,7 @@ export const serverConfigDefaults = Object.freeze({
     failures: Object.freeze({ requests: 30, perMs: 60_000, burst: 30 }),
   }),
   trustProxy: false,
+  dashboard: true,
   audit: Object.freeze({ keepMs: 365 * 86_400_000 }),
   live: liveConfigDefaults,
   ...observeDefaults,
@@ -157,11 +170,13 @@ export const serverConfigDefaults = Object.freeze({
 const sectionKeys: Readonly<Record<keyof ServerSectionOptions, true>> = {
   host: true,
   port: true,
+  hosts: true,
   auth: true,
   cors: true,
   tls: true,
   rateLimit: true,
   trustProxy: true,
+  dashboard: true,
   audit: true,
   live: true,
   ...observeKeys,
@@ -189,6 +204,7 @@ export function readServer(problems: ProblemList, input: unknown): ServerConfig 
   return Object.freeze({
     host: server.text('host', d.host),
     port: server.whole('port', d.port, 0, 65_535),
+    hosts: readHosts(problems, server.input['hosts']),
     auth: readAuth(problems, server.input['auth']),
     cors: server.given('cors') ? readCors(problems, server.input['cors']) : d.cors,
     tls: server.given('tls') ? readTls(problems, server.input['tls']) : d.tls,
@@ -198,16 +214,11 @@ export function readServer(problems: ProblemList, input: unknown): ServerConfig 
       failures: rate('failures') ?? d.rateLimit.failures,
     }),
     trustProxy: readTrust(problems, server.input['trustProxy']),
+    dashboard: server.boolean('dashboard', d.dashboard),
     audit: Object.freeze({ keepMs: audit.millis('keep', d.audit.keepMs) }),
     live: readLive(problems, server.input['live']),
     ...readObserve(problems, server),
   })
-}
-
-/** Addresses of this machine alone. */
-export function isLoopback(host: string): boolean {
-  const bare = host.replace(/^\[(.*)\]$/, '$1').toLowerCase()
-  return bare === 'localhost' || bare === '::1' || /^(::ffff:)?127(\.\d{1,3}){3}$/.test(bare)
 }
 
 function readRate(problems: ProblemList, path: string, input: unknown): RateRule {

@@ -16,6 +16,7 @@ import { installOpenApi, installOpenApiRoute } from './openapi.ts'
 import { badUrl, installProblems, sendProblem } from './problems.ts'
 import { installAnalyticsRoute } from './routes-analytics.ts'
 import { installBoardRoutes } from './routes-boards.ts'
+import { installDashboard } from './routes-dashboard.ts'
 import { installDatasetRoutes } from './routes-datasets.ts'
 import { installHealthRoute } from './routes-health.ts'
 import { installInfluxRoutes } from './routes-influx.ts'
@@ -48,6 +49,8 @@ export interface ServerOptions {
   readonly logger: FastifyBaseLogger | false
   /** Limits of live answers, where not the default ones. */
   readonly live?: Partial<LiveOptions>
+  /** Folder of the built dashboard; null: none is served. Default: the package's, unless `server.dashboard` is false. */
+  readonly dashboardDir?: string | null
   /** What counts requests, and how often what is open is looked at. */
   readonly access?: AccessOptions
 }
@@ -147,6 +150,7 @@ export async function createServer(
     live = installLiveRoutes(scope, tm, options.live)
   })
   await installAnalyticsRoute(app, tm)
+  if (tm.config.server.dashboard) await installDashboard(app, options.dashboardDir)
   installProblemRoute(app)
   installOpenApiRoute(app, tm)
   return app

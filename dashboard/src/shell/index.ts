@@ -1,0 +1,8 @@
+export { type Command, useCommands } from './commands.tsx'
+export { Frame } from './frame.tsx'
+export { PageFailure } from './page-failure.tsx'
+export { Providers } from './providers.tsx'
+export { useTheme } from './theme.tsx'
+export { useTitle } from './title.ts'
+export { type Toast, useToast } from './toast.tsx'
+export { useNow, useZone, type Zone } from './zone.tsx'
