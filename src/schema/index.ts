@@ -41,6 +41,7 @@ export {
   type RawRow,
 } from './enrich-step.ts'
 export type { InputForm, OutputForm } from './forms.ts'
+export { isLoopback, nameOfHost } from './host-names.ts'
 export { type EventOptions, type HypertableOptions, hypertable, hypertableDefaults } from './hypertable.ts'
 export type {
   AggregateShape,
@@ -86,16 +87,15 @@ export { metricsTable, type ProtocolTableOptions, samplesTable } from './protoco
 export type { RecordsConfig, RecordsSectionOptions } from './records-config.ts'
 export { readComment, readName, startProblems } from './relation.ts'
 export { type CanonicalRow, createRowCodec, outputOf, type RowCodec, type RowProblem } from './row-codec.ts'
-export {
-  type AuthConfig,
-  isLoopback,
-  type JwtAlgorithm,
-  type JwtConfig,
-  type JwtOptions,
-  type RateOptions,
-  type RateRule,
-  type ServerConfig,
-  type ServerSectionOptions,
+export type {
+  AuthConfig,
+  JwtAlgorithm,
+  JwtConfig,
+  JwtOptions,
+  RateOptions,
+  RateRule,
+  ServerConfig,
+  ServerSectionOptions,
 } from './server-config.ts'
 export { type IndexOptions, type TableOptions, table } from './table.ts'
 export { allTenants, noTenant, type TenantScope } from './tenant.ts'

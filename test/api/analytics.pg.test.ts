@@ -40,6 +40,7 @@ const shop = 'https://shop.example.org'
 const config = defineConfig({
   datasets: [events, visits],
   ingest: { analytics: { into: events, origins: [shop] } },
+  server: { hosts: ['stats.example.org'] },
 })
 
 let engine: TestEngine<typeof config>

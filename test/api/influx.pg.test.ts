@@ -156,7 +156,7 @@ describe('the write API of InfluxDB 1', () => {
     try {
       await blocker.execute('begin; lock table metrics.everything in access exclusive mode')
       socket.write(
-        'POST /write HTTP/1.1\r\nhost: x\r\ncontent-type: text/plain\r\ntransfer-encoding: chunked\r\n\r\n',
+        'POST /write HTTP/1.1\r\nhost: localhost\r\ncontent-type: text/plain\r\ntransfer-encoding: chunked\r\n\r\n',
       )
       const send = (): void => {
         while (sent < lines) {

@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest'
-import { defineConfig, isLoopback } from '../../src/schema/index.ts'
+import { defineConfig, isLoopback, nameOfHost } from '../../src/schema/index.ts'
 import { isTidemarkError } from '../../src/util/errors.ts'
 
 function problemsOf(server: unknown): string {
@@ -21,6 +21,7 @@ it('what holds without a word is this machine alone, and nobody is asked', () =>
     tls: null,
     trustProxy: false,
     rateLimit: { key: null, tenant: null, failures: { requests: 30, perMs: 60_000, burst: 30 } },
+    hosts: [],
     audit: { keepMs: 365 * 86_400_000 },
     live: { memoryBytes: 268_435_456, tenantShare: 0.25 },
   })
@@ -39,6 +40,8 @@ it('everything that is wrong is told at once, each with its path', () => {
     rateLimit: { key: { per: '1 second' }, tenant: { requests: 0 } },
     trustProxy: 1,
     audit: { keep: 'long' },
+    live: { memory: 1, tenantShare: 0 },
+    hosts: ['http://a.example', 'b.example:80', '::1', 'c.example'],
   })
   for (const path of [
     'server.host',
@@ -54,8 +57,13 @@ it('everything that is wrong is told at once, each with its path', () => {
     'server.rateLimit.tenant.requests',
     'server.trustProxy',
     'server.audit.keep',
+    'server.live.memory',
+    'server.live.tenantShare',
+    'server.hosts[0]',
+    'server.hosts[1]',
   ])
     expect(told).toContain(`config.${path}: `)
+  for (const path of ['server.hosts[2]', 'server.hosts[3]']) expect(told).not.toContain(path)
 })
 
 it('a server that takes neither keys nor tokens is none', () => {
@@ -66,6 +74,19 @@ it('a server that takes neither keys nor tokens is none', () => {
 it('a URL with a password is not shown', () => {
   const jwt = { issuer: 'a', audience: 'b', jwksUrl: 'http://user:hunter2@id.example.org/' }
   expect(problemsOf({ auth: { jwt } })).not.toContain('hunter2')
+})
+
+it('the name of a host is what stands before its port', () => {
+  const names = {
+    'a.example': 'a.example',
+    'A.Example.:4680': 'a.example',
+    'localhost:1': 'localhost',
+    '[::1]:4680': '::1',
+    '[::1]': '::1',
+  }
+  for (const [host, name] of Object.entries(names)) expect(nameOfHost(host)).toBe(name)
+  for (const host of ['', 'a b', 'a:b', 'user@localhost', 'localhost/x', '::1', 'localhost:80:80', '[::1'])
+    expect(nameOfHost(host)).toBeNull()
 })
 
 it('loopback addresses are told from others', () => {

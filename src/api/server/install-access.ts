@@ -6,6 +6,7 @@ import { isLoopback, type ServerConfig } from '../../schema/index.ts'
 import { TidemarkError } from '../../util/errors.ts'
 import { endRefusedUpgrades, guardRoutes } from './access.ts'
 import { auditActs } from './audit-acts.ts'
+import { checkHosts } from './check-host.ts'
 import { installCors } from './cors.ts'
 import { installKeyRoutes } from './routes-keys.ts'
 import { installSessionRoutes } from './routes-session.ts'
@@ -45,6 +46,7 @@ export function installAccess(
   const { auth, cors } = tm.config.server
   if (auth === null) app.decorate('isForThisMachine', true)
   installSecureHeaders(app, options)
+  checkHosts(app, tm.config.server)
   installCors(app, cors)
   guardRoutes(app, tm, { authenticator, limiter: options.limiter ?? new TokenBuckets() })
   endRefusedUpgrades(app)
