@@ -67,6 +67,23 @@ describe('the client and the real server', () => {
     expect(rows).toEqual([{ n: 2_000, total: 20 * 4_950 }])
   })
 
+  it('answer questions about events as the library does', async () => {
+    await using client = createClient<typeof config>({ url })
+    const hosts = ['a', 'b', 'a'].map((host, i) => ({ time: `2026-02-0${i + 1}T10:00:00Z`, host }))
+    await client.insertNow('metrics.readings', hosts)
+    const question = { from: '2026-02-01', to: '2026-02-04', user: 'host', windows: ['1 day', '7 days'] }
+    const { rows } = await engine.tm.product.activeUsers(readings, question)
+    expect(rows.map(({ users }) => users)).toEqual([
+      [1, 1],
+      [1, 2],
+      [1, 2],
+    ])
+    const asked = await client.product('activeUsers', 'metrics.readings', question, { cache: 'dashboard' })
+    expect(asked).toMatchObject({ rows, plan: { method: 'exact', cache: { layer: 'dashboard' } } })
+    const wrong = client.product('activeUsers', 'metrics.readings', { ...question, user: 'usage' })
+    await expect(wrong).rejects.toMatchObject({ code: 'TM_QUERY', params: { path: 'user' } })
+  })
+
   it('give values back as the library does', async () => {
     await using client = createClient<typeof config>({ url })
     const row = {

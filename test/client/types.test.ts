@@ -84,6 +84,11 @@ describe('the types of the client follow from the type of the configuration', ()
       void client.query('metrics.requests', { by: ['modell'], select: { n: { fn: 'count' } } })
       // @ts-expect-error there is no such dataset
       void client.query('metrics.request', { columns: '*' })
+      void client.product('activeUsers', 'metrics.requests', { from: '-1 day', method: 'uniques' })
+      // @ts-expect-error a funnel has steps
+      void client.product('funnel', 'metrics.requests', { from: '-1 day', within: '1 day' })
+      // @ts-expect-error there is no such column
+      void client.product('sessions', 'metrics.requests', { from: '-1 day', where: { modell: 'a' } })
     }
     expectTypeOf(wrong).toBeFunction()
   })
