@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest'
-import { chunksWithin, planAct, totalsOf } from '../../dashboard/src/pages/storage/acts.ts'
+import { chunksWithin, planAct, requestOf, totalsOf } from '../../dashboard/src/pages/storage/acts.ts'
 import { growthData, growthPerDay } from '../../dashboard/src/pages/storage/growth-data.ts'
+import { reportFindings } from '../../dashboard/src/pages/storage/report-words.ts'
 import { chunkWord, nextWords, spanText } from '../../dashboard/src/pages/storage/words.ts'
 import type { StoredChunk } from '../../src/client/index.ts'
 
@@ -64,6 +65,40 @@ describe('what an act will do', () => {
     expect(plan.leftOut).toEqual([{ reason: 'not in the lake', count: 2 }])
     expect(planAct('thaw', [cold(1, { bytesBefore: null })], 10, now).expectedBytes).toBe(100_000)
     expect(planAct('thaw', [cold(1, { bytesBefore: null })], null, now).expectedBytes).toBeNull()
+  })
+
+  test('chunks are named to the server as long as it takes them, beyond that by their time', () => {
+    const many = Array.from({ length: 1001 }, (_, i) => cold(i))
+    expect(requestOf(planAct('thaw', many.slice(0, 1000), 10, now), 'a.b').chunks).toHaveLength(1000)
+    expect(requestOf(planAct('thaw', many, 10, now), 'a.b')).toEqual({
+      kind: 'thaw',
+      dataset: 'a.b',
+      from: many[0]!.from,
+      to: many[1000]!.to,
+    })
+    expect(requestOf(planAct('verify', many, 10, now), 'a.b')).toEqual({ kind: 'verify', dataset: 'a.b' })
+  })
+
+  test('a report tells what was left, and what to do about files that are not well', () => {
+    const report = {
+      text: '',
+      failed: [{ chunk: '7', reason: 'a publication sends its deletes' }],
+      taken: ['8'],
+      problems: [
+        { kind: 'missing', path: 'a/b.parquet', problem: 'is not in the lake' },
+        { kind: 'guard', path: null, problem: 'no guard' },
+      ],
+    }
+    expect(reportFindings({ report })).toEqual([
+      'Chunk 7: a publication sends its deletes',
+      'Chunk 8 is moved by somebody else at this moment: try again when that is done.',
+      'a/b.parquet is not in the lake. Bring the file back from a backup of the lake, then verify again.',
+      'no guard',
+    ])
+    expect(
+      reportFindings({ report: { text: '', failed: Array.from({ length: 50 }, () => report.failed[0]) } }),
+    ).toHaveLength(21)
+    expect(reportFindings({ report: null })).toEqual([])
   })
 
   test('the ratio of chosen chunks is of those for which it is known', () => {

@@ -1,4 +1,4 @@
-import type { StoredChunk } from 'tidemark/client'
+import type { OperationRequest, StoredChunk } from 'tidemark/client'
 
 export type Act = 'freeze' | 'thaw' | 'compact' | 'verify'
 
@@ -10,6 +10,9 @@ export const actNames: Readonly<Record<Act, string>> = {
   compact: 'Compact',
   verify: 'Verify',
 }
+
+/** `t` is the theme's. */
+export const actKeys: Readonly<Record<Act, string>> = { freeze: 'f', thaw: 'w', compact: 'c', verify: 'v' }
 
 /** What an act would do with the chosen chunks. */
 export interface ActPlan {
@@ -71,6 +74,19 @@ function expected(
   const known = chunks.every(({ bytesBefore }) => bytesBefore !== null)
   if (known) return sum(chunks, ({ bytesBefore }) => bytesBefore as number)
   return ratio === null ? null : bytes * ratio
+}
+
+/** The server takes no more by their ids. */
+export const maxNamed = 1000
+
+/** What is asked of the server; more chunks than can be named are meant by their time, of `verify` by their table. */
+export function requestOf(
+  { act, chunks }: Pick<ActPlan, 'act' | 'chunks'>,
+  dataset: string,
+): OperationRequest {
+  if (chunks.length <= maxNamed) return { kind: act, dataset, chunks: chunks.map(({ id }) => id) }
+  if (act === 'verify') return { kind: act, dataset }
+  return { kind: act, dataset, from: chunks[0]!.from, to: chunks[chunks.length - 1]!.to }
 }
 
 /** What there is of chosen chunks. */
