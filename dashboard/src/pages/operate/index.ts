@@ -1,0 +1,6 @@
+export { Advice } from './advice.tsx'
+export { type AdvicePiece, adviceOf, pageFor } from './advice-text.ts'
+export { Facts } from './facts.tsx'
+export { Gate } from './gate.tsx'
+export { useSearchState, useSettled } from './search-state.ts'
+export { Split } from './split.tsx'
