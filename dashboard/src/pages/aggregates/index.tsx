@@ -1,11 +1,11 @@
 import { useQuery } from '@tanstack/react-query'
 import type { ReactNode } from 'react'
 import type { AggregateHealth, OperationRequest } from 'tidemark/client'
-import { useClient, useDatasets, useMe } from '../../api/index.ts'
+import { useClient, useDatasets } from '../../api/index.ts'
 import { formatBytes, formatMs, formatNumber } from '../../format/index.ts'
 import { useCommands, useNow, useToast, useZone } from '../../shell/index.ts'
 import { Code, Empty, PageHeader, Query, Skeleton, Stat } from '../../ui/index.ts'
-import { NeedsOperator, whyNot } from '../storage/needs-operator.tsx'
+import { Gate } from '../operate/index.ts'
 import { useOperationActs, useOperations } from '../storage/use-operations.ts'
 import { useStorage } from '../storage/use-storage.ts'
 import { AggregateCard } from './aggregate-card.tsx'
@@ -16,13 +16,10 @@ import { says } from './validity-strip.tsx'
 
 /** Whether what is asked most is computed already, and how far. */
 export function Page(): ReactNode {
-  const why = whyNot(useMe())
-  if (why === null) return <AggregatesPage />
   return (
-    <>
-      <PageHeader title="Aggregates" />
-      <NeedsOperator what="How far continuous aggregates are" why={why} />
-    </>
+    <Gate title="Aggregates" what="Aggregates are" allTenants>
+      <AggregatesPage />
+    </Gate>
   )
 }
 

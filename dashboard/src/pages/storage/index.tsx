@@ -1,8 +1,8 @@
 import { type ReactNode, useMemo, useState } from 'react'
 import type { Operation, Storage } from 'tidemark/client'
-import { useMe } from '../../api/index.ts'
 import { useCommands, useToast, useZone } from '../../shell/index.ts'
 import { Card, Empty, PageHeader, Query, Skeleton } from '../../ui/index.ts'
+import { Gate } from '../operate/index.ts'
 import { ActDialog } from './act-dialog.tsx'
 import { type Act, actKeys, actNames, acts, planAct, requestOf } from './acts.ts'
 import { ChosenCard } from './chosen-card.tsx'
@@ -11,7 +11,6 @@ import { ChunkTable } from './chunk-table.tsx'
 import { GrowthCard } from './growth-card.tsx'
 import { LakeMenu } from './lake-menu.tsx'
 import { LanesCard } from './lanes-card.tsx'
-import { NeedsOperator, whyNot } from './needs-operator.tsx'
 import { OperationsList } from './operations-list.tsx'
 import { RangeForm } from './range-form.tsx'
 import styles from './storage.module.css'
@@ -23,13 +22,10 @@ import { chosen } from './walk.ts'
 
 /** Where every row lies, and what happens to it next. */
 export function Page(): ReactNode {
-  const why = whyNot(useMe())
-  if (why === null) return <StoragePage />
   return (
-    <>
-      <PageHeader title="Storage" />
-      <NeedsOperator what="Where rows lie" why={why} />
-    </>
+    <Gate title="Storage" what="Storage is" allTenants>
+      <StoragePage />
+    </Gate>
   )
 }
 
