@@ -7,6 +7,7 @@ import { Counters, type LayerCounts } from './counters.ts'
 import { Flight } from './flight.ts'
 import { entryKey, type Subject } from './keys.ts'
 import { MemoryStore } from './memory-store.ts'
+import type { RedisChange } from './redis-health.ts'
 import { RedisShare, type RedisShareCounts } from './redis-share.ts'
 import { nameTag } from './tags.ts'
 import { Watch } from './watch.ts'
@@ -20,6 +21,10 @@ export interface CacheOptions {
   readonly now?: () => number
   /** After so long without a server that vouches for it nothing in Redis is right any more. ms, default 10,000. */
   readonly eraMs?: number
+  /** Called when Redis goes down, for another reason, or comes up again. */
+  readonly onRedis?: ((change: RedisChange) => void) | undefined
+  /** So long Redis must have refused nothing before it counts as up. ms, default 5,000. */
+  readonly calmMs?: number | undefined
 }
 
 /** What a question is about; what is not said is nothing, or no restriction. */
@@ -94,10 +99,15 @@ export async function openCache({
   identity,
   now,
   eraMs = 10_000,
+  onRedis: onChange,
+  calmMs,
 }: CacheOptions): Promise<AnswerCache> {
   const longest = Math.max(...cacheLayers.map((layer) => lifeOf(config, layer)))
   const redis = config.redis
-    ? await RedisShare.open({ ...config.redis, identity, lockMs, eraMs, tagLifeMs: longest + hourMs })
+    ? await RedisShare.open({
+        ...config.redis,
+        ...{ identity, lockMs, eraMs, tagLifeMs: longest + hourMs, onChange, calmMs },
+      })
     : null
   return new AnswerCache(config, feed, redis, now ?? (() => performance.now()))
 }

@@ -9,4 +9,5 @@ export {
   openCache,
 } from './answer-cache.ts'
 export type { LayerCounts } from './counters.ts'
+export type { RedisChange } from './redis-health.ts'
 export { RedisRateLimiter } from './redis-rate-limiter.ts'

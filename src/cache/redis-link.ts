@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { TidemarkError } from '../util/errors.ts'
+import { type RedisChange, RedisHealth } from './redis-health.ts'
 
 export interface RedisLinkOptions {
   readonly url: string
@@ -10,6 +11,10 @@ export interface RedisLinkOptions {
   readonly scripts: Readonly<Record<string, string>>
   /** Called with each connection before anything else may use it; when it fails, the connection is given up. */
   readonly onConnected: () => Promise<void>
+  /** Called when Redis goes down, for another reason, or comes up again. Default: nobody is told. */
+  readonly onChange?: ((change: RedisChange) => void) | undefined
+  /** Of `RedisHealth`. */
+  readonly calmMs?: number | undefined
 }
 
 export type RedisArgument = string | Buffer
@@ -20,7 +25,10 @@ export type RedisRun = (
 ) => Promise<unknown>
 
 export interface RedisCounts {
+  /** It is there, and refuses nothing. */
   readonly isUp: boolean
+  /** Why not, where that is known. */
+  readonly problem: string | null
   readonly commands: number
   /** Answered by an error, or not in time, or by nobody. */
   readonly errors: number
@@ -53,6 +61,7 @@ export class RedisLink {
   readonly #library: Library
   readonly #hashes: ReadonlyMap<string, string>
   readonly #closing = new AbortController()
+  readonly #health: RedisHealth
   #client: Client | null = null
   #isUp = false
   /** Of the server's process: other data after each of its starts, and with whoever takes its place. */
@@ -67,6 +76,8 @@ export class RedisLink {
   private constructor(options: RedisLinkOptions, library: Library) {
     this.#options = options
     this.#library = library
+    const { url, onChange: tell = () => {}, calmMs } = options
+    this.#health = new RedisHealth({ url, tell, ...(calmMs === undefined ? {} : { calmMs }) })
     this.#hashes = new Map(
       Object.entries(options.scripts).map(([name, lua]) => [
         name,
@@ -107,7 +118,8 @@ export class RedisLink {
 
   get counts(): RedisCounts {
     return {
-      isUp: this.isUp,
+      isUp: this.isUp && this.#health.problem === null,
+      problem: this.#health.problem,
       commands: this.#commands,
       errors: this.#errors,
       timeouts: this.#timeouts,
@@ -157,28 +169,35 @@ export class RedisLink {
       maintNotifications: 'disabled',
       socket: { connectTimeout: Math.max(timeoutMs, 1000), reconnectStrategy: false },
     })
-    const lost = new Promise<void>((resolve) => {
-      this.#dropped = resolve
-      client.on('error', () => resolve())
-      client.on('end', () => resolve())
+    const lost = new Promise<unknown>((resolve) => {
+      this.#dropped = () => resolve(null)
+      client.on('error', resolve)
+      client.on('end', () => resolve(null))
     })
+    let problem: unknown = null
     try {
       await this.#bounded(client.connect(), Math.max(timeoutMs, 1000))
       // a server lives as long as it listens, whether Redis is there or not
       client.unref()
       this.#connections += 1
-      const info = String(await this.#command(client as Client, ['INFO', 'server']))
+      const info = String(await this.#command(client as Client, 'connect', ['INFO', 'server']))
       const runId = /^run_id:(\w+)/m.exec(info)?.[1]
       if (runId === undefined) throw new RedisGone('INFO of Redis names no run_id')
       this.#runId = runId
       this.#client = client as Client
       await Promise.race([onConnected(), lost])
       this.#isUp = true
-      await lost
-    } catch {
+      this.#health.connected()
+      problem = await lost
+    } catch (error) {
       this.#errors += 1
+      problem = error
+      // the client's own first commands
+      if (error instanceof this.#library.ErrorReply) this.#health.refused('connect', error.message)
     } finally {
       this.#isUp = false
+      const isRefused = problem instanceof this.#library.ErrorReply || problem instanceof RedisRefused
+      if (!this.#closing.signal.aborted && !isRefused) this.#health.gone(problem)
       this.#client = null
       this.#dropped = () => {}
       if (client.isOpen) client.destroy()
@@ -193,22 +212,28 @@ export class RedisLink {
   ): Promise<unknown> {
     const rest = [String(keys.length), ...keys, ...args]
     try {
-      return await this.#command(client, ['EVALSHA', this.#hashes.get(script)!, ...rest])
+      return await this.#command(client, script, ['EVALSHA', this.#hashes.get(script)!, ...rest])
     } catch (error) {
       if (!(error instanceof RedisRefused && error.message.startsWith('NOSCRIPT'))) throw error
-      return this.#command(client, ['EVAL', this.#options.scripts[script]!, ...rest])
+      return this.#command(client, script, ['EVAL', this.#options.scripts[script]!, ...rest])
     }
   }
 
-  async #command(client: Client, args: readonly RedisArgument[]): Promise<unknown> {
+  /** @param what Names it where it is refused. */
+  async #command(client: Client, what: string, args: readonly RedisArgument[]): Promise<unknown> {
     this.#commands += 1
     try {
       const typeMapping = { [this.#library.RESP_TYPES.BLOB_STRING]: Buffer }
       const sent = client.sendCommand([...args], { typeMapping })
-      return await this.#bounded(sent, this.#options.timeoutMs)
+      const reply = await this.#bounded(sent, this.#options.timeoutMs)
+      this.#health.passed(what)
+      return reply
     } catch (error) {
       const isAnswer = error instanceof this.#library.ErrorReply
-      if (!isAnswer || !error.message.startsWith('NOSCRIPT')) this.#errors += 1
+      if (!isAnswer || !error.message.startsWith('NOSCRIPT')) {
+        this.#errors += 1
+        if (isAnswer) this.#health.refused(what, error.message)
+      }
       if (isAnswer) throw new RedisRefused(error.message, { cause: error })
       if (client === this.#client) this.#dropped()
       throw error instanceof RedisGone ? error : new RedisGone('Redis is gone', { cause: error })

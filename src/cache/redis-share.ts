@@ -1,4 +1,5 @@
 import type { EntryKey, Found, NewEntry, Tag, TagChange, Ticket } from './contract.ts'
+import type { RedisChange } from './redis-health.ts'
 import { type RedisCounts, RedisGone, RedisLink, RedisRefused } from './redis-link.ts'
 import { redisScripts } from './redis-scripts.ts'
 import { RedisStore, type RedisStoreOptions } from './redis-store.ts'
@@ -8,6 +9,8 @@ import { joinChanges } from './tags.ts'
 export interface RedisShareOptions extends Omit<RedisStoreOptions, 'link'> {
   readonly url: string
   readonly timeoutMs: number
+  readonly onChange?: ((change: RedisChange) => void) | undefined
+  readonly calmMs?: number | undefined
 }
 
 export interface RedisShareCounts extends RedisCounts {
@@ -50,11 +53,16 @@ export class RedisShare {
   }
 
   /** @throws TidemarkError TM_CONFIG when the client is not installed. */
-  static async open({ url, timeoutMs, ...options }: RedisShareOptions): Promise<RedisShare> {
+  static async open({
+    url,
+    timeoutMs,
+    onChange,
+    calmMs,
+    ...options
+  }: RedisShareOptions): Promise<RedisShare> {
     let share: RedisShare | null = null
     const link = await RedisLink.open({
-      url,
-      timeoutMs,
+      ...{ url, timeoutMs, onChange, calmMs },
       scripts: redisScripts,
       onConnected: async () => share?.catchUp(),
     })
@@ -63,9 +71,10 @@ export class RedisShare {
   }
 
   get counts(): RedisShareCounts {
+    const counts = this.#link.counts
     return {
-      ...this.#link.counts,
-      isShared: this.#link.isUp && this.#joined !== null,
+      ...counts,
+      isShared: counts.isUp && this.#joined !== null,
       pending: this.#pending.size + this.#telling.size + (this.#isAllPending ? 1 : 0),
     }
   }

@@ -1,6 +1,6 @@
 import { once } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { FastifyInstance } from 'fastify'
+import type { FastifyBaseLogger, FastifyInstance } from 'fastify'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { WebSocket } from 'ws'
 import { createServer } from '../../src/api/index.ts'
@@ -66,9 +66,21 @@ afterAll(async () => {
 })
 
 async function serve(tm: Tidemark<typeof config>): Promise<Server> {
-  const app = await createServer(tm, { redisUrl: redis?.url ?? null })
+  const app = await createServer(tm, { redisUrl: redis?.url ?? null, logger: logger() })
   await app.ready()
   return { app, tm }
+}
+
+/** What the servers log of Redis. */
+const logged: string[] = []
+
+function logger(): FastifyBaseLogger {
+  const note = (_: unknown, message?: string) => {
+    if (message?.startsWith('Redis ')) logged.push(message)
+  }
+  const nothing = () => {}
+  const all = { fatal: note, error: note, warn: note, info: note, debug: nothing, trace: nothing }
+  return { ...all, level: 'info', silent: nothing, child: logger } as FastifyBaseLogger
 }
 
 async function ask({ app }: Server, query: object = counting) {
@@ -248,13 +260,20 @@ describe('two servers with one database and one Redis', () => {
 
   it('answer on when Redis is killed, and use it again when it is back', async () => {
     await expect.poll(() => isShared(x) && isShared(y)).toBe(true)
+    logged.length = 0
     await redis!.kill()
     const before = Number((await ask(x)).rows[0]!['n'])
     await insert(x, [reading('2026-01-01T13:00:00Z')])
     expect((await ask(x)).rows).toEqual([{ n: before + 1 }])
     await expect.poll(async () => (await ask(y)).rows).toEqual([{ n: before + 1 }])
+    const { host } = new URL(redis!.url)
+    const down = `Redis at ${host} is not used: `
+    await expect.poll(() => logged.length).toBe(2)
+    expect(logged).toEqual([expect.stringContaining(down), expect.stringContaining(down)])
     await redis!.start()
     await expect.poll(() => isShared(x) && isShared(y)).toBe(true)
+    // once for each server and change, however often it was tried
+    expect(logged.slice(2)).toEqual(Array(2).fill(`Redis at ${host} is used again`))
     await insert(y, [reading('2026-01-01T14:00:00Z')])
     expect((await ask(y)).rows).toEqual([{ n: before + 2 }])
     await expect.poll(async () => (await ask(x)).rows).toEqual([{ n: before + 2 }])

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
-import type { FastifyInstance, FastifyRequest } from 'fastify'
+import type { FastifyBaseLogger, FastifyInstance, FastifyRequest } from 'fastify'
 import type { Authenticator, SessionStore } from '../../access/index.ts'
-import { type AnswerCache, openCache, RedisRateLimiter } from '../../cache/index.ts'
+import { type AnswerCache, openCache, type RedisChange, RedisRateLimiter } from '../../cache/index.ts'
 import type { Tidemark } from '../../engine.ts'
 import type { MetricSources } from '../../observe/index.ts'
 import { canonicalJson } from '../../query/index.ts'
@@ -26,13 +26,28 @@ export interface ServerCache {
  * @throws TidemarkError TM_CONFIG when Redis is configured and its client is not installed; what keeps from asking the database who it
  * is, where servers share answers.
  */
-export async function openServerCache(tm: Tidemark, redisUrl: string | null): Promise<ServerCache> {
+export async function openServerCache(
+  tm: Tidemark,
+  redisUrl: string | null,
+  log: FastifyBaseLogger | false = false,
+): Promise<ServerCache> {
   const config = redisUrl === null ? tm.config.cache : cacheWithRedis(tm.config.cache, redisUrl)
   const identity = config.redis === null ? '' : await identityOf(tm)
   return {
-    cache: await openCache({ config, feed: tm.feed, identity }),
+    cache: await openCache({ config, feed: tm.feed, identity, onRedis: (change) => tellRedis(log, change) }),
     limiter: config.redis === null ? null : await RedisRateLimiter.open(config.redis, identity),
   }
+}
+
+/** Once for each change. The limiter has a connection of its own to the same Redis, which has nothing to add. */
+function tellRedis(log: FastifyBaseLogger | false, { isUp, target, code, problem }: RedisChange): void {
+  if (log === false) return
+  if (isUp) log.info({ redis: target }, `Redis at ${target} is used again`)
+  else
+    log.warn(
+      { redis: target, code },
+      `Redis at ${target} is not used: ${problem}; everything goes on, slower`,
+    )
 }
 
 /**

@@ -93,7 +93,7 @@ export async function createServer(
   await tm.openEnrichment()
   await tm.openBoards()
   await tm.openSpool()
-  const cache = await openServerCache(tm, redisUrl)
+  const cache = await openServerCache(tm, redisUrl, logger)
   const fastifyOptions: FastifyServerOptions = {
     trustProxy,
     // a server with TLS is one like any other; the types tell the two apart
