@@ -610,13 +610,13 @@ export class Tidemark<Config extends TidemarkConfig = TidemarkConfig> {
     return this.deadLettersOf(allTenants)
   }
 
-  /** Those that came on behalf of a tenant. */
-  deadLettersOf(scope: TenantScope): DeadLetters {
+  /** Those that came on behalf of a tenant; of these datasets, where they are named. */
+  deadLettersOf(scope: TenantScope, only: readonly string[] | null = null): DeadLetters {
     const definitionOf = (name: string): StoredDefinition | null => {
       const found = this.#datasets.get(name)
       return found === undefined || found.kind === 'aggregate' ? null : found
     }
-    return new DeadLetters(this.#db, this.#pipeline, definitionOf, scope)
+    return new DeadLetters(this.#db, this.#pipeline, definitionOf, scope, only)
   }
 
   /**
@@ -1087,6 +1087,19 @@ export class Tidemark<Config extends TidemarkConfig = TidemarkConfig> {
    */
   sql(text: string, parameters: readonly unknown[] = [], options: SqlOptions = {}): Promise<SqlAnswer> {
     return this.#sql.run(text, parameters, options)
+  }
+
+  /**
+   * A query as one statement of SQL that gives the same rows, of what is in PostgreSQL: for psql, `tidemark sql` or Grafana. It calls
+   * functions of schema `tidemark`.
+   *
+   * @example
+   * tm.sqlOf('metrics.requests', { from: '-1 day', bucket: '1 hour', select: { n: { fn: 'count' } } }) // select …
+   *
+   * @throws TidemarkError TM_QUERY; TM_NO_SQL for what has no such form.
+   */
+  sqlOf(name: string, query: unknown, { scope = allTenants }: Pick<ScopedCallOptions, 'scope'> = {}): string {
+    return this.#queries.text(this.queryable(name), query, scope)
   }
 
   /** The SQL that `sql` would run: with time_bucket_gapfill written out, for psql, a view or Grafana. */

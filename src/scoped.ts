@@ -12,6 +12,7 @@ export type ScopedTidemark = { readonly scope: TenantScope } & Pick<
   | 'dataset'
   | 'queryable'
   | 'queryUnknown'
+  | 'sqlOf'
   | 'productUnknown'
   | 'ingestUnknown'
   | 'insertUnknown'
@@ -58,6 +59,7 @@ export function scopedTo(
     dataset: (name) => tm.dataset(ours(name)),
     queryable: (name) => tm.queryable(ours(name)),
     queryUnknown: async (name, query, options) => tm.queryUnknown(ours(name), query, { ...options, scope }),
+    sqlOf: (name, query) => tm.sqlOf(ours(name), query, { scope }),
     productUnknown: async (kind, name, input, options) =>
       tm.productUnknown(kind, ours(name), input, { ...options, scope }),
     ingestUnknown: async (name, rows, options) => tm.ingestUnknown(ours(name), rows, { ...options, scope }),
@@ -69,7 +71,7 @@ export function scopedTo(
       tm.deleteUnknown(ours(name), selection, { ...options, scope }),
     records: (name) => tm.records(ours(name), { scope }),
     keepStrays: (source, letters) => tm.keepStrays(source, letters, { scope }),
-    deadLetters: tm.deadLettersOf(scope),
+    deadLetters: tm.deadLettersOf(scope, allowed === null ? null : [...allowed]),
     reports: tm.reportsOf(scope, (name) => isOurs({ name })),
     boards: tm.boardsOf(scope, (name) => isOurs({ name })),
     parseCsv: (definition, text) => tm.parseCsv(definition, text),

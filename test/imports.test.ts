@@ -45,6 +45,8 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   ],
   // rows by their key: read, written and compared one by one
   records: ['hot', 'postgres', 'query', 'schema', 'time', 'util'],
+  // queries as SQL that people read: of the same parts as that of aggregates and of what is hot
+  'query-text': ['aggregate', 'continuous', 'hot', 'query', 'schema', 'time', 'util'],
   // text of SQL in, text of SQL out
   gapfill: ['util'],
   // questions that need events one by one; it is handed the place where they are
@@ -65,6 +67,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
     'postgres',
     'product',
     'query',
+    'query-text',
     'records',
     'schema',
     'time',
@@ -119,7 +122,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   // who asks, and what he may
   access: ['postgres', 'schema', 'time', 'util'],
   // metrics and logs, made of what the engine tells
-  observe: ['access', 'engine', 'engine.ts', 'schema', 'util', 'worker'],
+  observe: ['access', 'client', 'engine', 'engine.ts', 'schema', 'util', 'worker'],
   // what has changed, told to this process
   feed: ['changelog', 'hot', 'postgres', 'schema', 'time', 'util'],
   // finished answers, and what makes them wrong

@@ -161,15 +161,11 @@ export class Operations {
     return this.#read('/overview', {}, options) as Promise<Overview>
   }
 
-  #read(
-    path: string,
-    parameters: Readonly<Record<string, unknown>>,
-    { signal }: CallOptions,
-  ): Promise<unknown> {
-    const given = Object.entries(parameters).flatMap(([name, value]) =>
-      value === undefined || value === null || value === '' ? [] : [[name, String(value)]],
-    )
-    const query = given.length === 0 ? '' : `?${new URLSearchParams(given).toString()}`
+  #read(path: string, parameters: object, { signal }: CallOptions): Promise<unknown> {
+    const given = new URLSearchParams()
+    for (const [name, value] of Object.entries(parameters))
+      if (value !== undefined && value !== null && value !== '') given.set(name, String(value))
+    const query = given.size === 0 ? '' : `?${given.toString()}`
     return this.#door.send({
       method: 'GET',
       path: `/api/v1${path}${query}`,

@@ -1,7 +1,13 @@
 import type { Queryable } from '../postgres/index.ts'
 import { intersect } from '../query/index.ts'
 import type { HypertableDefinition } from '../schema/index.ts'
-import { formatInstant, type Instant, infinityInstant, type TimeRange } from '../time/index.ts'
+import {
+  formatInstant,
+  type Instant,
+  infinityInstant,
+  subtractInterval,
+  type TimeRange,
+} from '../time/index.ts'
 import { readVersions } from './catalog.ts'
 import { widen } from './invalid-ranges.ts'
 import { awaitWriters } from './late-lock.ts'
@@ -40,6 +46,29 @@ export async function mayDropChunk({
     if (reason !== null) return { reason }
   }
   return true
+}
+
+/**
+ * Why chunks that are past the retention would stay if it came to them at this moment, in the order of `ranges`; null: they would go. A
+ * reading for people: it takes no lock, and decides nothing.
+ */
+export async function readDropObstacles(
+  db: Queryable,
+  definition: HypertableDefinition,
+  ranges: readonly TimeRange[],
+  now: Instant,
+): Promise<(string | null)[]> {
+  const versions = await readVersions(db, definition)
+  if (versions.length === 0 || definition.retain === null) return ranges.map(() => null)
+  const cutoff = subtractInterval(now, definition.retain, null)
+  const validity = await readValidity((statement) => db.query(statement), versions, null)
+  return ranges.map((range) => {
+    for (const [i, version] of versions.entries()) {
+      const reason = missingOf(version, validity[i] as VersionValidity, range, cutoff, now)
+      if (reason !== null) return reason
+    }
+    return null
+  })
 }
 
 /** Why the version still needs rows of the range; null: it does not. */

@@ -134,6 +134,9 @@ export interface RefreshCallOptions extends CallOptions {
 export interface VerifyCallOptions extends CallOptions {
   /** Read every file (checksum, count, content hash); otherwise only whether it is there. Default true. */
   readonly content?: boolean
+  /** Files of these chunks alone, by their numbers. Default: of every one. */
+  readonly chunks?: readonly (bigint | number)[]
+  /** Called after each file. */
   readonly onProgress?: (progress: { readonly rows: number; readonly bytes: number }) => void
 }
 

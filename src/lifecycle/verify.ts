@@ -22,6 +22,8 @@ export interface VerifyReport {
 export interface VerifyOptions extends MoveOptions {
   /** Read every file (checksum, count, content hash); otherwise only whether it is there. Default true. */
   readonly content?: boolean
+  /** Files of these chunks alone. Default: of every one. */
+  readonly chunks?: ReadonlySet<bigint> | null
 }
 
 /** Compares the catalog with the store, file by file, and the guards with the catalog. Changes nothing. */
@@ -34,10 +36,11 @@ export async function verifyLake(
   const signal = options.signal ?? null
   const problems: VerifyProblem[] = []
   const total = { files: 0, rows: 0, bytes: 0 }
+  const isMeant = (chunk: bigint): boolean => options.chunks?.has(chunk) ?? true
   for (const subject of subjects) {
     const files = await listFiles(db, subject.hypertable, null)
-    problems.push(...(await chunkProblems(context, subject, files)))
-    for (const file of files) {
+    problems.push(...(await chunkProblems(context, subject, files, isMeant)))
+    for (const file of files.filter(({ chunkId }) => isMeant(chunkId))) {
       if (signal?.aborted) throw new TidemarkError('TM_CANCELLED', { what: 'verifying the lake' })
       total.files += 1
       total.rows += file.rowCount - file.deletedRows
@@ -118,9 +121,10 @@ async function chunkProblems(
   { db }: LifecycleContext,
   { definition, hypertable }: Subject,
   files: readonly ChunkFile[],
+  isMeant: (chunk: bigint) => boolean,
 ): Promise<VerifyProblem[]> {
   const problems: VerifyProblem[] = []
-  const chunks = await listChunks(db, hypertable)
+  const chunks = (await listChunks(db, hypertable)).filter(({ id }) => isMeant(id))
   const say = (kind: VerifyProblem['kind'], problem: string): void => {
     problems.push({ kind, path: null, problem: `${definition.name}: ${problem}` })
   }

@@ -140,11 +140,12 @@ async function readServer(connection: Connection): Promise<ServerGauges> {
   return { databaseBytes, slotBytes, oldestTransactionMs }
 }
 
-async function readStorage(
+/** Of each dataset that is in the database. */
+export async function readSizes(
   connection: Connection,
   definitions: readonly StoredDefinition[],
   now: Instant,
-): Promise<StorageGauges> {
+): Promise<DatasetGauges[]> {
   const tables = await connection.query(sql`
     select
       d.name,
@@ -186,6 +187,24 @@ async function readStorage(
     left join pg_class as c
       on c.relname = k.relation_name and c.relnamespace = 'tidemark_chunks'::regnamespace
     group by h.id`)
+  const found = new Map(tables.rows.map(([name, ...values]) => [name as string, values as number[]]))
+  const lives = new Map(chunks.rows.map(([name, ...values]) => [name as string, values as ChunkRow]))
+  return definitions.flatMap((definition): DatasetGauges[] => {
+    const known = found.get(definition.name)
+    // declared, and not migrated yet
+    if (known === undefined) return []
+    const [hotBytes, hotRows, defaultPartitionBytes] = known as [number, number, number]
+    const chunks = chunkGauges(definition, lives.get(definition.name), now)
+    return [{ name: definition.name, hotBytes, hotRows, defaultPartitionBytes, chunks }]
+  })
+}
+
+async function readStorage(
+  connection: Connection,
+  definitions: readonly StoredDefinition[],
+  now: Instant,
+): Promise<StorageGauges> {
+  const datasets = await readSizes(connection, definitions, now)
   const rest = await connection.query(sql`
     select
       (select count(*) from tidemark.lake_file)::float8,
@@ -195,17 +214,8 @@ async function readStorage(
       pg_total_relation_size('tidemark.change_log'::regclass)::float8,
       pg_stat_get_live_tuples('tidemark.dead_letter'::regclass)::float8`)
   const [files, bytes, trashBytes, entries, logBytes, deadLetters] = rest.rows[0] as number[]
-  const found = new Map(tables.rows.map(([name, ...values]) => [name as string, values as number[]]))
-  const lives = new Map(chunks.rows.map(([name, ...values]) => [name as string, values as ChunkRow]))
   return {
-    datasets: definitions.flatMap((definition): DatasetGauges[] => {
-      const known = found.get(definition.name)
-      // declared, and not migrated yet
-      if (known === undefined) return []
-      const [hotBytes, hotRows, defaultPartitionBytes] = known as [number, number, number]
-      const chunks = chunkGauges(definition, lives.get(definition.name), now)
-      return [{ name: definition.name, hotBytes, hotRows, defaultPartitionBytes, chunks }]
-    }),
+    datasets,
     lake: { files: files!, bytes: bytes!, trashBytes: trashBytes! },
     changeLog: { entries: entries!, bytes: logBytes! },
     deadLetters: deadLetters!,

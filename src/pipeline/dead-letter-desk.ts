@@ -4,100 +4,44 @@ import { allTenants, createRowCodec, type StoredDefinition, type TenantScope } f
 import { TidemarkError } from '../util/errors.ts'
 import type { IngestReport, Pipeline, RejectedRow } from './contract.ts'
 import { allowedIn, todoOf } from './dead-letter-advice.ts'
-import {
-  checkChange,
-  type PatchOperation,
-  patchRow,
-  type RowChange,
-  type StoredRow,
-} from './dead-letter-patch.ts'
+import { checkChange, patchRow, type RowChange, type StoredRow } from './dead-letter-patch.ts'
+import type {
+  DeadLetterGroup,
+  ExplainedLetter,
+  FixOptions,
+  FixReport,
+  LetterPage,
+  RejectedLetter,
+  ReplayOptions,
+  ReplayReport,
+} from './dead-letter-reports.ts'
 import { firstProblem, guardOf, rowOf, scopeOf } from './dead-letter-rows.ts'
 import {
   type Choice,
+  correctedMark,
   countLetters,
+  countLettersByColumn,
   type DeadLetter,
   type DeadLetterChoice,
-  type DeadLetterCount,
   deleteLetters,
   LettersChanged,
   type LetterUpdate,
+  lettersOf,
   lockLetters,
   type ReadLetter,
   readChoice,
   readLetters,
+  readNewestLetters,
+  stateOfLetter,
   updateLetters,
 } from './dead-letter-store.ts'
 import { maxDeadRaw, rawOfRow } from './dead-letters.ts'
-
-export interface DeadLetterGroup extends DeadLetterCount {
-  /** The first of them. */
-  readonly samples: readonly DeadLetter[]
-}
-
-export interface ExplainedLetter extends DeadLetter {
-  /** Null: none can be read from it, and `todo` says why. */
-  readonly row: StoredRow | null
-  /** Everything that the declaration says against the row now; what the database said is the letter's `message`. */
-  readonly problems: readonly {
-    readonly column: string | null
-    readonly value: string
-    readonly problem: string
-  }[]
-  /** Of the columns to blame. */
-  readonly allowed: readonly string[]
-  readonly todo: string
-  readonly canReplay: boolean
-}
-
-export interface FixOptions {
-  /** Default false: it is only told what would be done. */
-  readonly apply?: boolean
-  readonly signal?: AbortSignal | null
-}
-
-export interface FixReport {
-  readonly isApplied: boolean
-  readonly changed: number
-  /** Of them: those that fit the declaration then. */
-  readonly fits: number
-  /** Nothing of the change was in them. */
-  readonly unchanged: number
-  /** How many could not be changed, by why. */
-  readonly failed: Readonly<Record<string, number>>
-  /** The first that are changed. */
-  readonly samples: readonly {
-    readonly id: string
-    readonly patch: readonly PatchOperation[]
-    readonly row: StoredRow
-    /** What the declaration says against it then. */
-    readonly problem: string | null
-  }[]
-}
-
-export interface ReplayOptions {
-  /** In place of the rule that the rows came with: for rows whose key exists. */
-  readonly onConflict?: OnConflict
-  readonly signal?: AbortSignal | null
-}
-
-export interface ReplayReport
-  extends Pick<IngestReport, 'inserted' | 'updated' | 'ignored' | 'merged' | 'duplicates'> {
-  /** Letters that are gone: their rows are stored, or were before, or steps of enrichment leave them out. */
-  readonly replayed: number
-  /** Rows that are refused again; the letters say why now. */
-  readonly rejected: { readonly count: number; readonly letters: readonly RejectedLetter[] }
-  /** Letters that hold no row, by why. They stay. */
-  readonly unreadable: Readonly<Record<string, number>>
-}
-
-export interface RejectedLetter extends Omit<RejectedRow, 'index'> {
-  readonly id: string
-}
 
 /** Letters of one transaction: as many rows as the database may refuse one by one. */
 const pageLetters = 100
 const maxListed = 100
 const maxSamples = 5
+const maxGroups = 200
 /** Readings of letters that others change meanwhile. */
 const maxTries = 10
 
@@ -111,16 +55,20 @@ export class DeadLetters {
   readonly #definitionOf: (name: string) => StoredDefinition | null
   /** Whose letters; null: everybody's. */
   readonly #tenant: string | null
+  /** Null: every one. */
+  readonly #only: readonly string[] | null
 
   constructor(
     db: Database,
     pipeline: Pipeline,
     definitionOf: (name: string) => StoredDefinition | null,
     scope: TenantScope = allTenants,
+    only: readonly string[] | null = null,
   ) {
     this.#db = db
     this.#pipeline = pipeline
     this.#definitionOf = definitionOf
+    this.#only = only
     // no letter has '' for a tenant
     this.#tenant = scope.kind === 'all' ? null : scope.kind === 'one' ? scope.tenant : ''
   }
@@ -155,6 +103,26 @@ export class DeadLetters {
     return (await readLetters(this.#db, this.#choice(choice, false), { afterId, limit })).map(withoutVersion)
   }
 
+  /** The newest first, before the letter of that id; 100 at most where no `limit` is said. */
+  async newest(
+    choice: DeadLetterChoice = {},
+    page: {
+      readonly before?: string | null
+      readonly limit?: number
+      readonly signal?: AbortSignal | null
+    } = {},
+  ): Promise<LetterPage> {
+    const { before = null, limit = 100, signal = null } = page
+    const chosen = this.#choice(choice, false)
+    const found = await readNewestLetters(this.#db, chosen, { beforeId: before, limit: limit + 1 }, signal)
+    const letters = found.slice(0, limit)
+    return {
+      letters: letters.map((letter) => ({ ...withoutVersion(letter), state: stateOfLetter(letter) })),
+      groups: before === null ? await countLettersByColumn(this.#db, chosen, maxGroups, signal) : [],
+      next: found.length > limit ? (letters.at(-1)?.id ?? null) : null,
+    }
+  }
+
   /**
    * The row, what is wrong with it, what is allowed, and what to do.
    *
@@ -176,6 +144,7 @@ export class DeadLetters {
         : createRowCodec(definition).problems(guardOf(letter, definition)?.fill(row) ?? row)
     return {
       ...withoutVersion(letter),
+      state: stateOfLetter(letter),
       row: typeof row === 'string' ? null : row,
       problems,
       allowed: definition === null ? [] : allowedIn(definition, letter, problems),
@@ -299,8 +268,10 @@ export class DeadLetters {
         if (!(error instanceof LettersChanged)) throw error
         if (tries === maxTries) throw busy(error)
         const ids = batch.map(({ letter }) => letter.id)
-        const chosen = { tenant: this.#tenant, ids, dataset: null, reason: null }
-        const left = await readLetters(this.#db, chosen, { afterId: '0', limit: ids.length })
+        const left = await readLetters(this.#db, lettersOf(ids, this.#tenant), {
+          afterId: '0',
+          limit: ids.length,
+        })
         await this.#replay(left, options, sums, tries + 1)
         continue
       }
@@ -320,7 +291,7 @@ export class DeadLetters {
   }
 
   #choice(choice: DeadLetterChoice, mustChoose: boolean): Choice {
-    const chosen = { ...readChoice(choice, mustChoose), tenant: this.#tenant }
+    const chosen = { ...readChoice(choice, mustChoose), tenant: this.#tenant, only: this.#only }
     const { dataset } = chosen
     // as it is declared: `events` is `public.events`
     return dataset === null ? chosen : { ...chosen, dataset: this.#definitionOf(dataset)?.name ?? dataset }
@@ -408,7 +379,7 @@ async function settle(
   )
   const stays = new Set(refused.map(({ index }) => index))
   const ids = batch.flatMap(({ letter }, at) => (stays.has(at) ? [] : [letter.id]))
-  if (ids.length > 0) await deleteLetters(connection, { tenant: null, ids, dataset: null, reason: null })
+  if (ids.length > 0) await deleteLetters(connection, lettersOf(ids))
   await updateLetters(
     connection,
     refused.map(({ index, ...problem }) => ({ id: batch[index]!.letter.id, raw: null, problem })),
@@ -416,7 +387,12 @@ async function settle(
 }
 
 function corrected({ reason }: DeadLetter): LetterUpdate['problem'] {
-  return { column: null, value: null, reason, message: 'corrected: the row fits the declaration; replay it' }
+  return {
+    column: null,
+    value: null,
+    reason,
+    message: `${correctedMark} the row fits the declaration; replay it`,
+  }
 }
 
 function withoutVersion({ version: _, ...letter }: ReadLetter): DeadLetter {

@@ -4,6 +4,7 @@ import type { Database } from '../postgres/index.ts'
 import { backOffMs } from '../util/back-off.ts'
 import type { Job, JobRun } from './job.ts'
 import { claimJob, finishJob, registerJobs } from './job-store.ts'
+import { forgetWorker, sayAlive } from './worker-store.ts'
 
 export interface WorkerOptions {
   /** How often due jobs are looked for. Default 1000 ms; each look is one small query per job that is near. */
@@ -16,6 +17,9 @@ export interface WorkerOptions {
   /** The database could not be asked for due jobs; the worker goes on trying. */
   readonly onError: (error: Error) => void
 }
+
+/** How often a worker says that it lives. */
+const aliveEveryMs = 15_000
 
 export const workerDefaults = Object.freeze({
   pollMs: 1000,
@@ -39,6 +43,7 @@ export class Worker {
   readonly #jobs: readonly Job[]
   readonly #options: WorkerOptions
   readonly #owner = randomUUID()
+  #saidAliveMs = Number.NEGATIVE_INFINITY
   readonly #stopping = new AbortController()
   #loop: Promise<void> | null = null
 
@@ -58,6 +63,7 @@ export class Worker {
     const runs: JobRun[] = []
     for (const job of this.#jobs) {
       if (this.#stopping.signal.aborted) break
+      await this.#sayAlive().catch(this.#options.onError)
       const claim = await claimJob(this.#db, job, this.#owner, options.force ?? false)
       if (claim !== null) runs.push(await this.#runJob(job, claim.failuresInARow))
     }
@@ -70,7 +76,7 @@ export class Worker {
     if (!this.#loop) return
     const timeout = new AbortController()
     await Promise.race([
-      this.#loop,
+      this.#loop.then(() => forgetWorker(this.#db, this.#owner).catch(this.#options.onError)),
       sleep(this.#options.stopTimeoutMs, undefined, { signal: timeout.signal, ref: false }).catch(() => {}),
     ])
     timeout.abort()
@@ -97,11 +103,14 @@ export class Worker {
     const startedAt = performance.now()
     const signal = AbortSignal.any([this.#stopping.signal, AbortSignal.timeout(job.leaseMs)])
     let run: JobRun
+    const alive = setInterval(() => void this.#sayAlive().catch(this.#options.onError), aliveEveryMs)
     try {
       const result = await job.run({ signal })
       run = { name: job.name, ms: performance.now() - startedAt, result, error: null }
     } catch (error) {
       run = { name: job.name, ms: performance.now() - startedAt, result: null, error: error as Error }
+    } finally {
+      clearInterval(alive)
     }
     const nextInMs = run.error === null ? job.everyMs : backOffMs(job.everyMs, failuresInARow + 1)
     await finishJob(this.#db, job, this.#owner, {
@@ -112,5 +121,11 @@ export class Worker {
     })
     this.#options.onRun(run)
     return run
+  }
+
+  async #sayAlive(): Promise<void> {
+    if (performance.now() - this.#saidAliveMs < aliveEveryMs) return
+    this.#saidAliveMs = performance.now()
+    await sayAlive(this.#db, this.#owner)
   }
 }

@@ -163,6 +163,10 @@ export function examplesOf(mine: Party, other: Party): Readonly<Record<string, r
     { path, ...text('x', 'application/x-protobuf', { 'content-encoding': 'snappy' }) },
   ]
   const live = (more: object) => ({ path: `/api/v1/live?query=${encodeURIComponent(JSON.stringify(more))}` })
+  // whosever they are: those of the walk itself begin at 1
+  const letters = Array.from({ length: 12 }, (_, i) => String(i + 1))
+  // rows of the walk that were refused are kept as he sent them, with the name of the other one in them
+  const said = (all: readonly Example[]): Example[] => all.map((one) => ({ ...one, says: other.tenant }))
   const get = (...paths: string[]): Example[] => paths.map((path) => ({ path }))
   return {
     'GET /api/v1/health': get('/api/v1/health'),
@@ -315,6 +319,44 @@ export function examplesOf(mine: Party, other: Party): Readonly<Record<string, r
     'GET /api/v1/problems': get('/api/v1/problems'),
     'GET /metrics': get('/metrics'),
     'GET /api/v1/slow-queries': get('/api/v1/slow-queries'),
+    'GET /api/v1/storage': get('/api/v1/storage'),
+    'GET /api/v1/storage/growth': get('/api/v1/storage/growth?dataset=site.visits'),
+    'POST /api/v1/operations': [
+      { path: '/api/v1/operations', ...json({ kind: 'verify', dataset: 'site.visits' }) },
+      { path: '/api/v1/operations', ...json({ kind: 'sweep' }) },
+    ],
+    'GET /api/v1/operations': get('/api/v1/operations'),
+    'GET /api/v1/operations/:id': get('/api/v1/operations/x'),
+    'DELETE /api/v1/operations/:id': get('/api/v1/operations/x'),
+    'GET /api/v1/aggregates': get('/api/v1/aggregates'),
+    'GET /api/v1/jobs': get('/api/v1/jobs'),
+    'GET /api/v1/overview': get('/api/v1/overview'),
+    'GET /api/v1/dead-letters': said(
+      get(
+        '/api/v1/dead-letters?limit=500',
+        `/api/v1/dead-letters?text=${encodeURIComponent(other.mark)}`,
+        '/api/v1/dead-letters?dataset=site.visits&state=refused&before=999999',
+      ),
+    ),
+    'GET /api/v1/dead-letters/:id': said(letters.map((id) => ({ path: `/api/v1/dead-letters/${id}` }))),
+    'PATCH /api/v1/dead-letters/:id': said(
+      letters.map((id) => ({
+        path: `/api/v1/dead-letters/${id}`,
+        ...json({ row: { ...visit, tenant: other.tenant } }),
+      })),
+    ),
+    'POST /api/v1/dead-letters/replay': said([
+      { path: '/api/v1/dead-letters/replay', ...json({ ids: letters }) },
+      {
+        path: '/api/v1/dead-letters/replay',
+        ...json({ filter: { dataset: 'site.visits', text: other.mark } }),
+      },
+      { path: '/api/v1/dead-letters/replay', ...json({ filter: { all: true } }) },
+    ]),
+    'POST /api/v1/dead-letters/delete': said([
+      { path: '/api/v1/dead-letters/delete', ...json({ filter: { text: other.mark } }) },
+    ]),
+    'DELETE /api/v1/dead-letters/:id': letters.map((id) => ({ path: `/api/v1/dead-letters/${id}` })),
     'GET /healthz': get('/healthz'),
     'GET /readyz': get('/readyz'),
     'GET /api/v1/me': get('/api/v1/me'),

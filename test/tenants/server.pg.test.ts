@@ -150,10 +150,19 @@ it('whatever is sent to whichever route, nothing of another tenant comes back, a
 /** Routes that one of a tenant may not call, or that want a socket. */
 const expectedToFail: readonly string[] = [
   'DELETE /api/v1/keys/:id',
+  'DELETE /api/v1/operations/:id',
+  'GET /api/v1/aggregates',
   'GET /api/v1/datasets/:dataset/stream',
+  'GET /api/v1/jobs',
+  'GET /api/v1/operations',
+  'GET /api/v1/operations/:id',
+  'GET /api/v1/overview',
   'GET /api/v1/slow-queries',
+  'GET /api/v1/storage',
+  'GET /api/v1/storage/growth',
   'GET /metrics',
   'POST /api/v1/keys/:id/rotate',
+  'POST /api/v1/operations',
 ]
 
 it('who has another tenant, or shows nothing, hears nothing of the others', async () => {

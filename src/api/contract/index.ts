@@ -19,6 +19,24 @@ export {
   SharedQuestionBody,
 } from './board-schemas.ts'
 export { Liveness, Readiness, SlowQueryList } from './observe.ts'
+export {
+  AggregateList,
+  DeadLetterPage,
+  DeadLetterQuery,
+  ExplainedLetter,
+  GrowthAnswer,
+  JobList,
+  LetterChange,
+  LetterChoice,
+  LetterReplay,
+  LetterReplayAnswer,
+  LettersDeleted,
+  OperationAnswer,
+  OperationBody,
+  OperationList,
+  StorageAnswer,
+} from './ops-schemas.ts'
+export { OverviewAnswer } from './overview-schema.ts'
 export { Problem, ProblemKind } from './problem.ts'
 export { isOverHttp, notOverHttp, problemType } from './problem-codes.ts'
 export { recordPaths } from './record-paths.ts'

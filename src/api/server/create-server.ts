@@ -23,11 +23,13 @@ import { installInfluxRoutes } from './routes-influx.ts'
 import { installLiveRoutes } from './routes-live.ts'
 import { installMetricsRoutes } from './routes-metrics.ts'
 import { installOtlpRoutes } from './routes-otlp.ts'
+import { installOperationsApi } from './routes-overview.ts'
 import { installProbeRoutes } from './routes-probes.ts'
 import { installProblemRoute } from './routes-problems.ts'
 import { installProductRoutes } from './routes-product.ts'
 import { installPrometheusRoutes } from './routes-prometheus.ts'
 import { installQueryRoute } from './routes-query.ts'
+import { installQuerySqlRoute } from './routes-query-sql.ts'
 import { installRecordRoutes } from './routes-records.ts'
 import { installReportRoutes } from './routes-reports.ts'
 import { installRowRoutes } from './routes-rows.ts'
@@ -138,8 +140,10 @@ export async function createServer(
   installRowRoutes(app)
   installRecordRoutes(app)
   installQueryRoute(app)
+  installQuerySqlRoute(app)
   installProductRoutes(app)
   installReportRoutes(app)
+  installOperationsApi(app, tm, observation)
   installBoardRoutes(app)
   installSharedRoutes(app, tm)
   await installInfluxRoutes(app, tm, { bodyLimitBytes })

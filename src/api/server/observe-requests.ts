@@ -2,7 +2,18 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 
 import type { Tidemark } from '../../engine.ts'
 import type { LiveCounts } from '../../live/index.ts'
-import { type CallOrigin, type MetricSources, Metrics, SlowQueries, traceOf } from '../../observe/index.ts'
+import {
+  AggregateUses,
+  type CallOrigin,
+  CatalogReader,
+  type MetricSources,
+  Metrics,
+  noSources,
+  OverviewReader,
+  RecentTraffic,
+  SlowQueries,
+  traceOf,
+} from '../../observe/index.ts'
 import type { ScopedTidemark } from '../../scoped.ts'
 
 declare module 'fastify' {
@@ -19,6 +30,8 @@ declare module 'fastify' {
 export interface Observation {
   readonly metrics: Metrics
   readonly slowQueries: SlowQueries
+  readonly aggregateUses: AggregateUses
+  readonly overview: OverviewReader
   /** Names whoever asks in what the engine tells; after it is known who does. */
   installOrigins(): void
 }
@@ -43,6 +56,18 @@ export function observeRequests(
       app.log.warn(fields, 'slow query')
     },
   })
+  const traffic = new RecentTraffic()
+  const aggregateUses = new AggregateUses(tm.aggregates.map(({ name }) => name))
+  const overview = new OverviewReader({
+    ...{
+      tm,
+      traffic,
+      slowQueries,
+      sources: { ...noSources, ...sources },
+      catalog: new CatalogReader({ tm }),
+    },
+  })
+  const stops = [tm.observe(traffic.observer), tm.observe(aggregateUses.observer)]
   const rows = new WeakMap<CallOrigin, number>()
   const add = (origin: CallOrigin | null, count: number): void => {
     if (origin !== null) rows.set(origin, (rows.get(origin) ?? 0) + count)
@@ -55,7 +80,7 @@ export function observeRequests(
     onWrite: ({ origin, report }) => add(origin, report?.accepted ?? 0),
   })
   app.addHook('onClose', async () => {
-    stop()
+    for (const end of [stop, ...stops]) end()
     metrics.close()
   })
   app.decorateRequest('origin', null)
@@ -84,6 +109,8 @@ export function observeRequests(
   return {
     metrics,
     slowQueries,
+    aggregateUses,
+    overview,
     installOrigins() {
       app.addHook('onRequest', async (request) => {
         const origin = Object.freeze({ request: request.id, principal: request.principal.id })

@@ -1,8 +1,8 @@
-import type { FastifyInstance, FastifyRequest } from 'fastify'
+import type { FastifyInstance } from 'fastify'
 import type { Tidemark } from '../../engine.ts'
-import { TidemarkError } from '../../util/errors.ts'
 import { Problem, SlowQueryList } from '../contract/index.ts'
 import type { Observation } from './observe-requests.ts'
+import { assertOperator } from './operators.ts'
 
 /** What the server tells of itself to those who run it. */
 export function installMetricsRoutes(
@@ -38,13 +38,4 @@ export function installMetricsRoutes(
       return reply.send({ thresholdMs: tm.config.server.slowQueryMs, queries: slowQueries.all })
     },
   )
-}
-
-/** What is of all tenants is for nobody who is of one. */
-function assertOperator(request: FastifyRequest): void {
-  if (request.principal.tenant.kind === 'all') return
-  throw new TidemarkError('TM_FORBIDDEN', {
-    what: `${request.routeOptions.url} is of all tenants together, and this key or token is of one`,
-    todo: 'use one without a tenant',
-  })
 }
