@@ -20,12 +20,17 @@ export function withPanels(draft: Draft, panels: readonly Panel[]): Draft {
   return { ...draft, document: { ...draft.document, panels } }
 }
 
-/** In the place of the one of that id, or in the first gap. */
+/** In the place of the one of that id, with its note where it brings none; or in the first gap. */
 export function withPanel(draft: Draft, panel: Panel): Draft {
   const { panels } = draft.document
   const at = panels.findIndex(({ id }) => id === panel.id)
-  if (at < 0) return withPanels(draft, [...panels, { ...panel, place: firstGap(panels, panel.place) }])
-  return withPanels(draft, panels.with(at, { ...panel, place: (panels[at] as Panel).place }))
+  const before = panels[at]
+  if (!before) return withPanels(draft, [...panels, { ...panel, place: firstGap(panels, panel.place) }])
+  const { note = before.note } = panel
+  return withPanels(
+    draft,
+    panels.with(at, { ...panel, place: before.place, ...(note === undefined ? {} : { note }) }),
+  )
 }
 
 export function withoutPanel(draft: Draft, id: string): Draft {

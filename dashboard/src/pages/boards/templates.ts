@@ -130,7 +130,7 @@ function newest(dataset: string, w: number): Wanted {
   return {
     title: 'Newest rows',
     chart: 'table',
-    query: { dataset, direction: 'desc', limit: 50 },
+    query: { dataset, columns: '*', direction: 'desc', limit: 50 },
     size: { w, h: 8 },
   }
 }
