@@ -1,6 +1,6 @@
 import { StrictMode } from 'react'
 import { createRoot } from 'react-dom/client'
-import { App } from './app.tsx'
+import { App, fetchPages } from './app.tsx'
 import './ui/tokens.css'
 import './ui/base.css'
 
@@ -9,3 +9,4 @@ createRoot(document.getElementById('root') as HTMLElement).render(
     <App />
   </StrictMode>,
 )
+addEventListener('load', () => setTimeout(fetchPages, 1000))

@@ -17,9 +17,14 @@ const require = createRequire(import.meta.url)
 const vite = join(dirname(require.resolve('vite/package.json')), 'bin/vite.js')
 let built: Promise<string> | null = null
 
-/** The dashboard of the present sources, in a folder of its own; built once for each process of the tests (3 s). */
+/**
+ * The dashboard of the present sources, in a folder of its own; built once for each process of the tests (3 s).
+ * TIDEMARK_DASHBOARD names one that is built already.
+ */
 export function builtDashboard(): Promise<string> {
   built ??= (async () => {
+    const there = process.env['TIDEMARK_DASHBOARD']
+    if (there) return there
     const folder = await mkdtemp(join(tmpdir(), 'tidemark-dashboard-'))
     process.once('exit', () => rmSync(folder, { recursive: true, force: true }))
     // a process of its own: what a bundle holds depends on NODE_ENV, which the tests have set

@@ -22,17 +22,17 @@ export interface Command {
 }
 
 interface Registry {
-  readonly commands: readonly Command[]
   put(owner: string, commands: readonly Command[]): void
   drop(owner: string): void
 }
-const CommandContext = createContext<Registry>({ commands: [], put: () => {}, drop: () => {} })
+// two contexts: whoever offers commands must not be told when commands are offered
+const RegistryContext = createContext<Registry>({ put: () => {}, drop: () => {} })
+const CommandsContext = createContext<readonly Command[]>([])
 
 export function CommandProvider({ children }: { readonly children: ReactNode }): ReactNode {
   const [owners, setOwners] = useState<ReadonlyMap<string, readonly Command[]>>(new Map())
   const registry = useMemo<Registry>(
     () => ({
-      commands: [...owners.values()].flat(),
       put: (owner, commands) => setOwners((was) => new Map(was).set(owner, commands)),
       drop: (owner) =>
         setOwners((was) => {
@@ -41,14 +41,19 @@ export function CommandProvider({ children }: { readonly children: ReactNode }):
           return rest
         }),
     }),
-    [owners],
+    [],
   )
-  useKeys(registry.commands)
-  return <CommandContext value={registry}>{children}</CommandContext>
+  const commands = useMemo(() => [...owners.values()].flat(), [owners])
+  useKeys(commands)
+  return (
+    <RegistryContext value={registry}>
+      <CommandsContext value={commands}>{children}</CommandsContext>
+    </RegistryContext>
+  )
 }
 
 export function useAllCommands(): readonly Command[] {
-  return useContext(CommandContext).commands
+  return useContext(CommandsContext)
 }
 
 /**
@@ -58,7 +63,7 @@ export function useAllCommands(): readonly Command[] {
  */
 export function useCommands(commands: readonly Command[]): void {
   const owner = useId()
-  const { put, drop } = useContext(CommandContext)
+  const { put, drop } = useContext(RegistryContext)
   const latest = useRef(commands)
   latest.current = commands
   // what is shown of them; the functions are looked up when they run, so that they may change with every render

@@ -20,10 +20,16 @@ export function Frame(): ReactNode {
   const me = useQuery({
     queryKey: ['me'],
     queryFn: ({ signal }) => client.session.me({ signal }),
-    staleTime: 30_000,
-    refetchInterval: (query) => (query.state.error ? 3000 : 60_000),
+    // also how a page that asks nothing by itself learns that the server is gone
+    refetchInterval: (query) => (query.state.error ? 3000 : 15_000),
   })
-  if (isSignedOut(me.error)) return <SignIn />
+  // while it is asked again there is no error, and what somebody types must not go away
+  const [isOut, setIsOut] = useState(false)
+  useEffect(() => {
+    if (isSignedOut(me.error)) setIsOut(true)
+    else if (me.isSuccess && !me.isRefetchError) setIsOut(false)
+  }, [me.error, me.isSuccess, me.isRefetchError])
+  if (isOut || isSignedOut(me.error)) return <SignIn />
   if (me.data === undefined) {
     return (
       <div className={styles['waiting']}>

@@ -2,19 +2,32 @@ import { type ReactNode, useEffect } from 'react'
 import { useRouteError } from 'react-router'
 import { Button, ErrorBox } from '../ui/index.ts'
 
-/** A page that cannot be drawn: mostly a server that was replaced while it was open, whose files have other names now. */
+/**
+ * A page that cannot be drawn. Its file may have another name since the server was replaced: then it is loaded again, once; or the server
+ * is gone, and whoever reloads now loses what he sees.
+ */
 export function PageFailure(): ReactNode {
   const error = useRouteError()
-  const isOutdated = error instanceof TypeError && /import/i.test(error.message)
+  const isMissing = error instanceof TypeError && /import|module/i.test(error.message)
   useEffect(() => {
-    if (!isOutdated || sessionStorage.getItem('tidemark.reloaded') === location.href) return
-    sessionStorage.setItem('tidemark.reloaded', location.href)
-    location.reload()
-  }, [isOutdated])
+    if (!isMissing || sessionStorage.getItem(key) === location.href) return
+    const timer = setInterval(() => {
+      void fetch('/healthz').then(({ ok }) => {
+        if (!ok) return
+        sessionStorage.setItem(key, location.href)
+        location.reload()
+      }, ignoreGone)
+    }, 1000)
+    return () => clearInterval(timer)
+  }, [isMissing])
   return (
     <div style={{ padding: 24, maxWidth: 720 }}>
       <ErrorBox
-        error={isOutdated ? new Error('This page was replaced by a newer one; load it again.') : error}
+        error={
+          isMissing
+            ? new Error('The page could not be loaded; it comes by itself when the server answers.')
+            : error
+        }
       />
       <Button icon="refresh" onClick={() => location.reload()}>
         Load the page again
@@ -22,3 +35,7 @@ export function PageFailure(): ReactNode {
     </div>
   )
 }
+
+const key = 'tidemark.reloaded'
+/** It is asked again in a second. */
+const ignoreGone = (): void => {}
