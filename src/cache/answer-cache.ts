@@ -40,6 +40,8 @@ export interface Computed {
   readonly ranges?: readonly TimeRange[] | null
   /** False: it is given to whoever asked, and not kept. Default true. */
   readonly mayKeep?: boolean
+  /** How old it may become, where that is less than its layer says: what it is about moves with the time. */
+  readonly maxAgeMs?: number
 }
 
 /** Null: there is nothing. That is not kept. */
@@ -290,8 +292,9 @@ export class AnswerCache {
   }
 
   /** What another server has computed; `ticket` is from before it was read. */
-  #adopt(key: EntryKey, config: CacheLayerConfig, ticket: Ticket, { body, ranges, ageMs }: Kept): void {
-    this.#memory.write(key, ticket, { body, ranges, ageMs, lifeMs: memoryLifeOf(key, config, ageMs) })
+  #adopt(key: EntryKey, config: CacheLayerConfig, ticket: Ticket, kept: Kept): void {
+    const lifeMs = Math.min(kept.lifeMs, memoryLifeOf(key, config, kept.ageMs))
+    this.#memory.write(key, ticket, { ...kept, lifeMs })
   }
 
   async #compute(
@@ -312,17 +315,20 @@ export class AnswerCache {
         this.#goOn(this.#redis!.unlock(key, keep.lock))
     }
     const body = typeof computed?.body === 'string' ? Buffer.from(computed.body) : (computed?.body ?? null)
-    const entry = { body, ranges: computed?.ranges ?? null, ageMs: 0 }
-    if (keep && computed?.mayKeep !== false && entry.body !== null)
-      this.#keep(key, keep, { ...entry, body: entry.body })
-    return answerOf(key, { ...entry, body }, 'miss', null)
+    if (keep && computed?.mayKeep !== false && body !== null) {
+      const lifeMs = computed?.maxAgeMs ?? Number.POSITIVE_INFINITY
+      this.#keep(key, keep, { body, ranges: computed?.ranges ?? null, ageMs: 0, lifeMs })
+    }
+    return answerOf(key, { body, ageMs: 0 }, 'miss', null)
   }
 
   #keep(key: EntryKey, { config, ticket, shared, lock }: Keeping, entry: Kept): void {
-    const isHeld = this.#memory.write(key, ticket, { ...entry, lifeMs: memoryLifeOf(key, config, 0) })
+    const memoryMs = Math.min(entry.lifeMs, memoryLifeOf(key, config, 0))
+    const isHeld = this.#memory.write(key, ticket, { ...entry, lifeMs: memoryMs })
     if (!isHeld) this.#counters.of(key.layer).notHeld += 1
     if (shared === null) return
-    this.#goOn(this.#redis!.write(key, shared, { ...entry, lifeMs: config.ttlMs + config.staleMs }, lock))
+    const lifeMs = Math.min(entry.lifeMs, config.ttlMs + config.staleMs)
+    this.#goOn(this.#redis!.write(key, shared, { ...entry, lifeMs }, lock))
   }
 
   #goOn(work: Promise<unknown>): void {

@@ -24,6 +24,8 @@ export interface Kept {
   /** Half-open; null: of all time. Only changes that meet one of them count. */
   readonly ranges: readonly TimeRange[] | null
   readonly ageMs: number
+  /** How old it may become. */
+  readonly lifeMs: number
 }
 
 /** The state of an entry's tags at a moment: what is computed after it may be kept under it, and is right until one of them changes. */

@@ -51,8 +51,8 @@ export class MemoryStore implements CacheStore {
       held.bornAt = now
       held.endsAt = now + slideMs
     }
-    const { body, ranges } = held.entry
-    return { kept: { body, ranges, ageMs: now - held.bornAt }, ticket }
+    const { body, ranges, lifeMs } = held.entry
+    return { kept: { body, ranges, lifeMs, ageMs: now - held.bornAt }, ticket }
   }
 
   write(key: EntryKey, ticket: Ticket, entry: NewEntry): boolean {

@@ -175,5 +175,6 @@ async function keptOf(
   if (!isRight) return null
   const body = await found.body()
   if (body === null) return null
-  return { body, ranges: found.ranges, ageMs: Math.max(0, found.lifeMs - leftMs) }
+  const { ranges, lifeMs } = found
+  return { body, ranges, lifeMs, ageMs: Math.max(0, lifeMs - leftMs) }
 }

@@ -146,6 +146,8 @@ export interface RecordSet {
   keyText(row: Readonly<Record<string, unknown>>): string
   /** @throws TidemarkError TM_QUERY, TM_LIMIT, TM_TIMEOUT */
   list(input?: ListInput, call?: RecordCall): Promise<ListAnswer>
+  /** Whether a list is another one as time goes by, because it names times from now on. @throws TidemarkError TM_QUERY, TM_LIMIT */
+  moves(input: ListInput): boolean
   /** @throws TidemarkError TM_NOT_FOUND */
   get(key: KeyInput, call?: RecordCall): Promise<StoredRecord>
   /** @throws TidemarkError TM_ROW, TM_DUPLICATE_KEY, TM_CONSTRAINT, TM_TENANT, TM_FORBIDDEN, TM_EXPIRED */

@@ -1,4 +1,6 @@
+import { canonicalJson } from '../query/index.ts'
 import type { StoredDefinition, TenantScope } from '../schema/index.ts'
+import { fixedClock } from '../time/index.ts'
 import { TidemarkError } from '../util/errors.ts'
 import { bulkHypertable } from './bulk-hypertable.ts'
 import { checkBulk } from './bulk-input.ts'
@@ -72,6 +74,16 @@ class TableRecords implements RecordSet {
       const list = this.definition.kind === 'table' ? listPlain : listHypertable
       return list(this.#table, request, this.#options, this.#callOf(call))
     })
+  }
+
+  moves(input: ListInput): boolean {
+    const { clock, limits } = this.#options
+    const now = clock.now()
+    const [at, later] = [now, now + 1_000_000n].map((instant) => {
+      const read = readListInput(this.#table, input, { clock: fixedClock(instant), limits })
+      return canonicalJson([read.where, read.range])
+    })
+    return at !== later
   }
 
   get(key: KeyInput, call: RecordCall = {}): Promise<StoredRecord> {

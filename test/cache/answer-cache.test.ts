@@ -76,6 +76,22 @@ describe('an answer', () => {
     expect(cache.counts().layers.dashboard).toMatchObject({ memoryHits: 2, misses: 3, entries: 1 })
   })
 
+  it('that says how old it may become is given out no longer, and never as a stale one', async () => {
+    const { cache, pass } = await open()
+    const brief = async (body: string, maxAgeMs: number) => {
+      const answer = await cache.cached('dashboard', 'brief', all, async () => ({ body, maxAgeMs }))
+      return `${answer.body} ${answer.outcome}`
+    }
+    expect(await brief('1', 10_000)).toBe('1 miss')
+    pass(9_999)
+    expect(await brief('2', 10_000)).toBe('1 hit')
+    pass(1)
+    expect(await brief('3', 3_600_000)).toBe('3 miss')
+    // the layer's own bound holds all the same
+    pass(11 * minute)
+    expect(await brief('4', 3_600_000)).toBe('4 miss')
+  })
+
   it('is of one question, one tenant, one restriction', async () => {
     const { cache } = await open()
     const asked: [CachedOptions, unknown][] = [

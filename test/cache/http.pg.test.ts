@@ -1,7 +1,7 @@
 import { once } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { FastifyBaseLogger, FastifyInstance } from 'fastify'
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest'
 import { WebSocket } from 'ws'
 import { createServer } from '../../src/api/index.ts'
 import { continuousAggregate } from '../../src/continuous/index.ts'
@@ -22,6 +22,11 @@ const devices = table('app.devices', {
   columns: { id: t.int4(), name: t.text() },
   primaryKey: ['id'],
 })
+const ticks = hypertable('app.ticks', {
+  columns: { time: t.timestamptz(), id: t.int4() },
+  time: 'time',
+  primaryKey: ['id', 'time'],
+})
 const hourly = continuousAggregate('app.hourly', {
   from: readings,
   bucket: '1 hour',
@@ -30,7 +35,7 @@ const hourly = continuousAggregate('app.hourly', {
   select: { n: count() },
   refresh: { every: '1 minute' },
 })
-const config = defineConfig({ datasets: [readings, devices, hourly] })
+const config = defineConfig({ datasets: [readings, devices, ticks, hourly] })
 const counting = {
   dataset: 'app.readings',
   from: '2026-01-01T00:00:00Z',
@@ -413,6 +418,31 @@ describe('a list of records', () => {
     expect((await list(x)).names).toEqual(['c', 'd'])
     await expect.poll(async () => (await list(x)).cache).toMatch(/^hit/)
     await expect.poll(async () => (await list(y)).names).toEqual(['c', 'd'])
+  })
+
+  it('of times that are relative to now is given out for ten seconds, and no longer', async () => {
+    const app = await createServer(x.tm)
+    const now = performance.now.bind(performance)
+    const clock = vi.spyOn(performance, 'now')
+    try {
+      const ask = async (parameters: string) => {
+        const url = `/api/v1/datasets/app.ticks/records?${parameters}`
+        const reply = await app.inject({ url })
+        expect(reply.statusCode, reply.body).toBe(200)
+        return String(reply.headers['x-tidemark-cache']).split(';')[0]
+      }
+      const fixed = 'from=2026-01-01&to=2026-01-02'
+      const where = encodeURIComponent(JSON.stringify({ time: { gte: '-1 hour' } }))
+      const moving = ['from=-1 day', 'to=now', `where=${where}`, 'time[lt]=-1 day']
+      for (const one of [fixed, ...moving]) await expect.poll(() => ask(one), { message: one }).toBe('hit')
+      clock.mockImplementation(() => now() + 10_001)
+      // when the feed has looked again, so that anything is given out
+      await expect.poll(() => ask(fixed)).toBe('hit')
+      for (const one of moving) expect([one, await ask(one)]).toEqual([one, 'miss'])
+    } finally {
+      clock.mockRestore()
+      await app.close()
+    }
   })
 
   it('is computed for whoever says no-cache', async () => {

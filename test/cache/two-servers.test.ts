@@ -98,6 +98,30 @@ describe('servers that share Redis', () => {
     }
   })
 
+  it('give out what may become so old no longer, also a copy of it', async () => {
+    const w = world()
+    let clock = 0
+    const x = await join(w)
+    const y = await join(w, { now: () => performance.now() + clock })
+    await shares(x)
+    await shares(y)
+    const load = (body: string) => async () => ({ body, maxAgeMs: 60_000 })
+    await x.cache.cached('dashboard', 'brief', all, load('of x'))
+    const ask = async () => {
+      const { body, store } = await y.cache.cached('dashboard', 'brief', all, load('of y'))
+      return `${body} ${store}`
+    }
+    await expect.poll(ask).toBe('of x redis')
+    expect(await ask()).toBe('of x memory')
+    // of its own copy; that of Redis ends by the clock of Redis
+    clock += 60_001
+    expect(await ask()).toBe('of x redis')
+    const left = `return redis.call('pttl', redis.call('keys', '*${w.identity}*:e:dashboard:*')[1])`
+    const leftMs = Number((await redis.ask('EVAL', left, '0')).slice(1))
+    expect(leftMs).toBeGreaterThan(0)
+    expect(leftMs).toBeLessThanOrEqual(60_000)
+  })
+
   it('compute what is asked of both at once in one of them', async () => {
     const w = world()
     const [x, y] = [await join(w), await join(w)]

@@ -15,6 +15,9 @@ import { entityTag, isKnown, readPrecondition } from './preconditions.ts'
 import { requestSignal } from './request-signal.ts'
 import { reserveRoom } from './reserve-room.ts'
 
+/** A page of times that are relative to now stands still that long at most: rows that have left its window are still on it. */
+const movingMs = 10_000
+
 interface OfDataset {
   Params: { dataset: string }
 }
@@ -114,7 +117,10 @@ function answerList(request: FastifyRequest, records: RecordSet, reply: FastifyR
     request,
     reply,
     { layer: 'lists', question: { records: name, list }, datasets: [name] },
-    async (signal) => ({ body: toJsonText(shownList(await records.list(list, { signal }))) }),
+    async (signal) => ({
+      body: toJsonText(shownList(await records.list(list, { signal }))),
+      ...(records.moves(list) ? { maxAgeMs: movingMs } : {}),
+    }),
   )
 }
 
