@@ -48,7 +48,7 @@ interface Found extends RowsPage {
 async function read(node: QueryNode, context: QueryContext): Promise<Found> {
   if (node.kind === 'aggregate') return readAggregate(node, context)
   const range = node.kind === 'rows' ? rangeOfPage(node) : node.range
-  const reading = await startReading(node.dataset, range, context)
+  const reading = await startReading(node.dataset, range, context, null, null, 'rows')
   if (node.kind === 'rows') return { reading, ...(await executeRows(node, reading)), partial: [] }
   return { reading, rows: await executeLatest(node, reading), cursor: null, partial: [] }
 }

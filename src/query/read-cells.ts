@@ -127,7 +127,7 @@ export async function boundsOfRows(
   range: TimeRange,
   context: QueryContext,
 ): Promise<TimeRange | null> {
-  const reading = await startReading(dataset, range, context)
+  const reading = await startReading(dataset, range, context, null, null, 'rows')
   const parts = partsOf(reading, range, null)
   const bounds = await boundsOf(reading, parts, null)
   return bounds && intersect(bounds, range)

@@ -72,13 +72,17 @@ function assertNotAborted(signal: AbortSignal | null): void {
     throw new TidemarkError('TM_CANCELLED', { what: 'the query' }, { cause: signal.reason })
 }
 
-/** Asks every tier once what it holds of the range, unless what is kept is the answer. */
+/**
+ * Asks every tier once what it holds of the range, unless what is kept is the answer. For `rows` those are left out that have cells
+ * instead: which of them are valid costs PostgreSQL as much as a page of rows.
+ */
 export async function startReading(
   dataset: DatasetDefinition,
   range: TimeRange | null,
   context: QueryContext,
   aggregate: ContinuousAggregateDefinition | null = null,
   kept: KeptCells | null = null,
+  wanted: 'cells' | 'rows' = 'cells',
 ): Promise<Reading> {
   assertNotAborted(context.signal)
   const started = performance.now()
@@ -91,7 +95,12 @@ export async function startReading(
   const isKept = (await kept?.isWhole()) ?? false
   const coverage = isKept
     ? []
-    : await settleAll(context.tiers.map((tier) => () => tier.coverage(dataset, range, scan)))
+    : await settleAll(
+        context.tiers.map((tier) => async () => {
+          const isLeftOut = wanted === 'rows' && tier.fit !== undefined
+          return isLeftOut ? [] : tier.coverage(dataset, range, scan)
+        }),
+      )
   const stages = { plan: performance.now() - started, read: 0, merge: 0 }
   const considered = new Map<string, ConsideredAggregate>()
   return {

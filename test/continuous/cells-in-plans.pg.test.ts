@@ -158,43 +158,61 @@ describe('the plan of a query over a hypertable with aggregates', () => {
     expect(rows.plan.aggregates).toBeUndefined()
   })
 
-  it('is one round trip, also for what is valid', async () => {
-    await ask(byHour)
-    const { db } = engine.test
+  describe('in statements', () => {
+    const hot = createHotTier()
     const tier = createAggregateTiers([hourly])[0] as Tier
-    const limits = defaultQueryLimits
     const trips: string[] = []
-    const run = () =>
+    const beside: string[] = []
+    const run = (query: object) =>
       withReadSnapshot(
-        db,
+        engine.test.db,
         { timeoutMs: 30_000, dataset: cpu, taken: 'with the first statement' },
         (snapshot) => {
           const counted = new Proxy(snapshot, {
             get(target, key) {
-              if (key !== 'query' && key !== 'cursor') return Reflect.get(target, key, target)
+              if (key !== 'query' && key !== 'cursor' && key !== 'beside')
+                return Reflect.get(target, key, target)
               return (statement: Sql, signal: AbortSignal | null) => {
-                trips.push(printSql(statement).text)
+                const { text } = printSql(statement)
+                if (key === 'beside') beside.push(text)
+                else trips.push(text)
                 return target[key](statement, signal)
               }
             },
           })
-          const node = parseQuery(byHour, { dataset: cpu, clock: systemClock })
+          const node = parseQuery(query, { dataset: cpu, clock: systemClock })
           return executeQuery(node, {
             tiers: [hot, tier],
             snapshot: counted,
             clock: systemClock,
             signal: null,
-            limits,
+            limits: defaultQueryLimits,
           })
         },
       )
-    const hot = createHotTier()
-    const first = await run()
-    expect(trips.length).toBeGreaterThan(2)
-    trips.length = 0
-    expect((await run()).rows).toEqual(first.rows)
-    expect(trips).toHaveLength(1)
-    expect(trips[0]).toContain('tidemark_aggregates')
+
+    it('is one round trip, also for what is valid', async () => {
+      await ask(byHour)
+      const first = await run(byHour)
+      expect(trips.length).toBeGreaterThan(2)
+      trips.length = 0
+      expect((await run(byHour)).rows).toEqual(first.rows)
+      expect(trips).toHaveLength(1)
+      expect(trips[0]).toContain('tidemark_aggregates')
+      expect(beside.join()).toContain('aggregate_validity')
+    })
+
+    it('is nothing for pages of rows and newest rows, which no aggregate has', async () => {
+      for (const query of [
+        { ...days, columns: ['host'], limit: 3 },
+        { latestBy: ['host'], columns: ['host'] },
+      ]) {
+        trips.length = 0
+        beside.length = 0
+        expect((await run(query)).rows).toHaveLength(3)
+        expect([...trips, ...beside].join()).not.toContain('aggregate')
+      }
+    })
   })
 
   describe('asked by its name', () => {
