@@ -23,7 +23,7 @@ export function installAggregateRoutes(app: FastifyInstance, tm: Tidemark, uses:
       assertOperator(request)
       const isOurs = mayHearOf(request)
       const found = await tm.operations.aggregates({ signal: requestSignal(reply) })
-      const ours = found.filter(({ name, isDeclared }) => !isDeclared || isOurs(name))
+      const ours = found.filter(({ name }) => isOurs(name))
       return { aggregates: ours.map((aggregate) => ({ ...aggregate, usedBy: uses.of(aggregate.name) })) }
     },
   )
