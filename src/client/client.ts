@@ -290,6 +290,29 @@ export class Client<Config extends TidemarkConfig = TidemarkConfig> {
   }
 
   /**
+   * A query as one statement of SQL that gives the same rows, of what is in PostgreSQL; times that are relative are of now.
+   *
+   * @throws TidemarkClientError TM_NO_SQL for what has no such form, TM_QUERY, …
+   */
+  async sqlOf<Name extends QueryableName<Config>, const Q extends QueryInput<Named<Config, Name>>>(
+    dataset: Name,
+    query: Q & CheckedQuery<Named<Config, Name>, Q>,
+    { signal }: CallOptions = {},
+  ): Promise<string> {
+    this.#assertOpen()
+    const { sql } = (await this.#transport.send({
+      path: '/api/v1/query/sql',
+      contentType: 'application/json',
+      body: encodeQuery({ ...query, dataset }),
+      headers: {},
+      maxAttempts: Math.min(maxQueryAttempts, this.#options.maxAttempts),
+      signal: this.#signal(signal),
+      mayRetry: retryQuery,
+    })) as { readonly sql: string }
+    return sql
+  }
+
+  /**
    * Asks, and stays up to date: `onChange` is given the whole answer, and again after each change. After a lost connection it goes on
    * by itself, with what has changed since. All subscriptions of a client share one WebSocket.
    *

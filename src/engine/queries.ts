@@ -11,7 +11,13 @@ import {
   scopeQuery,
   type Tier,
 } from '../query/index.ts'
-import { allTenants, type QueryableDefinition, type TidemarkConfig } from '../schema/index.ts'
+import { queryText } from '../query-text/index.ts'
+import {
+  allTenants,
+  type QueryableDefinition,
+  type TenantScope,
+  type TidemarkConfig,
+} from '../schema/index.ts'
 import type { Clock } from '../time/index.ts'
 import type { QueryOptions } from './options.ts'
 import { type ShadowAlarm, ShadowChecks, type ShadowCounts } from './shadow-checks.ts'
@@ -67,6 +73,12 @@ export class Queries {
   check(asked: QueryableDefinition, query: unknown): void {
     const { clock, limits } = this.#options
     parseQuery(query, { dataset: asked, clock, limits })
+  }
+
+  /** As SQL. @throws TidemarkError TM_QUERY, TM_NO_SQL */
+  text(asked: QueryableDefinition, query: unknown, scope: TenantScope): string {
+    const { clock, limits } = this.#options
+    return queryText(scopeQuery(parseQuery(query, { dataset: asked, clock, limits }), scope))
   }
 
   ask(asked: QueryableDefinition, query: unknown, options: QueryOptions): Promise<Answer> {

@@ -340,6 +340,13 @@ export const errorRegistry = {
     'Do what the message says, or ask with tm.query({ …, fill }).',
     (p) => `time_bucket_gapfill: ${p.problem}; ${p.todo}`,
   ),
+  TM_NO_SQL: define<{ what: string; todo: string }>(
+    422,
+    false,
+    'A query cannot be written as one statement of SQL that gives the same rows.',
+    'Do what the message says, or ask with tm.query.',
+    (p) => `${p.what} has no form in SQL; ${p.todo}`,
+  ),
   TM_BODY: define<{ problem: string; todo: string }>(
     400,
     false,

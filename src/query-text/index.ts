@@ -1,0 +1,1 @@
+export { queryText } from './query-text.ts'
