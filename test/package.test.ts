@@ -35,6 +35,7 @@ beforeAll(() => {
   for (const name of [
     'src',
     'sql',
+    'deploy',
     'scripts',
     'dashboard',
     'package.json',
@@ -88,6 +89,17 @@ describe('the packed package', () => {
     const app = join(folder, 'app')
     expect(run('npx', ['tidemark', '--version'], app).trim()).toMatch(/^\d+\.\d+\.\d+$/)
     expect(run('ls', ['node_modules/tidemark/sql'], app)).toContain('000001_catalog.sql')
+  })
+
+  it('brings the board of Grafana and the alerts of Prometheus, as docs/guide/observing.md names them', () => {
+    const app = join(folder, 'app')
+    const guide = readFileSync(join(root, 'docs/guide/observing.md'), 'utf8')
+    const named = [...guide.matchAll(/node_modules\/tidemark\/deploy\/[\w./-]*\w/g)].map(([path]) => path)
+    expect(named).toHaveLength(2)
+    for (const path of named)
+      expect(readFileSync(join(app, path), 'utf8')).toBe(
+        readFileSync(join(root, path.replace('node_modules/tidemark/', '')), 'utf8'),
+      )
   })
 
   it('loads no module that only the sources have', () => {
