@@ -78,7 +78,7 @@ export function Filters({
           type="search"
           value={text}
           onChange={setText}
-          placeholder="in row, value or message"
+          placeholder="in row or message"
         />
         {isFiltered && (
           <Button

@@ -1,7 +1,7 @@
 import type { ReactNode } from 'react'
 import type { Latency, Overview, TrafficPoint } from 'tidemark/client'
-import { formatBytes, formatMs, formatNumber, formatPercent } from '../../format/index.ts'
-import { Card, Quantity, Stat, Table } from '../../ui/index.ts'
+import { formatBytes, formatMs, formatNumber } from '../../format/index.ts'
+import { Quantity, Stat, Table, Time } from '../../ui/index.ts'
 import styles from './health.module.css'
 import { statusOf } from './judge.ts'
 
@@ -10,62 +10,59 @@ export function Figures({ overview }: { readonly overview: Overview }): ReactNod
   const { queries, writes, series } = overview
   return (
     <div className={styles['figures']}>
-      <Card title="Queries">
-        <Traffic
+      <Group title="Queries">
+        <Stat
+          label="Answered"
+          value={<Quantity value={queries.perSecond} unit="perSecond" />}
+          trend={series.map(({ queriesPerSecond }) => queriesPerSecond)}
+          unit="perSecond"
+        />
+        <Times
           latency={queries}
-          first={
-            <Stat
-              label="Answered"
-              value={<Quantity value={queries.perSecond} unit="perSecond" />}
-              trend={series.map(({ queriesPerSecond }) => queriesPerSecond)}
-              unit="perSecond"
-            />
-          }
           p50={series.map(({ queryP50Ms }) => queryP50Ms)}
           p95={series.map(({ queryP95Ms }) => queryP95Ms)}
           p99={series.map(({ queryP99Ms }) => queryP99Ms)}
         />
-      </Card>
-      <Card title="Writes">
-        <Traffic
-          latency={writes}
-          first={
-            <Stat
-              label="Rows written"
-              value={<Quantity value={writes.rowsPerSecond} unit="perSecond" />}
-              trend={series.map(({ rowsPerSecond }) => rowsPerSecond)}
-              unit="perSecond"
-              hint={`${formatNumber(Number(writes.perSecond.toPrecision(3)))} batches a second`}
-            />
-          }
-          p95={series.map(({ writeP95Ms }) => writeP95Ms)}
+      </Group>
+      <Group title="Writes">
+        <Stat
+          label="Rows written"
+          value={<Quantity value={writes.rowsPerSecond} unit="perSecond" />}
+          trend={series.map(({ rowsPerSecond }) => rowsPerSecond)}
+          unit="perSecond"
+          hint={`${formatNumber(Number(writes.perSecond.toPrecision(2)))} batches a second`}
         />
-      </Card>
+        <Times latency={writes} p95={series.map(({ writeP95Ms }) => writeP95Ms)} />
+      </Group>
       <Ways overview={overview} />
       <Caches overview={overview} />
-      <div className={styles['wide']}>
-        <Minutes series={series} />
-      </div>
+      <Minutes series={series} />
     </div>
   )
 }
 
-function Traffic({
+function Group({ title, children }: { readonly title: string; readonly children: ReactNode }): ReactNode {
+  return (
+    <section>
+      <h2 className={styles['title']}>{title}</h2>
+      <dl className={styles['stats']}>{children}</dl>
+    </section>
+  )
+}
+
+function Times({
   latency,
-  first,
   p50,
   p95,
   p99,
 }: {
   readonly latency: Latency
-  readonly first: ReactNode
   readonly p50?: readonly (number | null)[]
   readonly p95: readonly (number | null)[]
   readonly p99?: readonly (number | null)[]
 }): ReactNode {
   return (
-    <dl className={styles['stats']}>
-      {first}
+    <>
       <Stat label="p50" value={<Quantity value={latency.p50Ms} unit="ms" />} trend={p50} unit="ms" />
       <Stat label="p95" value={<Quantity value={latency.p95Ms} unit="ms" />} trend={p95} unit="ms" />
       <Stat label="p99" value={<Quantity value={latency.p99Ms} unit="ms" />} trend={p99} unit="ms" />
@@ -73,99 +70,80 @@ function Traffic({
         label="Failed"
         value={formatNumber(latency.errors)}
         status={latency.errors > 0 ? 'warn' : 'ok'}
-        hint="not for what was asked"
+        hint="not the caller’s fault"
       />
       <Stat label="Refused" value={formatNumber(latency.refused)} hint="wrong requests, limits" />
-    </dl>
+    </>
   )
 }
 
 /** How far rows are on their way, and through how many doors. */
 function Ways({ overview: { ingest, syncLag, pool, redis } }: { readonly overview: Overview }): ReactNode {
   return (
-    <Card title="On their way">
-      <dl className={styles['stats']}>
-        <Stat
-          label="Wait for PostgreSQL"
-          value={<Quantity value={ingest.waitingRows} unit="rows" />}
-          hint={`rows; ${formatBytes(ingest.waitingBytes)} of ${formatBytes(ingest.maxWaitingBytes)}`}
-          status={statusOf(ingest.waitingBytes, ingest.maxWaitingBytes)}
-        />
-        <Stat
-          label="Spool"
-          value={<Quantity value={ingest.spoolBytes} unit="bytes" />}
-          hint={
-            ingest.maxSpoolBytes === 0
-              ? 'there is none'
-              : `of ${formatBytes(ingest.maxSpoolBytes)}${syncLag.spoolMs ? `, since ${formatMs(syncLag.spoolMs)}` : ''}`
-          }
-          status={statusOf(ingest.spoolBytes, ingest.maxSpoolBytes)}
-        />
-        <Stat
-          label="Connections"
-          value={`${formatNumber(pool.inUse)} of ${formatNumber(pool.max)}`}
-          hint={
-            pool.waiting > 0
-              ? `${formatNumber(pool.waiting)} wait for one`
-              : `${formatNumber(pool.idle)} idle`
-          }
-          status={pool.waiting > 0 ? 'warn' : 'ok'}
-        />
-        <Stat
-          label="Aggregates behind"
-          value={<Quantity value={syncLag.aggregatesMs} unit="ms" />}
-          hint={syncLag.aggregatesMs === null ? 'there is none' : 'the one that is furthest'}
-        />
-        <Stat
-          label="Live answers behind"
-          value={<Quantity value={syncLag.feedMs} unit="ms" />}
-          hint={syncLag.feedMs === null ? 'nobody follows the feed' : 'of the feed'}
-        />
-        <Stat
-          label="Redis"
-          value={redis === null ? '—' : redis.isUp ? 'up' : 'away'}
-          hint={redis === null ? 'not used' : 'shared by servers'}
-          status={redis !== null && !redis.isUp ? 'warn' : 'ok'}
-        />
-      </dl>
-    </Card>
+    <Group title="On their way">
+      <Stat
+        label="Wait for PostgreSQL"
+        value={<Quantity value={ingest.waitingRows} unit="rows" />}
+        hint={`rows; ${formatBytes(ingest.waitingBytes)} of ${formatBytes(ingest.maxWaitingBytes)}`}
+        status={statusOf(ingest.waitingBytes, ingest.maxWaitingBytes)}
+      />
+      <Stat
+        label="Spool"
+        value={<Quantity value={ingest.spoolBytes} unit="bytes" />}
+        hint={
+          ingest.maxSpoolBytes === 0
+            ? 'there is none'
+            : `of ${formatBytes(ingest.maxSpoolBytes)}${syncLag.spoolMs ? `, since ${formatMs(syncLag.spoolMs)}` : ''}`
+        }
+        status={statusOf(ingest.spoolBytes, ingest.maxSpoolBytes)}
+      />
+      <Stat
+        label="Connections"
+        value={`${formatNumber(pool.inUse)} of ${formatNumber(pool.max)}`}
+        hint={
+          pool.waiting > 0 ? `${formatNumber(pool.waiting)} wait for one` : `${formatNumber(pool.idle)} idle`
+        }
+        status={pool.waiting > 0 ? 'warn' : 'ok'}
+      />
+      <Stat
+        label="Aggregates behind"
+        value={<Quantity value={syncLag.aggregatesMs} unit="ms" />}
+        hint={syncLag.aggregatesMs === null ? 'there is none' : 'the one that is furthest'}
+      />
+      <Stat
+        label="Live answers behind"
+        value={<Quantity value={syncLag.feedMs} unit="ms" />}
+        hint={syncLag.feedMs === null ? 'nobody follows the feed' : 'of the feed'}
+      />
+      <Stat
+        label="Redis"
+        value={redis === null ? '—' : redis.isUp ? 'up' : 'away'}
+        hint={redis === null ? 'not used' : 'shared by servers'}
+        status={redis !== null && !redis.isUp ? 'warn' : 'ok'}
+      />
+    </Group>
   )
 }
 
+/** Hit rates since the process began. */
 function Caches({ overview: { cache } }: { readonly overview: Overview }): ReactNode {
-  const rows = [...cache.layers, ...(cache.results === null ? [] : [cache.results])]
+  const layers = [...cache.layers, ...(cache.results === null ? [] : [cache.results])]
+  if (layers.length === 0) return null
   return (
-    <Card title="Caches">
-      <Table
-        caption="Caches since the process began"
-        rows={rows}
-        keyOf={({ name }) => name}
-        columns={[
-          { id: 'name', title: 'Layer', cell: ({ name }) => name },
-          {
-            id: 'ratio',
-            title: 'Hit rate',
-            align: 'right',
-            cell: ({ ratio }) => (ratio === null ? 'not asked' : formatPercent(ratio)),
-          },
-          {
-            id: 'hits',
-            title: 'Hits',
-            align: 'right',
-            cell: ({ hits, misses }) =>
-              `${formatNumber(hits, { compact: true })} of ${formatNumber(hits + misses, { compact: true })}`,
-          },
-          {
-            id: 'holds',
-            title: 'Holds',
-            align: 'right',
-            cell: ({ entries, bytes }) =>
-              `${formatNumber(entries, { compact: true })}, ${formatBytes(bytes)}`,
-          },
-        ]}
-        empty="No layer is switched on: docs/guide/caching.md says when one is worth it."
-      />
-    </Card>
+    <Group title="Caches">
+      {layers.map(({ name, ratio, hits, misses, entries, bytes }) => (
+        <Stat
+          key={name}
+          label={`${name}, hit rate`}
+          value={<Quantity value={ratio} unit="percent" />}
+          hint={
+            ratio === null
+              ? 'nobody has asked'
+              : `${formatNumber(hits, { compact: true })} of ${formatNumber(hits + misses, { compact: true })}; holds ${formatNumber(entries, { compact: true })}, ${formatBytes(bytes)}`
+          }
+        />
+      ))}
+    </Group>
   )
 }
 
@@ -183,7 +161,7 @@ function Minutes({ series }: { readonly series: readonly TrafficPoint[] }): Reac
         rows={minutes}
         keyOf={({ at }) => at}
         columns={[
-          { id: 'at', title: 'Until', cell: ({ at }) => at.slice(11, 19) },
+          { id: 'at', title: 'From', cell: ({ at }) => <Time value={at} precision="second" /> },
           {
             id: 'q',
             title: 'Queries',

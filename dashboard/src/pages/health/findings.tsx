@@ -1,7 +1,7 @@
 import type { ReactNode } from 'react'
 import type { Overview } from 'tidemark/client'
 import { Badge, Icon, Time } from '../../ui/index.ts'
-import { Advice } from '../operate/index.ts'
+import { Advice, Said } from '../operate/index.ts'
 import styles from './health.module.css'
 import { concernsOf } from './judge.ts'
 
@@ -26,7 +26,9 @@ export function Findings({ overview }: { readonly overview: Overview }): ReactNo
                 <Badge kind={level}>{level === 'error' ? 'wrong' : 'look'}</Badge>
                 <h3>{subject}</h3>
               </div>
-              <p className={styles['message']}>{message}</p>
+              <p className={styles['message']}>
+                <Said text={message} />
+              </p>
               <Advice text={doNext} page={page} />
             </li>
           ))}
@@ -43,7 +45,7 @@ export function Findings({ overview }: { readonly overview: Overview }): ReactNo
               <li key={`${subject} ${message}`}>
                 <Badge kind={level === 'ok' ? 'ok' : 'info'}>{level === 'ok' ? 'fine' : 'note'}</Badge>
                 <span>
-                  <strong>{subject}</strong>: {message}
+                  <strong>{subject}</strong>: <Said text={message} />
                   {level === 'note' && doNext !== null && <Advice text={doNext} />}
                 </span>
               </li>

@@ -71,12 +71,10 @@ function HealthSkeleton(): ReactNode {
   return (
     <>
       <Skeleton height={110} />
-      <div className={styles['figures']}>
-        <Skeleton height={264} />
-        <Skeleton height={264} />
-        <Skeleton height={264} />
-        <Skeleton height={264} />
-      </div>
+      <Skeleton height={136} />
+      <Skeleton height={136} />
+      <Skeleton height={136} />
+      <Skeleton height={136} />
     </>
   )
 }

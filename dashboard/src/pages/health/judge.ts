@@ -1,6 +1,6 @@
 import type { Overview } from 'tidemark/client'
 import { formatBytes, formatMs, formatNumber, formatPercent } from '../../format/index.ts'
-import { pageFor } from '../operate/index.ts'
+import { pageFor } from '../operate/advice-text.ts'
 
 /** Something that somebody should look at, and what he does about it. */
 export interface Concern {

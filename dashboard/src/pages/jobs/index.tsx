@@ -3,7 +3,7 @@ import type { ReactNode } from 'react'
 import type { JobHealth, JobsHealth, WorkerHealth } from 'tidemark/client'
 import { may, useClient, useMe } from '../../api/index.ts'
 import { formatMs } from '../../format/index.ts'
-import { useCommands } from '../../shell/index.ts'
+import { useCommands, useNow } from '../../shell/index.ts'
 import {
   Badge,
   type Column,
@@ -56,16 +56,20 @@ function Jobs(): ReactNode {
   return (
     <>
       <PageHeader title="Jobs" subtitle={<Summary health={jobs.data} />} />
-      <Tabs
-        label="What works in the background"
-        value={tab}
-        tabs={[
-          { value: 'jobs', label: 'Jobs', count: jobs.data?.jobs.length },
-          { value: 'workers', label: 'Workers', count: jobs.data?.workers.length },
-          ...(may(me, 'query') ? [{ value: 'reports', label: 'Reports', count: reports.data?.length }] : []),
-        ]}
-        onChange={open}
-      />
+      <div className={styles['tabs']}>
+        <Tabs
+          label="What works in the background"
+          value={tab}
+          tabs={[
+            { value: 'jobs', label: 'Jobs', count: jobs.data?.jobs.length },
+            { value: 'workers', label: 'Workers', count: jobs.data?.workers.length },
+            ...(may(me, 'query')
+              ? [{ value: 'reports', label: 'Reports', count: reports.data?.length }]
+              : []),
+          ]}
+          onChange={open}
+        />
+      </div>
       {tab === 'reports' ? (
         <Query result={reports} skeleton={<Skeleton height={320} />}>
           {(data) => <Reports reports={data} />}
@@ -188,7 +192,7 @@ const columns: readonly Column<JobHealth>[] = [
     id: 'next',
     title: 'Next',
     sortBy: ({ nextAt }) => nextAt,
-    cell: ({ nextAt, isRunning }) => (isRunning ? 'now' : nextAt === null ? '' : <Time value={nextAt} ago />),
+    cell: ({ nextAt, isRunning }) => <Next at={nextAt} isRunning={isRunning} />,
   },
   {
     id: 'failures',
@@ -213,6 +217,13 @@ const columns: readonly Column<JobHealth>[] = [
     ),
   },
 ]
+
+function Next({ at, isRunning }: { readonly at: string | null; readonly isRunning: boolean }): ReactNode {
+  const now = useNow(5000)
+  if (isRunning) return 'now'
+  if (at === null) return ''
+  return Date.parse(at) <= now ? 'due' : <Time value={at} ago />
+}
 
 function Workers({ workers }: { readonly workers: readonly WorkerHealth[] }): ReactNode {
   return (

@@ -2,7 +2,7 @@ import type { ReactNode } from 'react'
 import type { JobHealth } from 'tidemark/client'
 import { formatMs } from '../../format/index.ts'
 import { Badge, Code, Time } from '../../ui/index.ts'
-import { Advice, Facts, pageFor } from '../operate/index.ts'
+import { Advice, Facts, pageFor, Said } from '../operate/index.ts'
 import { stateOf } from './job-state.ts'
 import styles from './jobs.module.css'
 
@@ -16,10 +16,16 @@ export function JobDetail({ job }: { readonly job: JobHealth }): ReactNode {
           <strong>
             {job.failuresInARow === 1 ? 'The last run failed' : `The last ${job.failuresInARow} runs failed`}
           </strong>
-          <p className={styles['words']}>{job.lastError}</p>
+          <p className={styles['words']}>
+            <Said text={job.lastError} />
+          </p>
         </div>
       )}
-      {job.waitsFor !== null && <p>It waits: {job.waitsFor}</p>}
+      {job.waitsFor !== null && (
+        <p>
+          It waits: <Said text={job.waitsFor} />
+        </p>
+      )}
       {job.advice !== null && (
         <div>
           <h3 className={styles['heading']}>What to do</h3>

@@ -95,11 +95,13 @@ function Keys(): ReactNode {
           in the configuration.
         </p>
       )}
-      <Checkbox
-        label="Show revoked keys"
-        checked={all}
-        onChange={(checked) => setSearch({ revoked: checked ? '1' : '' })}
-      />
+      <div className={styles['bar']}>
+        <Checkbox
+          label="Show revoked keys"
+          checked={all}
+          onChange={(checked) => setSearch({ revoked: checked ? '1' : '' })}
+        />
+      </div>
       <Query result={keys} skeleton={<Skeleton height={280} />}>
         {(data) => (
           <KeyTable

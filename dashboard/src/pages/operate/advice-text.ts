@@ -4,9 +4,9 @@ export interface AdvicePiece {
   readonly text: string
 }
 
-/** Commands in quotes or backticks, and statements of SQL up to a semicolon or the end. */
+/** Commands in quotes or backticks; statements of SQL at the beginning or after a colon, up to a semicolon or the end. */
 const command =
-  /"(tidemark [^"]+)"|`([^`]+)`|\b((?:select|alter (?:table|role)|create (?:database|role)|revoke|grant|drop policy)\s[^;…]+)/g
+  /"(tidemark [^"]+)"|`([^`]+)`|(?<=^|: )((?:select|alter (?:table|role)|create (?:database|role)|revoke|grant|drop policy)\s[^;…]+)/g
 
 /**
  * @example adviceOf('run "tidemark migrate", then look again')
@@ -22,6 +22,21 @@ export function adviceOf(text: string): AdvicePiece[] {
     at = match.index + match[0].length
   }
   if (at < text.length) pieces.push({ kind: 'words', text: text.slice(at) })
+  return pieces
+}
+
+const instant = /\b\d{4}-\d\d-\d\dT\d\d:\d\d(?::\d\d(?:\.\d+)?)?Z/g
+
+/** @example instantsIn('again at 2026-01-01T00:00:00Z') // 'again at ', and an instant */
+export function instantsIn(text: string): { readonly isInstant: boolean; readonly text: string }[] {
+  const pieces: { isInstant: boolean; text: string }[] = []
+  let at = 0
+  for (const match of text.matchAll(instant)) {
+    if (match.index > at) pieces.push({ isInstant: false, text: text.slice(at, match.index) })
+    pieces.push({ isInstant: true, text: match[0] })
+    at = match.index + match[0].length
+  }
+  if (at < text.length) pieces.push({ isInstant: false, text: text.slice(at) })
   return pieces
 }
 

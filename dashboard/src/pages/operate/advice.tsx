@@ -3,6 +3,7 @@ import { Link } from 'react-router'
 import { CopyButton } from '../../ui/index.ts'
 import { adviceOf } from './advice-text.ts'
 import styles from './operate.module.css'
+import { Said } from './said.tsx'
 
 /** What to do: words, with each command ready to be copied, and the page where it is done. */
 export function Advice({
@@ -19,7 +20,7 @@ export function Advice({
         adviceOf(text).map((piece, i) =>
           piece.kind === 'words' ? (
             // biome-ignore lint/suspicious/noArrayIndexKey: pieces of one text stay where they are
-            <span key={i}>{piece.text}</span>
+            <Said key={i} text={piece.text} />
           ) : (
             // biome-ignore lint/suspicious/noArrayIndexKey: pieces of one text stay where they are
             <span key={i} className={styles['command']}>

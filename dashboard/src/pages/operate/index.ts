@@ -1,6 +1,7 @@
 export { Advice } from './advice.tsx'
-export { type AdvicePiece, adviceOf, pageFor } from './advice-text.ts'
+export { type AdvicePiece, adviceOf, instantsIn, pageFor } from './advice-text.ts'
 export { Facts } from './facts.tsx'
 export { Gate } from './gate.tsx'
+export { Said } from './said.tsx'
 export { useSearchState, useSettled } from './search-state.ts'
 export { Split } from './split.tsx'
