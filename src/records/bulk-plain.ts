@@ -1,3 +1,4 @@
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import { type Queryable, retry } from '../postgres/index.ts'
 import { type CanonicalValue, tenantGuard } from '../schema/index.ts'
 import { TidemarkError } from '../util/errors.ts'
@@ -14,6 +15,9 @@ import { explainRefusal, isOfOneRow } from './refusals.ts'
 
 /** Rows that PostgreSQL refuses are looked for by halves, so many of them; with more the call is refused with what it said last. */
 const maxSearched = 100
+
+/** Rows after which others have their turn: ten thousand do not stop the process. */
+const sliceRows = 1024
 
 /** Row and place of a create or upsert. */
 interface RowItem {
@@ -92,10 +96,8 @@ class PlainBulk {
     const table = this.#table
     const guard = tenantGuard(table.definition, this.#call.scope)
     const items: RowItem[] = []
-    this.#input.rows.forEach((row, index) => {
-      this.#trying(index, () =>
-        items.push({ index, values: encodeRow(table, ownRow(table, row, null, guard), index) }),
-      )
+    await this.#each((row, index) => {
+      items.push({ index, values: encodeRow(table, ownRow(table, row, null, guard), index) })
     })
     const rows = items.map(({ values }) => values)
     await fillDefaults(table, rows, table.keyIndexes, this.#options, this.#call)
@@ -135,14 +137,12 @@ class PlainBulk {
     tenantGuard(table.definition, this.#call.scope)
     const keys = new NamedKeys(table)
     const items: PatchItem[] = []
-    this.#input.rows.forEach((row, index) => {
-      this.#trying(index, () => {
-        const item = this.#keyed('patch', row, index, keys)
-        const assignments = readAssignments(table, item.set, item.key)
-        const values: CanonicalValue[] = []
-        for (const { index: place, value } of assignments) values[place] = value
-        items.push({ ...item, indexes: assignments.map((a) => a.index).sort((a, b) => a - b), values })
-      })
+    await this.#each((row, index) => {
+      const item = this.#keyed('patch', row, index, keys)
+      const assignments = readAssignments(table, item.set, item.key)
+      const values: CanonicalValue[] = []
+      for (const { index: place, value } of assignments) values[place] = value
+      items.push({ ...item, indexes: assignments.map((a) => a.index).sort((a, b) => a - b), values })
     })
     for (const group of groupBy(items, ({ indexes }) => indexes.join(',')))
       await this.#splitting(group, async (part) => {
@@ -174,8 +174,8 @@ class PlainBulk {
     tenantGuard(table.definition, this.#call.scope)
     const keys = new NamedKeys(table)
     const items: KeyedItem[] = []
-    this.#input.rows.forEach((row, index) => {
-      this.#trying(index, () => items.push(this.#keyed('delete', row, index, keys)))
+    await this.#each((row, index) => {
+      items.push(this.#keyed('delete', row, index, keys))
     })
     if (items.length === 0) return
     await this.#splitting(items, async (part) => {
@@ -289,6 +289,13 @@ class PlainBulk {
     return (await (this.#transaction ?? this.#options.db).query(statement, { signal })).rows
   }
 
+  async #each(work: (row: unknown, index: number) => void): Promise<void> {
+    for (const [index, row] of this.#input.rows.entries()) {
+      if (index % sliceRows === sliceRows - 1) await nextTurn()
+      this.#trying(index, () => work(row, index))
+    }
+  }
+
   /** Whether it could be done; what is wrong with the row is kept. */
   #trying(index: number, work: () => unknown): boolean {
     try {
@@ -318,8 +325,11 @@ export function assertVersioned(
     throw new TidemarkError('TM_VERSION_REQUIRED', { table: definition.name })
 }
 
+/** Which columns are left to PostgreSQL. */
 function absence(values: readonly CanonicalValue[]): string {
-  return values.flatMap((value, i) => (value === undefined ? [i] : [])).join(',')
+  let places = ''
+  for (let i = 0; i < values.length; i++) if (values[i] === undefined) places += `${i},`
+  return places
 }
 
 function groupBy<T>(items: readonly T[], keyOf: (item: T) => string): readonly (readonly T[])[] {

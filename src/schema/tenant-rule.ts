@@ -46,6 +46,8 @@ export interface TenantGuard {
   readonly value: TenantValue
   /** The row with his tenant in it, where it has none; otherwise as it is. */
   fill(row: unknown): unknown
+  /** The same for a plain object that nobody else has: no copy is made. */
+  fillIn(row: Record<string, unknown>): void
   /** Whether a value given for the tenant is another's. What is no value of the type is nobody's: the codec refuses it. */
   isOther(given: unknown): boolean
 }
@@ -90,16 +92,23 @@ function createGuard({ columns }: TenantTable, column: string, value: TenantValu
       if (typeof row !== 'object' || row === null || Array.isArray(row)) return row
       const given =
         isInherited && !Object.hasOwn(row, column) ? undefined : (row as Record<string, unknown>)[column]
-      // '' is nobody's, and what a field of CSV holds in which nothing is
-      return given === undefined || given === null || given === ''
-        ? { ...plain(row, names), [column]: value }
-        : row
+      return isNobodys(given) ? { ...plain(row, names), [column]: value } : row
+    },
+    fillIn(row: Record<string, unknown>): void {
+      const given = isInherited && !Object.hasOwn(row, column) ? undefined : row[column]
+      if (isNobodys(given)) row[column] = value
     },
     isOther(given: unknown): boolean {
+      if (given === value) return false
       const read = coerce(given)
       return !(read instanceof ValueProblem) && read !== value
     },
   })
+}
+
+/** '' is what a field of CSV holds in which nothing is. */
+function isNobodys(given: unknown): boolean {
+  return given === undefined || given === null || given === ''
 }
 
 /** A class's rows have values that only the prototype knows. */

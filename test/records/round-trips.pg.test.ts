@@ -16,6 +16,7 @@ const config = defineConfig({ datasets: [keywords] })
 let engine: TestEngine<typeof config>
 let records: RecordSet
 let trips: string[] = []
+let onQuery = () => {}
 beforeAll(async () => {
   engine = await createTestEngine(config)
   const { db } = engine.test
@@ -24,6 +25,7 @@ beforeAll(async () => {
     ...db,
     query: (statement, options) => {
       trips.push('query')
+      onQuery()
       return db.query(statement, options)
     },
     reading: (options, use) =>
@@ -91,4 +93,28 @@ it('a call about a row of a plain table is one round trip, and two where it has 
   expect(await count(() => records.bulk({ op: 'delete', rows: rows.map((key) => ({ key })) }))).toEqual([
     'query',
   ])
+})
+
+it('of ten thousand rows at once others have their turn in between', async () => {
+  const rows = Array.from({ length: 10_000 }, (_, i) => ({ id: 100_000 + i, phrase: `"${i}\\` }))
+  for (const [op, items] of [
+    ['create', rows],
+    ['patch', rows.map(({ id }) => ({ key: { id }, set: { phrase: null } }))],
+    ['delete', rows.map(({ id }) => ({ key: { id } }))],
+  ] as const) {
+    let turns = 0
+    let turnsBefore = 0
+    onQuery = () => {
+      turnsBefore ||= turns
+    }
+    let next = setImmediate(function count() {
+      turns += 1
+      next = setImmediate(count)
+    })
+    const { created, updated, deleted } = await records.bulk({ op, rows: items })
+    clearImmediate(next)
+    expect(created + updated + deleted).toBe(10_000)
+    expect(turnsBefore).toBeGreaterThanOrEqual(8)
+  }
+  onQuery = () => {}
 })
