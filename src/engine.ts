@@ -1019,7 +1019,7 @@ export class Tidemark<Config extends TidemarkConfig = TidemarkConfig> {
     jobs.push(
       trimTableChangesJob(this.#db),
       forgetBatchesJob(this.#db),
-      trimAccessJob(this.access, this.config.server.audit.keepMs),
+      trimAccessJob(this.access, this.config.server.audit.keepMs, () => this.#boards.trim()),
       reportsJob(this.#reports),
       sampleStorageJob(this.operations),
       ...this.hypertables.flatMap((d) => forgetEventsJob(d, this.#db) ?? []),
@@ -1041,7 +1041,8 @@ export class Tidemark<Config extends TidemarkConfig = TidemarkConfig> {
     // whoever cannot be asked has been told of already
     if (findings.some(({ check, level }) => check === 'server' && level === 'fail')) return findings
     const spool = await lookAtSpool(this.#db, this.#spoolDir)
-    return [...findings, ...spoolFindings(spool, ingest.spool.maxBytes, Date.now())]
+    const spooled = spoolFindings(spool, ingest.spool.maxBytes, Date.now())
+    return [...findings, ...spooled, ...(await this.#boards.findings())]
   }
 
   /** Whether PostgreSQL answers. */

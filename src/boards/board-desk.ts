@@ -3,13 +3,13 @@ import { newKeyId } from '../access/index.ts'
 import type { Database } from '../postgres/index.ts'
 import type { QueryableDefinition, TenantScope } from '../schema/index.ts'
 import type { Clock } from '../time/index.ts'
-import { TidemarkError } from '../util/errors.ts'
+import { isTidemarkError, TidemarkError } from '../util/errors.ts'
 import { type FileBoard, filePrefix, readBoardFiles } from './board-files.ts'
 import { checkPanels, type Declared, nameOf } from './check-panels.ts'
 import type { Board, BoardInput, BoardSummary, IssuedShare, Share } from './contract.ts'
 import { type OpenShare, openShare, type ShareRules } from './open-share.ts'
 import { readBoard, tooMany } from './read-board.ts'
-import { listShares, readExpiry, revokeShare, type Sharer, shareBoard } from './shares.ts'
+import { listShares, readExpiry, revokeShare, type Sharer, shareBoard, trimShares } from './shares.ts'
 import {
   countBoards,
   deleteBoard,
@@ -28,6 +28,14 @@ export interface BoardDeskOptions extends Declared {
   readonly files: readonly string[]
   /** What they are relative to. */
   readonly root: string
+}
+
+/** As doctor's others are. */
+export interface BoardFinding {
+  readonly check: string
+  readonly level: 'ok' | 'fail'
+  readonly message: string
+  readonly todo: string | null
 }
 
 const mostBoards = 1000
@@ -55,6 +63,27 @@ export class BoardDesk {
       throw error
     })
     return this.#files
+  }
+
+  /** What doctor says of the files; nothing where none are named. */
+  async findings(): Promise<readonly BoardFinding[]> {
+    if (this.#options.files.length === 0) return []
+    const check = 'boards'
+    try {
+      const { length } = await this.files()
+      return [
+        { check, level: 'ok', message: `boards of files: ${length}, and each can be asked`, todo: null },
+      ]
+    } catch (error) {
+      if (!isTidemarkError(error)) throw error
+      const todo = 'correct the file; the server does not start with it'
+      return [{ check, level: 'fail', message: error.message, todo }]
+    }
+  }
+
+  /** Deletes links that have ended a month ago. @returns how many. */
+  trim(): Promise<number> {
+    return trimShares(this.#options.db, this.#options.clock.now())
   }
 
   /** What somebody with a link may see. @throws TidemarkError TM_UNKNOWN_SHARE */

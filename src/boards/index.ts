@@ -15,4 +15,4 @@ export {
   type SharedQuestion,
 } from './contract.ts'
 export type { OpenShare, ShareRules } from './open-share.ts'
-export { type Sharer, trimShares } from './shares.ts'
+export type { Sharer } from './shares.ts'

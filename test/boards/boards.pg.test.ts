@@ -274,12 +274,26 @@ describe('boards', () => {
     })
     expect(await codeOf(boards.save(board, boardOf('mine', perModel)))).toBe('TM_FORBIDDEN')
     expect(await codeOf(boards.remove(board))).toBe('TM_FORBIDDEN')
+    const findings = async () => {
+      const { tm } = await serverWith({})
+      return (await tm.doctor()).filter(({ check }) => check === 'boards')
+    }
+    expect(await findings()).toMatchObject([
+      { level: 'ok', message: 'boards of files: 1, and each can be asked' },
+    ])
     const broken = join(engine.root, 'boards', 'broken.json')
     const input = boardOf('x', panel('p', { dataset: 'metrics.requests', select: { n: { fn: 'median' } } }))
     await writeFile(broken, JSON.stringify(input))
     await expect(serverWith({})).rejects.toThrow(
       /boards: boards\/broken\.json: document\.panels\[0\]\.query\.select\.n\.fn/,
     )
+    const tm = await createTidemark(configWith({}), {
+      connectionString: engine.test.connectionString,
+      root: engine.root,
+    })
+    opened.push(() => tm.close())
+    const [finding] = (await tm.doctor()).filter(({ check }) => check === 'boards')
+    expect(finding).toMatchObject({ level: 'fail', message: expect.stringContaining('boards/broken.json') })
     await writeFile(broken, '{')
     await expect(serverWith({})).rejects.toThrow(/boards\/broken\.json: .*JSON/)
     await writeFile(broken, JSON.stringify(boardOf('Good again', perModel)))
@@ -462,6 +476,15 @@ describe('a link to a board', () => {
     await nobody().shared(one.token)
     clock.set(parseInstant('2026-03-10T12:00:00Z'))
     await acme.unshare(board.id, one.id)
+    // kept for a month after it has ended, for whoever asks what it was
+    const worker = engine.tm.createWorker()
+    const trimmed = async () =>
+      (await worker.runOnce({ force: true })).find(({ name }) => name === 'trim-access')!.result
+    expect(await trimmed()).toMatchObject({ links: 0 })
+    clock.set(parseInstant('2026-04-12T12:00:00Z'))
+    expect(await trimmed()).not.toMatchObject({ links: 0 })
+    clock.set(parseInstant('2026-03-10T12:00:00Z'))
+    await worker.stop()
     const entries = await engine.tm.access.audit.list(operator, { limit: 1000 })
     const mine = entries.filter(
       ({ actor, detail }) => actor === one.id || (detail as { share?: string } | null)?.share === one.id,
