@@ -120,7 +120,7 @@ describe('the layout of a board', () => {
   })
 
   it('says by the same list that there is nowhere to go', () => {
-    const one = row(['a', 0, 0, 12, 40])
+    const one = row(['a', 0, 0, 12, tallest])
     for (const way of ['left', 'right', 'up', 'down'] as const) expect(step(one, 'a', way)).toBe(one)
     expect(resize(one, 'a', 'right')).toBe(one)
     expect(resize(one, 'a', 'down')).toBe(one)

@@ -1,6 +1,7 @@
 import { type ReactNode, useMemo, useRef, useState } from 'react'
 import { Link, useNavigate } from 'react-router'
 import type { Board, Panel } from 'tidemark/client'
+import { useMe } from '../../api/index.ts'
 import { useCommands, useToast } from '../../shell/index.ts'
 import { Badge, Button, Confirm, Menu, type MenuItem, PageHeader, Time } from '../../ui/index.ts'
 import { AddPanelDialog } from './add-panel-dialog.tsx'
@@ -10,7 +11,7 @@ import { BoardPanel } from './board-panel.tsx'
 import { ConflictDialog } from './conflict-dialog.tsx'
 import { draftOf, withDuplicate, withoutPanel, withPanel, withPanels, withWords } from './document.ts'
 import { EmptyBoard } from './empty-board.tsx'
-import { exploreLink } from './explore-link.ts'
+import { exploreLink, isForExplore } from './explore-link.ts'
 import { FullPanel } from './full-panel.tsx'
 import { Grid } from './grid.tsx'
 import { arrange } from './layout.ts'
@@ -23,6 +24,7 @@ import { useBoardUrl } from './use-board-url.ts'
 import { useEditing } from './use-editing.ts'
 import { useFullScreen } from './use-full-screen.ts'
 import { useSaving } from './use-saving.ts'
+import { whoText } from './who.ts'
 import { BoardWordsDialog, PanelWordsDialog } from './words-dialog.tsx'
 
 type Open = 'share' | 'add' | 'name' | 'remove' | { readonly rename: string } | null
@@ -35,6 +37,7 @@ export function BoardView({
   readonly board: Board
   readonly onBoard: (board: Board) => void
 }): ReactNode {
+  const me = useMe()
   const url = useBoardUrl()
   const isFile = board.source === 'file'
   const editing = useEditing(board, url.isEditing && !isFile)
@@ -78,7 +81,7 @@ export function BoardView({
     { label: 'Full screen', run: () => setFull(panel.id) },
     ...(editing
       ? [
-          { label: 'Edit in Explore', run: () => explore(panel) },
+          ...(isForExplore(panel) ? [{ label: 'Edit in Explore', run: () => explore(panel) }] : []),
           { label: 'Rename…', run: () => setOpen({ rename: panel.id }) },
           {
             label: 'Duplicate',
@@ -87,7 +90,9 @@ export function BoardView({
           },
           { label: 'Remove', danger: true, run: () => remove(panel) },
         ]
-      : [{ label: 'Open in Explore', run: () => explore(panel) }]),
+      : isForExplore(panel)
+        ? [{ label: 'Open in Explore', run: () => explore(panel) }]
+        : []),
   ]
   const boardItems: MenuItem[] = [
     ...(isFile
@@ -204,7 +209,8 @@ export function BoardView({
       {editing && board.version > editing.base.version && !saving.conflict && (
         <div className={styles['notice']} role="status">
           <p>
-            <strong>{board.updatedBy}</strong> changed this board <Time value={board.updatedAt} ago />.
+            <strong>{board.updatedBy === me.id ? 'Another window of yours' : board.updatedBy}</strong> changed
+            this board <Time value={board.updatedAt} ago />.
           </p>
           <Button small onClick={() => saving.compare(board)}>
             See what changed
@@ -311,7 +317,7 @@ export function BoardView({
       )}
       <p className={styles['foot']}>
         <Link to="/boards">All boards</Link> · version {board.version}, saved{' '}
-        <Time value={board.updatedAt} ago /> by {board.updatedBy}
+        <Time value={board.updatedAt} ago /> by {whoText(board.updatedBy, me)}
       </p>
     </div>
   )

@@ -1,5 +1,6 @@
 import { type ReactNode, useMemo, useState } from 'react'
 import type { Board } from 'tidemark/client'
+import { useMe } from '../../api/index.ts'
 import { Badge, Button, type Column, Dialog, Select, Table, Time } from '../../ui/index.ts'
 import styles from './board.module.css'
 import { type Draft, draftOf } from './document.ts'
@@ -27,6 +28,7 @@ export function ConflictDialog({
   readonly onCopy: () => void
   readonly onClose: () => void
 }): ReactNode {
+  const me = useMe()
   const [choices, setChoices] = useState<ReadonlyMap<string, Side>>(new Map())
   const [before, after] = useMemo(() => [draftOf(base), draftOf(theirs)], [base, theirs])
   const all = useMemo(() => differences(before, mine, after), [before, mine, after])
@@ -37,7 +39,7 @@ export function ConflictDialog({
     { id: 'mine', title: 'You', cell: (one) => <Did act={one.mine} parts={one.parts.mine} /> },
     {
       id: 'theirs',
-      title: theirs.updatedBy,
+      title: 'They',
       cell: (one) => <Did act={one.theirs} parts={one.parts.theirs} />,
     },
     {
@@ -62,7 +64,7 @@ export function ConflictDialog({
   ]
   return (
     <Dialog
-      title="Somebody else has changed this board"
+      title="This board was changed meanwhile"
       isOpen
       wide
       onClose={onClose}
@@ -80,11 +82,11 @@ export function ConflictDialog({
     >
       <div className={styles['stack']}>
         <p>
-          <strong>{theirs.updatedBy}</strong> saved it <Time value={theirs.updatedAt} ago />, while you were
-          editing.{' '}
+          <strong>{theirs.updatedBy === me.id ? 'Another window of yours' : theirs.updatedBy}</strong> saved
+          it <Time value={theirs.updatedAt} ago />.{' '}
           {conflicts === 0
-            ? 'You did not touch the same parts, so both can be kept.'
-            : `${conflicts === 1 ? 'One part was' : `${conflicts} parts were`} changed by both of you: choose which to keep.`}
+            ? 'Nobody touched the same parts, so both can be kept.'
+            : `${conflicts === 1 ? 'One part was' : `${conflicts} parts were`} changed on both sides: choose which to keep.`}
         </p>
         <Table caption="What was changed" columns={columns} rows={all} keyOf={({ key }) => key} />
       </div>

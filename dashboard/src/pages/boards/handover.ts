@@ -1,30 +1,10 @@
 import type { Panel } from 'tidemark/client'
 
 /**
- * A panel on its way between a board and Explore. Explore is opened with `board` (an id), `panel` (the one that is edited, or a free id) and `title` in its
- * address, beside its own state; with them it offers to put the question on that board. The panel then waits in this tab, so that a draft of the
- * board that is not saved yet takes it in as one more change, which is undone and saved as any other.
+ * A panel on its way from Explore to a board. Explore is opened with `board` (an id) and `panel` (the one that is edited, or a free id) in its
+ * address; with them it offers to put what it shows on that board. The panel then waits in this tab, so that a draft of the board that is
+ * not saved yet takes it in as one more change, which is undone and saved as any other.
  */
-
-/** What Explore's address says of where a panel goes back to. */
-export interface BackTo {
-  readonly board: string
-  readonly panel: string
-  readonly title: string
-}
-
-export function addBackTo(search: URLSearchParams, { board, panel, title }: BackTo): void {
-  search.set('board', board)
-  search.set('panel', panel)
-  search.set('title', title)
-}
-
-/** Null: Explore was not opened from a board. */
-export function readBackTo(search: URLSearchParams): BackTo | null {
-  const [board, panel] = [search.get('board'), search.get('panel')]
-  if (!board || !panel) return null
-  return { board, panel, title: search.get('title') ?? '' }
-}
 
 const key = (board: string): string => `tidemark.board.${board}.incoming`
 
@@ -32,8 +12,7 @@ const key = (board: string): string => `tidemark.board.${board}.incoming`
  * Called by Explore. The panel takes the place of the one with its id, and its note; or the first gap of its size (`place.w`, `place.h`).
  *
  * @example
- * const back = readBackTo(searchParams)
- * if (back) navigate(handOver(back.board, { id: back.panel, title, chart, query, place: { x: 0, y: 0, w: 6, h: 7 } }))
+ * navigate(handOver(state.board, { ...toPanel(state, info), id: state.panel, place: { x: 0, y: 0, w: 6, h: 7 } }))
  *
  * @returns where the reader goes next: the board, being edited
  */

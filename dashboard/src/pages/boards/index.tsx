@@ -2,7 +2,7 @@ import { useQuery } from '@tanstack/react-query'
 import { type ReactNode, useState } from 'react'
 import { Link, useNavigate } from 'react-router'
 import type { BoardSummary } from 'tidemark/client'
-import { useClient } from '../../api/index.ts'
+import { useClient, useMe } from '../../api/index.ts'
 import { useCommands } from '../../shell/index.ts'
 import {
   Badge,
@@ -21,6 +21,7 @@ import {
 import styles from './list.module.css'
 import { NewBoard } from './new-board.tsx'
 import { useBoardActs } from './use-board-acts.ts'
+import { whoText } from './who.ts'
 
 /** A list that is longer can be searched. */
 const fewBoards = 7
@@ -28,6 +29,7 @@ const fewBoards = 7
 /** All boards of the tenant, and those of files. */
 export function Page(): ReactNode {
   const client = useClient()
+  const me = useMe()
   const navigate = useNavigate()
   const boards = useQuery({
     queryKey: ['boards'],
@@ -74,7 +76,8 @@ export function Page(): ReactNode {
       title: 'Changed',
       cell: ({ updatedAt, updatedBy, source }) => (
         <span className={styles['quiet']}>
-          <Time value={updatedAt} ago /> {source === 'file' ? `in ${updatedBy}` : `by ${updatedBy}`}
+          <Time value={updatedAt} ago />{' '}
+          {source === 'file' ? `in ${updatedBy}` : `by ${whoText(updatedBy, me)}`}
         </span>
       ),
       sortBy: ({ updatedAt }) => updatedAt,
@@ -82,9 +85,9 @@ export function Page(): ReactNode {
     },
     {
       id: 'acts',
-      title: '',
+      title: 'Actions',
       align: 'right',
-      width: '3.5rem',
+      width: '6rem',
       cell: (board) => (
         <Menu
           label={`Do something with ${board.name}`}

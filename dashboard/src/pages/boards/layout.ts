@@ -21,7 +21,7 @@ export type Direction = 'left' | 'right' | 'up' | 'down'
 export const columns = 12
 export const smallest = { w: 2, h: 2 } as const
 /** More than any screen shows; a panel that is taller is a mistake of the mouse. */
-export const tallest = 40
+export const tallest = 20
 
 export function overlaps(a: Place, b: Place): boolean {
   return a.x < b.x + b.w && b.x < a.x + a.w && a.y < b.y + b.h && b.y < a.y + a.h

@@ -160,9 +160,7 @@ function ImportForm({ onDone }: { readonly onDone: () => void }): ReactNode {
         a board of your own; nothing is overwritten.
       </p>
       <div>
-        <Button icon="boards" onClick={() => file.current?.click()}>
-          Choose a file
-        </Button>
+        <Button onClick={() => file.current?.click()}>Choose a file</Button>
         <input
           ref={file}
           type="file"

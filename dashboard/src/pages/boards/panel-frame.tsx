@@ -21,12 +21,12 @@ export function PanelFrame({
   readonly children: ReactNode
 }): ReactNode {
   const id = useId()
-  const section = useRef<HTMLElement>(null)
-  const isSeen = useSeen(section)
+  const article = useRef<HTMLElement>(null)
+  const isSeen = useSeen(article)
   const title = panel.title === '' ? panel.query.dataset : panel.title
   return (
-    <section
-      ref={section}
+    <article
+      ref={article}
       className={styles['panel']}
       aria-labelledby={id}
       data-editing={handle ? true : undefined}
@@ -59,7 +59,7 @@ export function PanelFrame({
       </header>
       <div className={styles['body']}>{isSeen && children}</div>
       {handle && <div className={styles['corner']} onPointerDown={handle.onCornerDown} aria-hidden />}
-    </section>
+    </article>
   )
 }
 

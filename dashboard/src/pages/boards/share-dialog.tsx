@@ -1,7 +1,7 @@
 import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query'
 import { type ReactNode, useRef, useState } from 'react'
 import type { IssuedShare, Share } from 'tidemark/client'
-import { useClient } from '../../api/index.ts'
+import { useClient, useMe } from '../../api/index.ts'
 import {
   Badge,
   Button,
@@ -16,6 +16,7 @@ import {
   Time,
 } from '../../ui/index.ts'
 import styles from './board.module.css'
+import { whoText } from './who.ts'
 
 const lengths = [
   { value: '1 day', label: '1 day' },
@@ -38,6 +39,7 @@ export function ShareDialog({
   readonly onClose: () => void
 }): ReactNode {
   const client = useClient()
+  const me = useMe()
   const queries = useQueryClient()
   const key = ['boards', board.id, 'shares']
   const shares = useQuery({
@@ -60,7 +62,7 @@ export function ShareDialog({
       title: 'Made',
       cell: ({ createdAt, createdBy }) => (
         <>
-          <Time value={createdAt} ago /> <span className={styles['quiet']}>by {createdBy}</span>
+          <Time value={createdAt} ago /> <span className={styles['quiet']}>by {whoText(createdBy, me)}</span>
         </>
       ),
     },
@@ -77,7 +79,7 @@ export function ShareDialog({
     },
     {
       id: 'state',
-      title: '',
+      title: 'State',
       align: 'right',
       cell: ({ id, ended, createdAt }) =>
         ended === null ? (

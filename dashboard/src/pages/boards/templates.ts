@@ -5,8 +5,8 @@ import { firstGap } from './layout.ts'
 /** First boards, made from what a dataset has: its time, its numbers, and texts to group by. Pure. */
 
 const numeric = new Set(['int2', 'int4', 'int8', 'float4', 'float8', 'numeric'])
-/** Names of numbers that add up to nothing, and of texts that hardly ever repeat. */
-const isKey = (name: string): boolean => /(^|_)id$|Id$|^uuid$|_key$/.test(name)
+/** Names of numbers that add up to nothing, of texts that hardly ever repeat, and of the one that is the same for most readers. */
+const isKey = (name: string): boolean => /(^|_)id$|Id$|^uuid$|_key$|^tenant/i.test(name)
 const isDuration = (name: string): boolean => /(_ms|Ms)$/.test(name)
 const isSize = (name: string): boolean => /(_bytes|Bytes)$/.test(name)
 
@@ -65,7 +65,7 @@ function wantedOf(info: DatasetInfo): Wanted[] {
       chart: 'number',
       query: { dataset, select: count },
       ...(time === null ? {} : { compare: 'previous' }),
-      size: { w: 3, h: 4 },
+      size: { w: 3, h: 2 },
     },
   ]
   if (time === null) return [...wanted, newest(dataset, 9)]
@@ -78,7 +78,7 @@ function wantedOf(info: DatasetInfo): Wanted[] {
       ...(group === undefined ? {} : { by: [group] }),
       select: count,
     },
-    size: { w: 9, h: 8 },
+    size: { w: 9, h: 4 },
   })
   if (number !== undefined) {
     wanted.push(
@@ -88,7 +88,7 @@ function wantedOf(info: DatasetInfo): Wanted[] {
         query: { dataset, select: { p95: { fn: 'percentile', column: number, q: 0.95 } } },
         compare: 'previous',
         ...unit,
-        size: { w: 3, h: 4 },
+        size: { w: 3, h: 2 },
       },
       {
         title: `${number}: p50 and p95`,
@@ -102,7 +102,7 @@ function wantedOf(info: DatasetInfo): Wanted[] {
           },
         },
         ...unit,
-        size: { w: group === undefined ? 12 : 6, h: 7 },
+        size: { w: group === undefined ? 12 : 6, h: 4 },
       },
     )
   }
@@ -120,7 +120,7 @@ function wantedOf(info: DatasetInfo): Wanted[] {
         order: ['-rows'],
         limit: 20,
       },
-      size: { w: number === undefined ? 12 : 6, h: 7 },
+      size: { w: number === undefined ? 12 : 6, h: 4 },
     })
   }
   return [...wanted, newest(dataset, 12)]
@@ -131,7 +131,7 @@ function newest(dataset: string, w: number): Wanted {
     title: 'Newest rows',
     chart: 'table',
     query: { dataset, columns: '*', direction: 'desc', limit: 50 },
-    size: { w, h: 8 },
+    size: { w, h: 4 },
   }
 }
 

@@ -33,6 +33,10 @@ export function keptDraft(id: string): { readonly base: Board; readonly draft: D
   return text === null ? null : (JSON.parse(text) as { base: Board; draft: Draft })
 }
 
+export function hasDraft(id: string): boolean {
+  return sessionStorage.getItem(key(id)) !== null
+}
+
 export function forgetDraft(id: string): void {
   sessionStorage.removeItem(key(id))
   clearWaiting(id)

@@ -1,10 +1,10 @@
-import { useEffect, useEffectEvent, useState } from 'react'
+import { useEffect, useEffectEvent, useReducer, useState } from 'react'
 import { type Board, isTidemarkClientError } from 'tidemark/client'
 import { useClient } from '../../api/index.ts'
 import { useToast } from '../../shell/index.ts'
 import { copyName, type Draft } from './document.ts'
 import { useBoardActs } from './use-board-acts.ts'
-import { type Editing, forgetDraft, keepDraft, keptDraft } from './use-editing.ts'
+import { type Editing, forgetDraft, hasDraft, keepDraft, keptDraft } from './use-editing.ts'
 
 export interface Saving {
   readonly busy: boolean
@@ -43,8 +43,9 @@ export function useSaving(options: {
   const [busy, setBusy] = useState(false)
   const [conflict, setConflict] = useState<Board | null>(null)
   const [error, setError] = useState<unknown>(null)
-  const [isDropped, setDropped] = useState(false)
-  const kept = editing === null && !isDropped && board.source === 'stored' && keptDraft(board.id) !== null
+  // what is kept is in the storage of the tab, which tells nobody when it changes
+  const [, look] = useReducer((n: number) => n + 1, 0)
+  const kept = editing === null && board.source === 'stored' && hasDraft(board.id)
 
   const put = async (over: Board, draft: Draft, done: () => void): Promise<void> => {
     setBusy(true)
@@ -77,7 +78,7 @@ export function useSaving(options: {
   }
   const putAway = (base: Board, draft: Draft): void => {
     forgetDraft(base.id)
-    setDropped(true)
+    look()
     onDone()
     toast({
       kind: 'ok',
@@ -86,7 +87,7 @@ export function useSaving(options: {
         label: 'Undo',
         run: () => {
           keepDraft(base, draft)
-          setDropped(false)
+          look()
         },
       },
     })
@@ -135,13 +136,12 @@ export function useSaving(options: {
     },
   }
 
+  const isEditing = editing !== null
   useEffect(() => {
-    if (editing) setDropped(false)
-    else {
-      setConflict(null)
-      setError(null)
-    }
-  }, [editing])
+    if (isEditing) return
+    setConflict(null)
+    setError(null)
+  }, [isEditing])
   const pressed = useEffectEvent((event: KeyboardEvent) => {
     if (!editing || !(event.ctrlKey || event.metaKey) || event.altKey) return
     if (event.key.toLowerCase() === 's') {

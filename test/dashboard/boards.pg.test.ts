@@ -1,0 +1,585 @@
+import { mkdir, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import type { BrowserContext, Locator, Page } from 'playwright-core'
+import { beforeAll, describe, expect, it } from 'vitest'
+import { type Board, createClient, type Panel } from '../../src/client/index.ts'
+import { defineConfig, hypertable, t } from '../../src/schema/index.ts'
+import { afterFile } from '../helpers/after-file.ts'
+import { chromiumAbsent } from '../helpers/chromium.ts'
+import { axe, makeKey, type OpenDashboard, openDashboard, shot } from '../helpers/dashboard.ts'
+import { createTestEngine, type TestEngine } from '../helpers/test-engine.ts'
+
+const requests = hypertable('metrics.requests', {
+  columns: { time: t.timestamptz(), tenant: t.text(), model: t.text(), latency_ms: t.float8() },
+  time: 'time',
+  tenant: 'tenant',
+  chunk: '1 day',
+})
+const config = defineConfig({
+  datasets: [requests],
+  boards: ['boards/*.json'],
+  server: { auth: { keys: true } },
+})
+
+const count = { rows: { fn: 'count' } }
+const panel = (id: string, title: string, place: Panel['place'], more: Partial<Panel> = {}): Panel => ({
+  id,
+  title,
+  chart: 'line',
+  place,
+  query: { dataset: 'metrics.requests', bucket: '10 minutes', select: count },
+  ...more,
+})
+const overview = {
+  name: 'Requests',
+  description: 'What the gateway answers',
+  document: {
+    range: { from: '-6 hours' },
+    refresh: 'off' as const,
+    panels: [
+      panel(
+        'p1',
+        'Rows',
+        { x: 0, y: 0, w: 3, h: 2 },
+        {
+          chart: 'number',
+          query: { dataset: 'metrics.requests', select: count },
+          compare: 'previous',
+        },
+      ),
+      panel(
+        'p2',
+        'Rows by model',
+        { x: 3, y: 0, w: 9, h: 4 },
+        {
+          chart: 'stacked',
+          query: { dataset: 'metrics.requests', bucket: '10 minutes', by: ['model'], select: count },
+        },
+      ),
+      panel(
+        'p3',
+        'Latency',
+        { x: 0, y: 4, w: 6, h: 4 },
+        {
+          unit: 'ms',
+          note: 'Below 200 ms is good',
+          query: {
+            dataset: 'metrics.requests',
+            bucket: '10 minutes',
+            select: { p95: { fn: 'percentile', column: 'latency_ms', q: 0.95 } },
+          },
+        },
+      ),
+      panel(
+        'p4',
+        'Newest rows',
+        { x: 6, y: 4, w: 6, h: 4 },
+        {
+          chart: 'table',
+          query: { dataset: 'metrics.requests', columns: '*', direction: 'desc', limit: 20 },
+        },
+      ),
+    ],
+  },
+}
+
+describe.skipIf(chromiumAbsent !== null)(
+  `boards in Chromium${chromiumAbsent ? ` (${chromiumAbsent})` : ''}`,
+  () => {
+    let engine: TestEngine
+    let dashboard: OpenDashboard
+    let acme: BrowserContext
+    let board: Board
+    let client: ReturnType<typeof createClient>
+
+    const clientFor = (apiKey: string): ReturnType<typeof createClient> => {
+      const made = createClient({ url: dashboard.url, apiKey })
+      afterFile(() => made.close())
+      return made
+    }
+
+    beforeAll(async () => {
+      engine = await createTestEngine(config)
+      afterFile(() => engine.close())
+      await mkdir(join(engine.root, 'boards'))
+      await writeFile(
+        join(engine.root, 'boards', 'reviewed.json'),
+        JSON.stringify({ ...overview, name: 'Reviewed' }),
+      )
+      const now = Date.now()
+      const models = ['small', 'large', 'vision']
+      await engine.tm.insert(
+        requests,
+        Array.from({ length: 1500 }, (_, i) => ({
+          time: new Date(now - i * 16_000),
+          tenant: i % 5 === 4 ? 'other' : 'acme',
+          model: models[(i * 7) % 3] as string,
+          latency_ms: 80 + 60 * Math.sin(i / 90) + ((i * 37) % 40),
+        })),
+      )
+      dashboard = await openDashboard(engine.tm)
+      const secret = await makeKey(engine.tm, { tenant: 'acme', name: 'Ada' })
+      client = clientFor(secret)
+      acme = await dashboard.newContext()
+      await dashboard.signIn(acme, secret)
+      board = await client.boards.create(overview)
+    })
+
+    it('teach the first step, and make a first board from a dataset in two clicks', async () => {
+      const secret = await makeKey(engine.tm, { tenant: 'fresh', name: 'Newcomer' })
+      const context = await dashboard.newContext()
+      await dashboard.signIn(context, secret)
+      const page = await dashboard.open('/boards', { context })
+      await heading(page, 'Boards')
+      await page.getByRole('button', { name: 'New board' }).click()
+      await expect.poll(() => page.getByLabel('Name').inputValue()).toBe('Overview of metrics.requests')
+      expect(await axe(page)).toEqual([])
+      await shot(page, 'boards-new')
+      await page.getByRole('button', { name: 'Make board' }).click()
+      await heading(page, 'Overview of metrics.requests')
+      expect(await titles(page)).toEqual([
+        'Rows',
+        'Rows by model',
+        'p95 of latency_ms',
+        'latency_ms: p50 and p95',
+        'Most rows: model',
+        'Newest rows',
+      ])
+      // blank, in edit mode at once: what comes next is said
+      await page.goto(`${dashboard.url}/boards`)
+      await page.keyboard.press('n')
+      await page.getByLabel('Nothing').check()
+      await page.getByLabel('Name').fill('From nothing')
+      await page.keyboard.press('Enter')
+      await expect.poll(() => page.getByText('There is nothing on this board yet').count()).toBe(1)
+      await shot(page, 'board-empty')
+      await page.getByRole('button', { name: 'Add a panel' }).click()
+      await page.getByRole('button', { name: 'Add Rows by model' }).click()
+      await expect.poll(() => page.getByText('Rows by model was added').count()).toBe(1)
+      expect(await axe(page)).toEqual([])
+      await page.getByRole('button', { name: 'Done' }).last().click()
+      await page.keyboard.press('Control+s')
+      await expect.poll(() => page.getByText('The board was saved').count()).toBe(1)
+      await context.close()
+    })
+
+    it('show their panels over one range that is in the address, light and dark, without a finding of axe', async () => {
+      const page = await dashboard.open(`/boards/${board.id}`, { context: acme })
+      await heading(page, 'Requests')
+      expect(await titles(page)).toEqual(['Rows', 'Rows by model', 'Latency', 'Newest rows'])
+      await drawn(page)
+      expect(await axe(page)).toEqual([])
+      await shot(page, 'board-light')
+      await page.keyboard.press('t')
+      await drawn(page)
+      expect(await axe(page)).toEqual([])
+      await shot(page, 'board-dark')
+      await page.keyboard.press('t')
+      const before = await figure(page, 'Rows')
+      // a chart is dragged over: the whole board follows, and Back leads out again
+      const chart = await box(page.locator('[data-panel=p2] canvas').first())
+      await page.mouse.move(chart.x + chart.width * 0.5, chart.y + 40)
+      await page.mouse.down()
+      await page.mouse.move(chart.x + chart.width * 0.7, chart.y + 44, { steps: 5 })
+      await page.mouse.up()
+      await expect.poll(() => new URL(page.url()).searchParams.get('from')).toMatch(/^20..-/)
+      await expect.poll(() => figure(page, 'Rows')).not.toBe(before)
+      await page.goBack()
+      await expect.poll(() => new URL(page.url()).searchParams.get('from')).toBeNull()
+      await expect.poll(() => figure(page, 'Rows')).toBe(before)
+      expect(dashboard.complaints()).toEqual([])
+      await page.close()
+    })
+
+    it('are arranged with the mouse, saved, and as they were left for the next reader', async () => {
+      const own = await client.boards.create({ ...overview, name: 'By mouse' })
+      const page = await dashboard.open(`/boards/${own.id}`, { context: acme })
+      await heading(page, 'By mouse')
+      await page.getByRole('button', { name: 'Edit', exact: true }).click()
+      const grip = await box(page.getByRole('button', { name: 'Move or resize Latency' }))
+      const target = await box(page.locator('[data-panel=p4]'))
+      await page.mouse.move(grip.x + 8, grip.y + 8)
+      await page.mouse.down()
+      await page.mouse.move(grip.x + 200, grip.y + 8, { steps: 4 })
+      await page.mouse.move(target.x + 16, grip.y + 8, { steps: 4 })
+      await shot(page, 'board-dragged')
+      await page.mouse.up()
+      const corner = await box(page.locator('[data-panel=p1]'))
+      await page.mouse.move(corner.x + corner.width - 6, corner.y + corner.height - 6)
+      await page.mouse.down()
+      await page.mouse.move(corner.x + corner.width - 6, corner.y + corner.height + 70, { steps: 4 })
+      await page.mouse.up()
+      expect(await axe(page)).toEqual([])
+      await page.getByRole('button', { name: 'Save', exact: true }).click()
+      await expect.poll(() => page.getByText('The board was saved').count()).toBe(1)
+      const { document, version } = await client.boards.get(own.id)
+      expect(version).toBe(own.version + 1)
+      expect(placesOf(document.panels)).toEqual({
+        p1: [0, 0, 3, 3],
+        p2: [3, 0, 9, 4],
+        p3: [6, 4, 6, 4],
+        p4: [0, 4, 6, 4],
+      })
+      await page.close()
+    })
+
+    it('are arranged, renamed, undone and saved by keyboard alone, which is announced; a reload loses nothing', async () => {
+      const own = await client.boards.create({ ...overview, name: 'By keys' })
+      const page = await dashboard.open(`/boards/${own.id}`, { context: acme })
+      await heading(page, 'By keys')
+      await expect.poll(() => page.locator('[data-panel]').count()).toBe(4)
+      await page.keyboard.press('e')
+      await tabTo(page, 'Move or resize Rows')
+      await page.keyboard.press('Enter')
+      await said(page, /Rows taken up: column 1 of 12, line 1, 3 wide, 2 high/)
+      await page.keyboard.press('ArrowRight')
+      await said(page, /Rows: column 10 of 12, line 1/)
+      await page.keyboard.press('ArrowRight')
+      await said(page, /Rows is at the right edge/)
+      await page.keyboard.press('Shift+ArrowDown')
+      await said(page, /3 wide, 3 high/)
+      expect(await axe(page)).toEqual([])
+      await shot(page, 'board-keys')
+      await page.keyboard.press('Enter')
+      await said(page, /Rows put down/)
+      // what is taken back changes nothing
+      await page.keyboard.press('Enter')
+      await page.keyboard.press('ArrowLeft')
+      await page.keyboard.press('Escape')
+      await said(page, /Rows is back at column 10/)
+      await tabTo(page, 'Do something with Newest rows')
+      await page.keyboard.press('Enter')
+      await page.keyboard.press('r')
+      await page.keyboard.press('Enter')
+      await expect.poll(() => page.getByLabel('Title').inputValue()).toBe('Newest rows')
+      await page.getByLabel('Title').press('Control+a')
+      await page.keyboard.type('What came last')
+      await page.keyboard.press('Enter')
+      await expect.poll(() => titles(page)).toContain('What came last')
+      await page.keyboard.press('Control+z')
+      await said(page, /Undone: renamed “Newest rows”/)
+      await page.keyboard.press('Control+Shift+z')
+      await expect.poll(() => titles(page)).toContain('What came last')
+      await page.reload()
+      await expect.poll(() => page.getByText('Not saved yet').count()).toBe(1)
+      await page.keyboard.press('Control+s')
+      await expect.poll(() => page.getByText('The board was saved').count()).toBe(1)
+      const { document } = await client.boards.get(own.id)
+      expect(placesOf(document.panels)).toMatchObject({ p1: [9, 0, 3, 3], p2: [0, 0, 9, 4] })
+      expect(document.panels.map(({ title }) => title)).toContain('What came last')
+      await page.close()
+    })
+
+    it('lose a panel only until it is brought back, and have copies of it', async () => {
+      const own = await client.boards.create({ ...overview, name: 'Undone' })
+      const page = await dashboard.open(`/boards/${own.id}?edit=1`, { context: acme })
+      await menu(page, 'Latency', 'Remove')
+      await expect.poll(() => titles(page)).toEqual(['Rows', 'Rows by model', 'Newest rows'])
+      await page.getByRole('button', { name: 'Undo' }).last().click()
+      await expect.poll(() => titles(page)).toEqual(['Rows', 'Rows by model', 'Latency', 'Newest rows'])
+      await menu(page, 'Latency', 'Duplicate')
+      await expect.poll(() => titles(page)).toContain('Latency (copy)')
+      // thrown away, and taken back
+      await page.getByRole('button', { name: 'Discard' }).click()
+      await expect.poll(() => titles(page)).toHaveLength(4)
+      await page.getByRole('button', { name: 'Undo' }).click()
+      await page.getByRole('button', { name: 'Go on editing' }).click()
+      await expect.poll(() => titles(page)).toContain('Latency (copy)')
+      await page.close()
+    })
+
+    it('take a panel to Explore and back, into the draft that was left', async () => {
+      const own = await client.boards.create({ ...overview, name: 'Round trip' })
+      const page = await dashboard.open(`/boards/${own.id}?edit=1`, { context: acme })
+      await menu(page, 'Newest rows', 'Remove')
+      await menu(page, 'Latency', 'Edit in Explore')
+      await expect.poll(() => new URL(page.url()).pathname).toBe('/explore')
+      await page.getByRole('button', { name: 'Put back on the board' }).click()
+      await expect.poll(() => new URL(page.url()).pathname).toBe(`/boards/${own.id}`)
+      await expect.poll(() => titles(page)).toEqual(['Rows', 'Rows by model', 'Latency'])
+      await page.getByRole('button', { name: 'Save', exact: true }).click()
+      await expect.poll(() => page.getByText('The board was saved').count()).toBe(1)
+      const { panels } = (await client.boards.get(own.id)).document
+      const [before, after] = [own.document, { panels }].map((one) =>
+        one.panels.find(({ id }) => id === 'p3'),
+      )
+      expect(after).toEqual(before)
+      await page.close()
+    })
+
+    it('are saved by two people at once: what each did is shown, both is kept, and the reader chooses where he has to', async () => {
+      const own = await client.boards.create({ ...overview, name: 'Two at once' })
+      const page = await dashboard.open(`/boards/${own.id}?edit=1`, { context: acme })
+      await menu(page, 'Rows by model', 'Rename…')
+      await page.getByLabel('Title').fill('Mine')
+      await page.keyboard.press('Enter')
+      await menu(page, 'Rows', 'Duplicate')
+      const { panels } = own.document
+      await client.boards.save(own, {
+        name: 'Theirs',
+        document: {
+          ...own.document,
+          panels: panels.map((one) => (one.id === 'p2' ? { ...one, title: 'Theirs' } : one)),
+        },
+      })
+      await page.keyboard.press('Control+s')
+      const dialog = page.getByRole('dialog', { name: 'This board was changed meanwhile' })
+      await expect.poll(() => dialog.isVisible()).toBe(true)
+      await expect.poll(() => dialog.getByText('One part was changed on both sides').count()).toBe(1)
+      expect(await axe(page)).toEqual([])
+      await shot(page, 'board-conflict')
+      await dialog.getByLabel('Of the panel “Mine” keep').selectOption('theirs')
+      await dialog.getByRole('button', { name: 'Save both together' }).click()
+      await expect.poll(() => page.getByText('Both were saved together').count()).toBe(1)
+      const saved = await client.boards.get(own.id)
+      expect(saved.version).toBe(own.version + 2)
+      expect(saved.name).toBe('Theirs')
+      expect(saved.document.panels.map(({ title }) => title).sort()).toEqual([
+        'Latency',
+        'Newest rows',
+        'Rows',
+        'Rows (copy)',
+        'Theirs',
+      ])
+      // the browser's own note about the 409
+      expect(dashboard.complaints().filter((text) => !/409|412/.test(text))).toEqual([])
+      await page.close()
+    })
+
+    it('are shared by a link that needs no session, until it is revoked, which is said', async () => {
+      const page = await dashboard.open(`/boards/${board.id}`, { context: acme })
+      await heading(page, 'Requests')
+      await page.getByRole('button', { name: 'Share' }).click()
+      await page.getByLabel('The link is good for').selectOption('1 day')
+      await page.getByRole('button', { name: 'Make a link' }).click()
+      const link = page.getByLabel(/It is shown this once/)
+      await expect.poll(() => link.inputValue()).toContain('/shared/')
+      const url = await link.inputValue()
+      await page.getByRole('button', { name: 'Copy link' }).click()
+      await expect.poll(() => page.evaluate(() => navigator.clipboard.readText())).toBe(url)
+      expect(await axe(page)).toEqual([])
+      await shot(page, 'board-share')
+
+      const stranger = await dashboard.newContext()
+      const shared = await stranger.newPage()
+      await shared.goto(url)
+      await heading(shared, 'Requests')
+      expect(await titles(shared)).toEqual(['Rows', 'Rows by model', 'Latency', 'Newest rows'])
+      await drawn(shared)
+      expect(await figure(shared, 'Rows')).toMatch(/\d/)
+      expect(await shared.getByRole('navigation').count()).toBe(0)
+      expect(await axe(shared)).toEqual([])
+      await shot(shared, 'board-shared')
+      expect(dashboard.complaints()).toEqual([])
+
+      await page.getByRole('button', { name: /^Revoke the link/ }).click()
+      await expect.poll(() => page.getByText('revoked', { exact: true }).count()).toBe(1)
+      await shared.reload()
+      await heading(shared, 'This link does not work')
+      expect(await axe(shared)).toEqual([])
+      expect(dashboard.complaints().filter((text) => !text.includes('404'))).toEqual([])
+      await stranger.close()
+      await page.close()
+    })
+
+    it('fill the screen, whole or one panel, with everything else out of reach, and give the focus back', async () => {
+      const page = await dashboard.open(`/boards/${board.id}`, { context: acme })
+      await heading(page, 'Requests')
+      const isNavInert = (): Promise<boolean> =>
+        page.locator('nav').evaluate((nav) => nav.closest('[inert]') !== null)
+      await page.keyboard.press('f')
+      await expect.poll(isNavInert).toBe(true)
+      expect(new URL(page.url()).searchParams.get('full')).toBe('board')
+      await drawn(page)
+      expect(await axe(page)).toEqual([])
+      await shot(page, 'board-full')
+      await page.keyboard.press('f')
+      await expect.poll(isNavInert).toBe(false)
+      await menu(page, 'Latency', 'Full screen')
+      const alone = page.getByRole('region', { name: 'Requests: one panel' })
+      await expect.poll(() => alone.locator('canvas').count()).toBeGreaterThan(0)
+      expect((await box(alone)).height).toBeGreaterThan(700)
+      expect(await axe(page)).toEqual([])
+      await shot(page, 'board-panel-full')
+      await alone.getByRole('button', { name: 'Leave full screen' }).click()
+      await expect.poll(() => alone.count()).toBe(0)
+      await expect
+        .poll(() => page.evaluate(() => document.activeElement?.getAttribute('aria-label')))
+        .toBe('Do something with Latency')
+      await page.close()
+    })
+
+    it('are up to date: a row that is written appears', async () => {
+      const query = { dataset: 'metrics.requests', select: count, where: { model: 'probe' } }
+      const own = await client.boards.create({
+        name: 'Live',
+        document: {
+          range: { from: '-1 hour' },
+          refresh: 'live',
+          panels: [panel('n', 'Probes', { x: 0, y: 0, w: 4, h: 2 }, { chart: 'number', query })],
+        },
+      })
+      const page = await dashboard.open(`/boards/${own.id}`, { context: acme })
+      await expect.poll(() => figure(page, 'Probes')).toBe('0')
+      const tookMs: number[] = []
+      for (let n = 1; n <= 6; n++) {
+        const seen = page.evaluate(
+          (wanted) =>
+            new Promise<number>((resolve) => {
+              const look = (): void => {
+                const text = document.querySelector('[data-panel] dd')?.textContent
+                if (text === wanted) requestAnimationFrame(() => resolve(Date.now()))
+                else requestAnimationFrame(look)
+              }
+              look()
+            }),
+          String(n),
+        )
+        const began = Date.now()
+        await client.insertNow('metrics.requests', [
+          { time: new Date(), tenant: 'acme', model: 'probe', latency_ms: 1 },
+        ])
+        tookMs.push((await seen) - began)
+      }
+      // the first one waits for the subscription
+      const sorted = tookMs.slice(1).sort((a, b) => a - b)
+      console.log(`from write to pixel: ${sorted.join(', ')} ms`)
+      expect(sorted[2]).toBeLessThan(5000)
+      await page.close()
+    })
+
+    it('stand one below the other on a phone, in reading order, without scrolling aside', async () => {
+      const page = await dashboard.open('/boards', { context: acme })
+      await page.setViewportSize({ width: 360, height: 740 })
+      await heading(page, 'Boards')
+      await expect.poll(() => page.getByRole('link', { name: 'Requests', exact: true }).count()).toBe(1)
+      expect(await isWiderThanItsWindow(page)).toBe(false)
+      expect(await axe(page)).toEqual([])
+      await shot(page, 'boards-phone')
+      await page.goto(`${dashboard.url}/boards/${board.id}`)
+      await heading(page, 'Requests')
+      await expect.poll(() => page.locator('[data-panel]').count()).toBe(4)
+      await drawn(page)
+      const boxes = await page
+        .locator('[data-panel]')
+        .evaluateAll((all) => all.map((one) => one.getBoundingClientRect().toJSON() as DOMRect))
+      expect(new Set(boxes.map(({ x }) => x)).size).toBe(1)
+      expect(boxes.every(({ y }, i) => i === 0 || y >= (boxes[i - 1] as DOMRect).bottom)).toBe(true)
+      expect(await isWiderThanItsWindow(page)).toBe(false)
+      expect(await axe(page)).toEqual([])
+      await shot(page, 'board-phone')
+      await page.goto(`${dashboard.url}/boards/${board.id}?edit=1`)
+      await expect.poll(() => page.getByText('No changes').count()).toBe(1)
+      expect(await isWiderThanItsWindow(page)).toBe(false)
+      await page.close()
+    })
+
+    it('go out as files and come in again, also those of the repository; what is wrong with one is said with its path', async () => {
+      const page = await dashboard.open('/boards', { context: acme })
+      await page.getByRole('link', { name: 'Reviewed' }).click()
+      await heading(page, 'Reviewed')
+      expect(await page.getByRole('button', { name: 'Edit', exact: true }).count()).toBe(0)
+      const download = page.waitForEvent('download')
+      await page.getByRole('button', { name: 'Do something with this board' }).click()
+      await page.getByRole('menuitem', { name: 'Export as JSON' }).click()
+      expect((await download).suggestedFilename()).toBe('reviewed.json')
+      const chunks: Buffer[] = []
+      for await (const chunk of await (await download).createReadStream()) chunks.push(chunk as Buffer)
+      const text = Buffer.concat(chunks).toString()
+      await page.getByRole('button', { name: 'Save a copy' }).first().click()
+      await heading(page, 'Reviewed (copy)')
+      await page.goto(`${dashboard.url}/boards`)
+      await page.getByRole('button', { name: 'Import' }).click()
+      await page.getByLabel('Or paste it').fill(text.replace('"number"', '"pie"'))
+      await page.getByRole('button', { name: 'Import board' }).click()
+      await expect.poll(() => page.getByText(/document\.panels\[0\]\.chart/).count()).toBe(1)
+      await shot(page, 'board-import')
+      expect(await axe(page)).toEqual([])
+      await page.getByLabel('Or paste it').fill(text.replace('Reviewed', 'From a file'))
+      await page.getByRole('button', { name: 'Import board' }).click()
+      await heading(page, 'From a file')
+      expect(await titles(page)).toHaveLength(4)
+      await page.goto(`${dashboard.url}/boards`)
+      await expect.poll(() => page.getByRole('link', { name: 'From a file' }).count()).toBe(1)
+      expect(await axe(page)).toEqual([])
+      await shot(page, 'boards')
+      await page.close()
+    })
+
+    it('of one tenant are not there for another', async () => {
+      const secret = await makeKey(engine.tm, { tenant: 'other', name: 'Eve' })
+      const context = await dashboard.newContext()
+      await dashboard.signIn(context, secret)
+      const page = await dashboard.open('/boards', { context })
+      await expect.poll(() => page.getByRole('link', { name: 'Reviewed' }).count()).toBe(1)
+      expect(await page.locator('tbody a').allTextContents()).toEqual(['Reviewed'])
+      await page.goto(`${dashboard.url}/boards/${board.id}`)
+      await expect.poll(() => page.getByText('There is no such board').count()).toBe(1)
+      expect(await axe(page)).toEqual([])
+      await context.close()
+    })
+  },
+)
+
+const box = async (locator: Locator): Promise<{ x: number; y: number; width: number; height: number }> => {
+  const found = await locator.boundingBox()
+  if (!found) throw new Error(`${String(locator)} is not drawn`)
+  return found
+}
+
+function placesOf(panels: readonly Panel[]): Record<string, number[]> {
+  return Object.fromEntries(panels.map(({ id, place: { x, y, w, h } }) => [id, [x, y, w, h]]))
+}
+
+/** Every panel shows its answer. */
+async function drawn(page: Page): Promise<void> {
+  await expect
+    .poll(() =>
+      page
+        .locator('[data-panel]')
+        .evaluateAll((all) => all.filter((one) => !one.querySelector('canvas, table, dd')).length),
+    )
+    .toBe(0)
+}
+
+async function figure(page: Page, title: string): Promise<string> {
+  const shown = page
+    .locator('[data-panel]')
+    .filter({ has: page.getByRole('heading', { name: title, exact: true }) })
+    .locator('dd')
+  return (await shown.allTextContents())[0] ?? ''
+}
+
+async function menu(page: Page, title: string, item: string): Promise<void> {
+  await page.getByRole('button', { name: `Do something with ${title}`, exact: true }).click()
+  await page.getByRole('menuitem', { name: item, exact: true }).click()
+}
+
+/** As the reader does who has no mouse. */
+async function tabTo(page: Page, name: string): Promise<void> {
+  for (let presses = 0; presses < 60; presses++) {
+    await page.keyboard.press('Tab')
+    if ((await page.evaluate(() => document.activeElement?.getAttribute('aria-label'))) === name) return
+  }
+  throw new Error(`Tab does not lead to “${name}”`)
+}
+
+/** In a live region. */
+async function said(page: Page, text: RegExp): Promise<void> {
+  await expect
+    .poll(async () => (await page.locator('[role=status]').allTextContents()).join('\n'))
+    .toMatch(text)
+}
+
+function isWiderThanItsWindow(page: Page): Promise<boolean> {
+  return page.evaluate(() => document.documentElement.scrollWidth > window.innerWidth)
+}
+
+async function heading(page: Page, text: string): Promise<void> {
+  await expect.poll(() => page.getByRole('heading', { level: 1 }).textContent()).toBe(text)
+}
+
+async function titles(page: Page): Promise<string[]> {
+  await expect.poll(() => page.locator('[data-panel]').count()).toBeGreaterThan(0)
+  return page.locator('[data-panel] header h2').allTextContents()
+}
