@@ -61,15 +61,21 @@ export function bordersFor(spread: {
   readonly high: number
 }): readonly number[] {
   const { low, middle, high } = spread
-  if (![low, middle, high].every(Number.isFinite) || high <= low) {
+  const least = Math.max(Math.abs(low), Math.abs(high)) * 1e-10 + 1e-100
+  if (![low, middle, high].every(Number.isFinite) || high - low < least) {
     const at = Number.isFinite(low) ? low : 0
-    return [at, nice(at + 1)]
+    return ascending([at, clean(at + 1)])
   }
-  if (low > 0 && high / low > 50 && middle < low + (high - low) / 4) return growing(low, high)
+  if (low > 0 && high / low > 50 && middle < low + (high - low) / 4) return ascending(growing(low, high))
   const step = niceStep((high - low) / 20)
   const first = Math.floor(low / step)
   const last = Math.min(first + 60, Math.ceil(high / step))
-  return Array.from({ length: last - first + 1 }, (_, i) => clean((first + i) * step))
+  return ascending(Array.from({ length: last - first + 1 }, (_, i) => clean((first + i) * step)))
+}
+
+/** Digits that a double does not have make equal ones. */
+function ascending(borders: readonly number[]): readonly number[] {
+  return borders.filter((one, i) => i === 0 || one > (borders[i - 1] as number))
 }
 
 /** 1, 2, 5, 10, 20, 50, … */
@@ -77,7 +83,8 @@ function growing(low: number, high: number): readonly number[] {
   const borders: number[] = []
   const decades = Math.log10(high / low)
   const each = decades > 5 ? [1] : decades > 2.5 ? [1, 2, 5] : [1, 1.5, 2, 3, 5, 7]
-  for (let power = Math.floor(Math.log10(low)); power <= Math.ceil(Math.log10(high)); power++)
+  const apart = Math.max(1, Math.ceil(decades / 40))
+  for (let power = Math.floor(Math.log10(low)); power <= Math.ceil(Math.log10(high)); power += apart)
     for (const digit of each) {
       const border = clean(digit * 10 ** power)
       if (border >= low / 2 && border <= high * 2) borders.push(border)
@@ -89,10 +96,6 @@ function niceStep(size: number): number {
   const power = 10 ** Math.floor(Math.log10(size))
   const digit = [1, 2, 2.5, 5, 10].find((one) => one * power >= size * 0.999) ?? 10
   return digit * power
-}
-
-function nice(x: number): number {
-  return clean(x)
 }
 
 /** 0.30000000000000004 is 0.3. */

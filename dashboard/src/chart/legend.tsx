@@ -1,4 +1,5 @@
 import type { ReactNode } from 'react'
+import { formatNumber } from '../format/index.ts'
 import styles from './legend.module.css'
 import type { SeriesSet } from './series.ts'
 import { isolated, isShown, type Shown, toggled } from './shown.ts'
@@ -60,10 +61,17 @@ function lastText(
   isPointed: boolean,
   unit: string | undefined,
 ): string {
-  if (isPointed) return exactText(exact(place), unit) ?? '—'
+  if (isPointed) return shortText(exact(place), unit)
   for (let i = place; i >= 0 && i > place - 500; i--) {
     const value = exact(i)
-    if (value !== undefined && value !== null) return exactText(value, unit) ?? '—'
+    if (value !== undefined && value !== null) return shortText(value, unit)
   }
   return '—'
+}
+
+/** Six digits do here: every one is told beside the pointer. */
+function shortText(value: unknown, unit: string | undefined): string {
+  if (typeof value === 'number' && !Number.isInteger(value) && (unit === undefined || unit === ''))
+    return formatNumber(value, { digits: 6 })
+  return exactText(value, unit) ?? '—'
 }

@@ -56,7 +56,7 @@ export function barPaths(
 }
 
 /** Points that have no neighbour to be joined with: a line would not show them. */
-export function lonePoints(u: uPlot, series: number): number[] | null {
+export function lonePoints(u: uPlot, series: number): number[] {
   const ys = u.data[series] as readonly (number | null | undefined)[]
   const { min = 0, max = 1 } = u.scales['x'] ?? {}
   const xs = u.data[0]
@@ -70,5 +70,5 @@ export function lonePoints(u: uPlot, series: number): number[] | null {
   }
   // so few that each can be seen
   if (seen <= 40) return Array.from(ys, (_, i) => i).filter(isThere)
-  return found.length === 0 ? null : found
+  return found
 }

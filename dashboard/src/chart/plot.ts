@@ -6,7 +6,7 @@ import { timeTicks } from './ticks.ts'
 
 /** The plot begins so far from the left and ends so far from the right, so that what is drawn below a chart stands under it. */
 export const insetLeft = 62
-export const insetRight = 14
+export const insetRight = 22
 
 export interface Theme {
   readonly surface: string

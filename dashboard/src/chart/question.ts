@@ -26,7 +26,7 @@ export interface QuestionOptions {
 /** Steps of widths, so that a window that grows by a pixel asks nothing anew. */
 const widthStep = 200
 const pixelsOfBucket: Readonly<Record<string, number>> = {
-  line: 3,
+  line: 2.5,
   bar: 7,
   stacked: 7,
   heatmap: 10,

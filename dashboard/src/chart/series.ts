@@ -106,7 +106,8 @@ export function toSeries({ rows, columns }: TableOfAnswer, options: SeriesOption
     const key = JSON.stringify([output, part, group])
     let found = drafts.get(key)
     if (found === undefined) {
-      const what = part === null ? output : `${output} ${part}`
+      // the part first: names are cut off at their ends
+      const what = part === null ? output : `${part} ${output.replace(/^(percentiles|topK|histogram)_/, '')}`
       const label =
         groupLabel === ''
           ? what

@@ -121,7 +121,10 @@ export function rangeText({ from, to }: RangeText, show: (iso: string) => string
           .replace(/^-\s*/, '')}`
       : `Since ${one(from)}`
   }
-  return `${one(from)} to ${one(to)}`
+  const [begin, end] = [one(from), one(to)]
+  // of one day the day is said once
+  const isSameDay = begin.length > 11 && end.length > 11 && begin.slice(0, 11) === end.slice(0, 11)
+  return `${begin} to ${isSameDay ? end.slice(11) : end}`
 }
 
 /** A stretch of time by its ends in ms, as the address keeps it. */

@@ -205,7 +205,7 @@ export function fromWhere(where: Readonly<Record<string, unknown>>): readonly Fi
 
 function fromCondition(column: string, said: unknown): readonly Filter[] | null {
   if (said === null) return [{ column, op: 'isNull', values: [] }]
-  if (typeof said !== 'object') return [{ column, op: 'eq', values: [valueText(said)] }]
+  if (typeof said !== 'object') return [{ column, op: 'eq', values: [valueText(column, said)] }]
   const filters: Filter[] = []
   for (const [op, value] of Object.entries(said as Record<string, unknown>)) {
     if (op === 'not') {
@@ -214,15 +214,17 @@ function fromCondition(column: string, said: unknown): readonly Filter[] | null 
     } else if (value === null && (op === 'eq' || op === 'ne'))
       filters.push({ column, op: op === 'eq' ? 'isNull' : 'notNull', values: [] })
     else if (!operators.includes(op as Operator)) return null
-    else if (Array.isArray(value)) filters.push({ column, op: op as Operator, values: value.map(valueText) })
-    else filters.push({ column, op: op as Operator, values: [valueText(value)] })
+    else if (Array.isArray(value))
+      filters.push({ column, op: op as Operator, values: value.map((one) => valueText(column, one)) })
+    else filters.push({ column, op: op as Operator, values: [valueText(column, value)] })
   }
   return filters
 }
 
-/** Text that looks like something else is quoted, so that it is read as text again where that matters. */
-function valueText(value: unknown): string {
-  return String(value)
+/** Inside of JSON, text that looks like something else is quoted, so that it is read as text again. */
+function valueText(column: string, value: unknown): string {
+  const isPath = column.replaceAll('\\', '') !== rootOf(column)
+  return isPath && typeof value === 'string' && jsonValue(value) !== value ? `"${value}"` : String(value)
 }
 
 /** As a person would say it. */

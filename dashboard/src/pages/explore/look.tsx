@@ -83,10 +83,10 @@ export function Look({ info, state, bucket, update }: LookProps): ReactNode {
         <Combobox
           label="Bucket"
           value={state.bucket ?? ''}
-          placeholder={bucket === null || state.bucket !== null ? 'Automatic' : `Automatic: ${bucket}`}
+          placeholder={bucket === null || state.bucket !== null ? 'Auto' : `Auto: ${bucket}`}
           allowOther
           options={[
-            { value: '', label: 'Automatic', hint: 'by the width of the chart' },
+            { value: '', label: 'Auto', hint: 'by the width of the chart' },
             { value: 'none', label: 'None', hint: 'the range is one piece' },
             ...buckets.map((text) => ({ value: text, label: text })),
           ]}

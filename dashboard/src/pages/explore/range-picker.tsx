@@ -41,7 +41,7 @@ export function RangePicker({ range, onRange, isKnown, onStep, onZoomOut }: Rang
         aria-disabled={!isKnown}
         onClick={() => onStep(0.5)}
       />
-      <Button small aria-disabled={!isKnown} onClick={onZoomOut} title="Twice as long (z)">
+      <Button aria-disabled={!isKnown} onClick={onZoomOut} title="Twice as long (z)">
         Zoom out
       </Button>
     </fieldset>
