@@ -126,7 +126,7 @@ function Audit(): ReactNode {
             <>
               <Table
                 caption="Audit log, the newest first"
-                columns={columns}
+                columns={entry === null ? columns : columns.filter(({ id }) => besideDetail.has(id))}
                 rows={entries}
                 keyOf={({ id }) => id}
                 onRow={({ id }) => setSearch({ entry: id }, { push: true })}
@@ -146,7 +146,9 @@ function Audit(): ReactNode {
                 }
               />
               <p className={styles['more']} role="status">
-                {entries.length > 0 && `${entries.length}${log.hasNextPage ? '' : ', and that is all'}`}
+                {entries.length > 0 && (
+                  <span>{`${entries.length} shown${log.hasNextPage ? '' : ', and that is all'}`}</span>
+                )}
                 {log.hasNextPage && (
                   <Button busy={log.isFetchingNextPage} onClick={() => void log.fetchNextPage()}>
                     Load older
@@ -175,6 +177,9 @@ function useTyped(inUrl: string, write: (text: string) => void): [string, (text:
   }, [inUrl])
   return [text, setText]
 }
+
+/** What there is room for beside one that is chosen, which says the rest. */
+const besideDetail = new Set(['at', 'act', 'outcome', 'actor'])
 
 const columns: readonly Column<AuditLogEntry>[] = [
   { id: 'at', title: 'When', cell: ({ at }) => <Time value={at} precision="second" /> },

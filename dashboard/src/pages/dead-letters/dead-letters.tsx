@@ -140,7 +140,7 @@ export function DeadLetters(): ReactNode {
             <>
               <Table
                 caption="Dead letters, the newest first"
-                columns={columnsOf(marked, setMarked)}
+                columns={columnsOf(marked, setMarked).filter(({ id }) => open === '' || besideDetail.has(id))}
                 rows={letters}
                 keyOf={({ id }) => id}
                 onRow={({ id }) => choose(id)}
@@ -193,6 +193,9 @@ function NoMatch({ onClear }: { onClear(): void }): ReactNode {
     </Empty>
   )
 }
+
+/** What there is room for beside one that is chosen, which says the rest. */
+const besideDetail = new Set(['mark', 'at', 'column', 'value', 'state'])
 
 function columnsOf(
   marked: ReadonlySet<string>,

@@ -1,5 +1,5 @@
 import { useQuery } from '@tanstack/react-query'
-import { type ReactNode, useState } from 'react'
+import { type ReactNode, useEffect, useRef, useState } from 'react'
 import type { ExplainedDeadLetter } from 'tidemark/client'
 import { may, useClient, useDatasets, useMe } from '../../api/index.ts'
 import { Badge, Button, Code, Query, Skeleton, Time } from '../../ui/index.ts'
@@ -35,6 +35,13 @@ function Explained({
 }: Omit<DetailProps, 'id'> & { readonly letter: ExplainedDeadLetter }): ReactNode {
   const me = useMe()
   const [isEdited, setIsEdited] = useState(false)
+  const edit = useRef<HTMLButtonElement>(null)
+  const wasEdited = useRef(false)
+  // the editor has taken the focus, and gives it back
+  useEffect(() => {
+    if (wasEdited.current && !isEdited) edit.current?.focus()
+    wasEdited.current = isEdited
+  }, [isEdited])
   const { kind, label } = stateOf(letter.state)
   return (
     <>
@@ -53,7 +60,7 @@ function Explained({
             </p>
           ))}
       </div>
-      {letter.allowed.length > 0 && (
+      {!isEdited && letter.allowed.length > 0 && (
         <div>
           <h3 className={styles['heading']}>What is allowed</h3>
           <ul className={styles['allowed']}>
@@ -63,10 +70,12 @@ function Explained({
           </ul>
         </div>
       )}
-      <div>
-        <h3 className={styles['heading']}>What to do</h3>
-        <Advice text={letter.todo} />
-      </div>
+      {!isEdited && (
+        <div>
+          <h3 className={styles['heading']}>What to do</h3>
+          <Advice text={letter.todo} />
+        </div>
+      )}
       {isEdited ? (
         <Editing
           letter={letter}
@@ -80,7 +89,7 @@ function Explained({
       ) : (
         <>
           <div className={styles['acts']}>
-            <Button kind="primary" icon="edit" onClick={() => setIsEdited(true)}>
+            <Button ref={edit} kind="primary" icon="edit" onClick={() => setIsEdited(true)}>
               {letter.canReplay ? 'Edit the row' : 'Give the row'}
             </Button>
             {letter.canReplay && (

@@ -1,5 +1,5 @@
 import { useMutation, useQueryClient } from '@tanstack/react-query'
-import { type ReactNode, useId, useState } from 'react'
+import { type ReactNode, useEffect, useRef, useState } from 'react'
 import type { ColumnInfo, ExplainedDeadLetter } from 'tidemark/client'
 import { useClient } from '../../api/index.ts'
 import { Button, ErrorBox, Menu, Select, Tabs, TextArea, TextField } from '../../ui/index.ts'
@@ -19,7 +19,6 @@ export interface EditorProps {
 export function Editor({ letter, columns, onSaved, onClose }: EditorProps): ReactNode {
   const client = useClient()
   const queries = useQueryClient()
-  const form = useId()
   const first = typeof letter.row === 'object' && letter.row !== null ? (letter.row as Row) : {}
   const [mode, setMode] = useState<'fields' | 'json'>(columns === null ? 'json' : 'fields')
   const [fields, setFields] = useState(() => draftOf(first, columns ?? []))
@@ -36,6 +35,14 @@ export function Editor({ letter, columns, onSaved, onClose }: EditorProps): Reac
       if (saved.problems.length === 0) onSaved(saved, isWanted)
     },
   })
+  const box = useRef<HTMLFormElement>(null)
+  // what has to be corrected is what comes next, by keyboard and for screen readers
+  useEffect(() => {
+    const field =
+      box.current?.querySelector<HTMLElement>('[aria-invalid=true]') ??
+      box.current?.querySelector('input, textarea')
+    if (field instanceof HTMLElement) field.focus()
+  }, [])
   const submit = (isWanted: boolean): void => {
     const typed = mode === 'json' ? readRow(text) : null
     const { row, problems } =
@@ -55,7 +62,7 @@ export function Editor({ letter, columns, onSaved, onClose }: EditorProps): Reac
   const count = Object.keys(refused).length
   return (
     <form
-      id={form}
+      ref={box}
       className={styles['editor']}
       onSubmit={(event) => {
         event.preventDefault()

@@ -46,7 +46,7 @@ export function Slow({
               </p>
               <Table
                 caption="Slow queries, the newest first"
-                columns={columns}
+                columns={query === null ? columns : columns.filter(({ id }) => besideDetail.has(id))}
                 rows={queries}
                 keyOf={keyOf}
                 onRow={(each) => onChoose(keyOf(each))}
@@ -68,6 +68,9 @@ export function Slow({
     </section>
   )
 }
+
+/** What there is room for beside one that is chosen, which says the rest. */
+const besideDetail = new Set(['at', 'dataset', 'ms', 'outcome'])
 
 const columns: readonly Column<SlowQuery>[] = [
   {

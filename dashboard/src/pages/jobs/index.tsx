@@ -16,7 +16,7 @@ import {
   Tabs,
   Time,
 } from '../../ui/index.ts'
-import { Gate, Split, useSearchState } from '../operate/index.ts'
+import { Advice, Gate, Split, useSearchState } from '../operate/index.ts'
 import { JobDetail } from './job-detail.tsx'
 import { bySeverity, stateOf } from './job-state.ts'
 import styles from './jobs.module.css'
@@ -122,7 +122,7 @@ function JobList({
       >
         <Table
           caption="Background jobs, what needs somebody first"
-          columns={columns}
+          columns={job === null ? columns : columns.filter(({ id }) => besideDetail.has(id))}
           rows={bySeverity(jobs)}
           keyOf={({ name }) => name}
           onRow={({ name }) => onChoose(name)}
@@ -140,12 +140,16 @@ function JobList({
 
 function NoWorker(): ReactNode {
   return (
-    <Empty title="No worker is alive" command="tidemark worker">
-      Chunks are not made ahead, nothing is frozen, refreshed or dropped until one runs.{' '}
-      <code>tidemark dev</code> has one in it.
-    </Empty>
+    <section className={styles['note']} aria-label="No worker is alive">
+      <strong>No worker is alive.</strong> Until one runs, chunks are not made ahead, and nothing is frozen,
+      refreshed or dropped.
+      <Advice text="Start `tidemark worker`; `tidemark dev` has one in it." />
+    </section>
   )
 }
+
+/** What there is room for beside one that is chosen, which says the rest. */
+const besideDetail = new Set(['job', 'state', 'last', 'next'])
 
 const columns: readonly Column<JobHealth>[] = [
   {

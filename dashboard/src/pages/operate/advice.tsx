@@ -1,7 +1,7 @@
 import type { ReactNode } from 'react'
 import { Link } from 'react-router'
-import { CopyButton } from '../../ui/index.ts'
 import { adviceOf } from './advice-text.ts'
+import { CopyCommand } from './copy-command.tsx'
 import styles from './operate.module.css'
 import { Said } from './said.tsx'
 
@@ -25,7 +25,7 @@ export function Advice({
             // biome-ignore lint/suspicious/noArrayIndexKey: pieces of one text stay where they are
             <span key={i} className={styles['command']}>
               <code>{piece.text}</code>
-              <CopyButton text={piece.text} label={`Copy ${piece.text}`} />
+              <CopyCommand text={piece.text} />
             </span>
           ),
         )}
