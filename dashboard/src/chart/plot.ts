@@ -16,6 +16,9 @@ export interface Theme {
   readonly series: readonly string[]
 }
 
+/** Charts of one key share where the pointer is; what is dragged over is chosen in one chart only. */
+const filters = { pub: (type: string): boolean => type !== 'mousedown' && type !== 'mouseup' }
+
 export function readTheme(element: Element): Theme {
   const style = getComputedStyle(element)
   const of = (name: string): string => style.getPropertyValue(name).trim()
@@ -90,7 +93,7 @@ export function plotOptions(options: PlotOptions): uPlot.Options {
       drag: { x: options.onSelect !== undefined, y: false, setScale: false, dist: 6 },
       bind: { dblclick: () => null },
       points: { size: 7, width: 2 },
-      ...(options.syncKey === undefined ? {} : { sync: { key: options.syncKey, setSeries: false } }),
+      ...(options.syncKey === undefined ? {} : { sync: { key: options.syncKey, setSeries: false, filters } }),
     },
     hooks: {
       setSelect: [

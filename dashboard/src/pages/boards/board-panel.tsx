@@ -48,7 +48,7 @@ export function Drawing({
 }: BoardPanelProps & { readonly info: DatasetInfo | undefined; readonly ask?: Ask }): ReactNode {
   const room = useRef<HTMLDivElement>(null)
   const content = useRef<HTMLDivElement>(null)
-  const height = useChartHeight(room, content)
+  const { height, isCut } = useChartHeight(room, content)
   const [ended, setEnded] = useState<string | null>(null)
   const everyMs = refresh === 'live' || refresh === 'off' ? null : lengthMs(refresh)
   const told = useCallback(({ live }: PanelAnswer) => {
@@ -62,7 +62,12 @@ export function Drawing({
     [onZoom],
   )
   return (
-    <div ref={room} className={styles['room']}>
+    <div
+      ref={room}
+      className={styles['room']}
+      // what has to be scrolled to is reached by keyboard
+      {...(isCut ? { tabIndex: 0, role: 'group', 'aria-label': panel.title } : {})}
+    >
       <div ref={content}>
         {height !== null && (
           <PanelView
@@ -88,17 +93,19 @@ export function Drawing({
   )
 }
 
-/** What is left for the chart when its legend has its place. Null: not measured yet. */
+/** What is left for the chart when its legend has its place (null: not measured yet), and whether there is too little room all the same. */
 function useChartHeight(
   room: React.RefObject<HTMLElement | null>,
   content: React.RefObject<HTMLElement | null>,
-): number | null {
+): { readonly height: number | null; readonly isCut: boolean } {
   const [height, setHeight] = useState<number | null>(null)
+  const [isCut, setCut] = useState(false)
   const drawn = useRef<number | null>(null)
   useLayoutEffect(() => {
     const [outer, inner] = [room.current, content.current]
     if (outer === null || inner === null) return
     const measure = (): void => {
+      setCut(outer.scrollHeight > outer.clientHeight + 1)
       const whole = outer.clientHeight
       const beside = drawn.current === null ? 0 : Math.max(0, inner.offsetHeight - drawn.current)
       const next = Math.max(leastChartPx, Math.floor(whole - Math.min(beside, whole * mostOfLegend)))
@@ -112,5 +119,5 @@ function useChartHeight(
     observer.observe(inner)
     return () => observer.disconnect()
   }, [room, content])
-  return height
+  return { height, isCut }
 }

@@ -228,6 +228,7 @@ export function BoardView({
       ) : (
         <Grid
           panels={panels}
+          isFull={full === 'board'}
           {...(editing
             ? { onArrange: (next, act) => editing.change(act, (now) => withPanels(now, next)) }
             : {})}

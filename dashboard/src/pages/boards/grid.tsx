@@ -52,10 +52,13 @@ export function placeText({ x, y, w, h }: Place): string {
 export function Grid({
   panels,
   onArrange,
+  isFull,
   children,
 }: {
   readonly panels: readonly Panel[]
   readonly onArrange?: (panels: readonly Panel[], act: string) => void
+  /** It fills the screen, where it is smaller. */
+  readonly isFull?: boolean
   readonly children: (panel: Panel, handle: Handle | null) => ReactNode
 }): ReactNode {
   const grid = useRef<HTMLDivElement>(null)
@@ -154,6 +157,7 @@ export function Grid({
       ref={grid}
       className={styles['grid']}
       data-held={held?.how}
+      data-full={isFull || undefined}
       style={{ '--lines': heightOf(now) } as CSSProperties}
       onBlur={(event) => {
         // whoever goes elsewhere has put it down
@@ -171,6 +175,7 @@ export function Grid({
             key={id}
             data-panel={id}
             data-held={isHeld ? held.how : undefined}
+            data-side={panel.place.x + panel.place.w > 8 ? 'right' : 'left'}
             className={styles['cell']}
             style={{ ...cellStyle(panel.place), ...(isHeld ? followStyle(held, panel, grid.current) : {}) }}
           >
