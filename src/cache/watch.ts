@@ -74,6 +74,8 @@ export class Watch {
   /** At once in this process; Redis is told behind it, and not read meanwhile. Neither fails. */
   #take(event: FeedEvent): void {
     const { memory, redis } = this.#options
+    // nothing is given out until it can be told again, which begins with a reset
+    if (event.kind === 'refused') return
     if (event.kind === 'reset') {
       memory.reset()
       void redis?.tellAll()

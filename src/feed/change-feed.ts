@@ -51,6 +51,8 @@ class LogFeed implements ChangeFeed {
   #listener: Listener | null = null
   #toldAt = Number.NEGATIVE_INFINITY
   #hasFailed = false
+  /** The last look was at a standby. */
+  #refusal: TidemarkError<'TM_READ_ONLY'> | null = null
   #notifying: NodeJS.Timeout | null = null
   #notified: Promise<void> = Promise.resolve()
 
@@ -84,7 +86,13 @@ class LogFeed implements ChangeFeed {
         channel,
         onNotify: () => this.wake(),
       })
+    const refusal = this.#refusal
     if (this.#listeners.size === 1) this.wake()
+    // the others have been told
+    else if (refusal !== null)
+      queueMicrotask(() => {
+        if (this.#listeners.has(own)) own({ kind: 'refused', error: refusal })
+      })
     return () => {
       this.#listeners.delete(own)
       if (this.#listeners.size === 0) this.#rest()
@@ -154,6 +162,7 @@ class LogFeed implements ChangeFeed {
   #rest(): void {
     if (this.#timer !== null) clearTimeout(this.#timer)
     this.#timer = null
+    if (this.#listeners.size === 0) this.#refusal = null
   }
 
   /** A look that begins after the call. */
@@ -185,13 +194,15 @@ class LogFeed implements ChangeFeed {
       const startedAt = performance.now()
       const signal = AbortSignal.any([this.#stop.signal, AbortSignal.timeout(lookTimeoutMs)])
       const look = await changesAfter(this.#options.db, this.#position, signal)
+      if (look.position === null) this.#refuse()
+      this.#refusal = null
       this.#hasFailed = false
-      const event = this.#take(look)
+      const event = this.#take(look, look.position)
       if (event !== null) {
         isBusy = true
-        for (const listener of [...this.#listeners]) listener(event)
+        this.#tell(event)
       }
-      this.#toldAt = look.position === null ? Number.NEGATIVE_INFINITY : startedAt
+      this.#toldAt = startedAt
     } catch (error) {
       if (!isTidemarkError(error)) throw error
       if (!this.#hasFailed && !this.#stop.signal.aborted) this.#options.onError(error)
@@ -202,6 +213,21 @@ class LogFeed implements ChangeFeed {
     }
   }
 
+  #tell(event: FeedEvent): void {
+    for (const listener of [...this.#listeners]) listener(event)
+  }
+
+  /** On a standby nobody knows what runs; when it is promoted, that is another history. */
+  #refuse(): never {
+    const problem = 'recovery is in progress, where no snapshot names the transactions that run'
+    const error = new TidemarkError('TM_READ_ONLY', { what: 'following changes', problem })
+    this.#toldAt = Number.NEGATIVE_INFINITY
+    const isNew = this.#refusal === null
+    this.#refusal = error
+    if (isNew) this.#tell({ kind: 'refused', error })
+    throw error
+  }
+
   #schedule(isBusy: boolean): void {
     if (this.#listeners.size === 0 || this.#stop.signal.aborted) return
     this.#rest()
@@ -210,13 +236,11 @@ class LogFeed implements ChangeFeed {
   }
 
   /** Moves on, and says what there is to tell. */
-  #take(look: FeedLook): FeedEvent | null {
+  #take(look: FeedLook, position: FeedPosition): FeedEvent | null {
     const before = this.#position
-    // on a standby nobody knows what runs; when it is promoted, that is another history
-    if (look.position === null) return null
-    this.#position = look.position
+    this.#position = position
     const dropped = this.#dropped(look.gone)
-    if (!look.isKnown) return { kind: 'reset', reason: reasonOf(before, look.position) }
+    if (!look.isKnown) return { kind: 'reset', reason: reasonOf(before, position) }
     if (look.isSubscriber)
       return { kind: 'reset', reason: 'a subscription writes into the database, and not all of it is logged' }
     const changes = [...look.changes, ...dropped]

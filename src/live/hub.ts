@@ -201,7 +201,9 @@ export class LiveHub {
   }
 
   #hear(event: FeedEvent): void {
-    if (event.kind === 'reset') for (const upstream of this.#upstreams.values()) upstream.touchAll()
+    if (event.kind === 'refused')
+      for (const upstream of [...this.#upstreams.values()]) upstream.giveUp(event.error)
+    else if (event.kind === 'reset') for (const upstream of this.#upstreams.values()) upstream.touchAll()
     else
       for (const change of event.changes)
         for (const upstream of this.#watching.get(change.dataset) ?? []) upstream.touch(change)

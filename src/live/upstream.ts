@@ -121,6 +121,12 @@ export class Upstream {
     this.#schedule()
   }
 
+  /** It cannot be kept up to date: whoever reads it is told, and it ends. */
+  giveUp(error: TidemarkError): void {
+    for (const reader of [...this.#readers]) reader.failed(error)
+    this.end()
+  }
+
   end(): void {
     if (this.#stop.signal.aborted) return
     this.#stop.abort()
@@ -260,8 +266,7 @@ export class Upstream {
     const mayPass =
       isTidemarkError(error) && error.retryable && error.code !== 'TM_LIVE_LIMIT' && this.present !== null
     if (!mayPass) {
-      for (const reader of [...this.#readers]) reader.failed(known)
-      this.end()
+      this.giveUp(known)
       return
     }
     this.#restUntil = performance.now() + Math.min(maxRetryMs, firstRetryMs * 2 ** this.#failures)
