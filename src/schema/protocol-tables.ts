@@ -1,13 +1,61 @@
-import { t } from './column.ts'
+import { type AnyColumn, t } from './column.ts'
 import { hypertable } from './hypertable.ts'
-import type { Hypertable, QualifiedNameOf } from './infer.ts'
+import type { Columns, Hypertable, QualifiedNameOf } from './infer.ts'
+import { startProblems } from './relation.ts'
 
 /** What can be said of a table that a protocol fills; see `hypertable`. */
-export interface ProtocolTableOptions {
+export interface ProtocolTableOptions<Tenant extends string = string> {
+  /**
+   * Adds a text column of this name, whose rows are their tenant's alone. A key of a tenant writes his own; of others' senders the tag or
+   * label of that name says whose a point is.
+   */
+  readonly tenant?: Tenant
   readonly chunk?: string
   readonly freeze?: { readonly after: string }
   readonly retain?: string
   readonly comment?: string
+}
+
+type ProtocolTable<Name extends string, C extends Columns, Tenant extends string> = Hypertable<
+  QualifiedNameOf<Name>,
+  C & Readonly<Record<Tenant, TextColumn>>,
+  'time',
+  never,
+  Tenant
+>
+
+type TextColumn = ReturnType<typeof t.text>
+
+/** @param by what is looked for beside the series */
+function protocolTable<Name extends string, C extends Columns, Tenant extends string>(
+  name: Name,
+  columns: C,
+  by: string,
+  { tenant, ...options }: ProtocolTableOptions<Tenant>,
+): ProtocolTable<Name, C, Tenant> {
+  const problems = startProblems('hypertable', name)
+  if (tenant !== undefined && Object.hasOwn(columns, tenant))
+    problems.add(
+      '.tenant',
+      `"${tenant}" is another column of this table; give the tenant's a name of its own`,
+    )
+  problems.assertEmpty('TM_DECLARATION')
+  const { time, ...others } = columns as C & { readonly time: AnyColumn }
+  const all: Columns =
+    tenant === undefined ? columns : ({ time, [tenant as string]: t.text(), ...others } as Columns)
+  // whoever asks asks for one tenant, whose series have the names of others'
+  const first = tenant === undefined ? [] : [tenant as string]
+  return hypertable(name, {
+    columns: all,
+    time: 'time',
+    orderBy: ['series', 'time'],
+    indexes: [
+      [...first, 'series', '-time'],
+      [...first, by, '-time'],
+    ],
+    ...(tenant === undefined ? {} : { tenant: tenant as string }),
+    ...options,
+  } as never) as never
 }
 
 const metricsColumns = {
@@ -27,20 +75,11 @@ const metricsColumns = {
  * export default defineConfig({ datasets: [metrics], ingest: { lineProtocol: { catchAll: metrics } } })
  * @throws TidemarkError TM_DECLARATION
  */
-export function metricsTable<const Name extends string>(
+export function metricsTable<const Name extends string, const Tenant extends string = never>(
   name: Name,
-  options: ProtocolTableOptions = {},
-): Hypertable<QualifiedNameOf<Name>, typeof metricsColumns, 'time', never, never> {
-  return hypertable(name, {
-    columns: metricsColumns,
-    time: 'time',
-    orderBy: ['series', 'time'],
-    indexes: [
-      ['series', '-time'],
-      ['measurement', '-time'],
-    ],
-    ...options,
-  })
+  options: ProtocolTableOptions<Tenant> = {},
+): ProtocolTable<Name, typeof metricsColumns, Tenant> {
+  return protocolTable(name, metricsColumns, 'measurement', options)
 }
 
 const samplesColumns = {
@@ -55,22 +94,13 @@ const samplesColumns = {
  * A hypertable for the samples of Prometheus.
  *
  * @example
- * const samples = samplesTable('metrics.samples')
+ * const samples = samplesTable('metrics.samples', { tenant: 'tenant' })
  * export default defineConfig({ datasets: [samples], ingest: { prometheus: { into: samples } } })
  * @throws TidemarkError TM_DECLARATION
  */
-export function samplesTable<const Name extends string>(
+export function samplesTable<const Name extends string, const Tenant extends string = never>(
   name: Name,
-  options: ProtocolTableOptions = {},
-): Hypertable<QualifiedNameOf<Name>, typeof samplesColumns, 'time', never, never> {
-  return hypertable(name, {
-    columns: samplesColumns,
-    time: 'time',
-    orderBy: ['series', 'time'],
-    indexes: [
-      ['series', '-time'],
-      ['metric', '-time'],
-    ],
-    ...options,
-  })
+  options: ProtocolTableOptions<Tenant> = {},
+): ProtocolTable<Name, typeof samplesColumns, Tenant> {
+  return protocolTable(name, samplesColumns, 'metric', options)
 }

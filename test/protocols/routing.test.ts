@@ -109,6 +109,37 @@ function checked(routed: Routed): Routed {
 const lines = (text: string) =>
   decodeLineProtocol(Buffer.from(text), { receivedAt: 5n, precision: 'us' }).points
 
+describe('tables of protocols with a tenant', () => {
+  const owned = metricsTable('metrics.owned', { tenant: 'team', chunk: '1 day' })
+  const ownedSamples = samplesTable('metrics.owned_samples', { tenant: 'team' })
+  const config = defineConfig({
+    datasets: [owned, ownedSamples],
+    ingest: { lineProtocol: { catchAll: owned }, prometheus: ownedSamples },
+  }).ingest
+
+  it('declare it as any hypertable, first of the indexes too', () => {
+    for (const { tenant, columns, indexes } of [owned, ownedSamples]) {
+      expect(tenant).toBe('team')
+      expect(columns['team']).toMatchObject({ type: 'text', nullable: false })
+      expect(Object.keys(columns).slice(0, 2)).toEqual(['time', 'team'])
+      const firsts = indexes.map((index) => index.columns[0]!.column)
+      expect(firsts.filter((name) => name !== 'team')).toEqual(['time'])
+    }
+    expect(metrics.tenant).toBeNull()
+    expect(() => metricsTable('metrics.wrong', { tenant: 'series' })).toThrow(
+      /tenant: "series" is another column/,
+    )
+  })
+
+  it('have whose a point is from the tag or label of that name, which stays among the others', () => {
+    const [table] = createLineRouter(config.lineProtocol!)(
+      lines('cpu,team=acme,host=a x=1 1\ncpu x=2 1'),
+    ).tables
+    expect(table!.rows).toMatchObject([{ team: 'acme', tags: { team: 'acme', host: 'a' } }, { tags: {} }])
+    expect(table!.rows[1]).not.toHaveProperty('team')
+  })
+})
+
 describe('points of line protocol', () => {
   const { lineProtocol } = configure({ lineProtocol: { into: [cpu, mem], catchAll: metrics } })
   const route = createLineRouter(lineProtocol!)

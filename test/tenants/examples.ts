@@ -98,7 +98,8 @@ export function examplesOf(mine: Party, other: Party): Readonly<Record<string, r
     line(''),
     line(`,tenant=${other.tenant.replaceAll(' ', '\\ ')}`),
     'points usage=',
-    'odd x=1',
+    'odd x=1 1772672400000000000',
+    `odd,tenant=${other.tenant.replaceAll(' ', '\\ ')} x=2 1772672400000000000`,
   ].join('\n')
   const nanos = '1772672400000000000'
   const attributes = [{ key: 'tenant', value: { stringValue: other.tenant } }]

@@ -2,7 +2,7 @@ import diagnostics from 'node:diagnostics_channel'
 import type { FastifyInstance } from 'fastify'
 import protobuf from 'protobufjs'
 import { compress } from 'snappyjs'
-import { defineConfig, hypertable, t } from '../../src/schema/index.ts'
+import { defineConfig, hypertable, metricsTable, samplesTable, t } from '../../src/schema/index.ts'
 import { hourly, meters, plans, projects, visits } from './world.ts'
 
 /** A server that takes everything, into tables with tenants. */
@@ -12,18 +12,9 @@ const points = hypertable('site.points', {
   time: 'time',
   tenant: 'tenant',
 })
-const samples = hypertable('site.samples', {
-  columns: {
-    time: t.timestamptz(),
-    tenant: t.text(),
-    metric: t.text(),
-    series: t.text(),
-    labels: t.jsonb(),
-    value: t.float8(),
-  },
-  time: 'time',
-  tenant: 'tenant',
-})
+/** Measurements that have no table of their own. */
+export const anything = metricsTable('site.anything', { tenant: 'tenant' })
+export const samples = samplesTable('site.samples', { tenant: 'tenant' })
 const otelMetrics = hypertable('otel.metrics', {
   columns: {
     time: t.timestamptz(),
@@ -61,10 +52,23 @@ const events = hypertable('site.events', {
 })
 
 export const serverConfig = defineConfig({
-  datasets: [visits, meters, projects, plans, hourly, points, samples, otelMetrics, otelLogs, calls, events],
+  datasets: [
+    visits,
+    meters,
+    projects,
+    plans,
+    hourly,
+    points,
+    anything,
+    samples,
+    otelMetrics,
+    otelLogs,
+    calls,
+    events,
+  ],
   lake: { dir: 'lake', threads: 1, summaryShare: 1 },
   ingest: {
-    lineProtocol: { into: [points] },
+    lineProtocol: { into: [points], catchAll: anything },
     prometheus: samples,
     otlp: { metrics: otelMetrics, logs: otelLogs, genAi: calls },
     analytics: { into: events, origins: '*' },
@@ -73,7 +77,17 @@ export const serverConfig = defineConfig({
 })
 
 /** Tables that the walk writes to. */
-export const written = [visits, projects, points, samples, otelMetrics, otelLogs, calls, events] as const
+export const written = [
+  visits,
+  projects,
+  points,
+  anything,
+  samples,
+  otelMetrics,
+  otelLogs,
+  calls,
+  events,
+] as const
 
 /** Routes as they are made, whoever makes them, of servers that are created inside of `use`. */
 export async function collectRoutes<T>(

@@ -7,7 +7,7 @@ import { allTenants, type TenantScope } from '../../src/schema/index.ts'
 import { raw } from '../../src/util/sql.ts'
 import { createTestEngine, type TestEngine } from '../helpers/test-engine.ts'
 import { type Example, examplesOf } from './examples.ts'
-import { collectRoutes, serverConfig, written } from './server-world.ts'
+import { anything, collectRoutes, samples, serverConfig, written } from './server-world.ts'
 import { clock, fillWorld, type Party, projects, visits, World } from './world.ts'
 
 const world = new World(Math.floor(Math.random() * 2 ** 31))
@@ -244,4 +244,36 @@ it('dead letters and keys of the walk belong to whoever sent the rows', async ()
   expect(rows.flat()).not.toContain(null)
   const keys = await engine.test.db.query(raw('select distinct tenant from tidemark.ingest_batch'))
   expect(keys.rows.flat()).not.toContain('')
+})
+
+it('tables of protocols have what a key of a tenant has sent as his, and nothing that it sent as somebody else', async () => {
+  const rowsSeenBy = async (dataset: string, tenant: string): Promise<unknown> => {
+    const headers = {
+      'content-type': 'application/json',
+      authorization: `Bearer ${secrets.get(tenant)!}`,
+    }
+    const body = JSON.stringify({ dataset, by: ['tenant'], select: { n: { fn: 'count' } } })
+    const reply = await fetch(`${base}/api/v1/query`, { method: 'POST', headers, body })
+    return ((await reply.json()) as { rows: unknown }).rows
+  }
+  const known = examplesOf(a, b)
+  const names = [anything.name, samples.name]
+  const before = await Promise.all(names.map((name) => rowsSeenBy(name, b.tenant)))
+  for (const route of ['POST /write', 'POST /api/v1/prometheus/write'])
+    for (const example of known[route]!) await send('POST', example, secrets.get(a.tenant)!)
+  for (const name of names) {
+    expect(await rowsSeenBy(name, a.tenant)).toEqual([{ tenant: a.tenant, n: expect.any(Number) }])
+    expect(await rowsSeenBy(name, 'stranger')).toEqual([])
+  }
+  expect(await Promise.all(names.map((name) => rowsSeenBy(name, b.tenant)))).toEqual(before)
+  // who writes for everybody says by a tag whose a point is
+  const collector = await engine.tm.access.keys.create(
+    { name: 'collector', tenant: allTenants, scopes: ['ingest'], datasets: null, expiresAt: null },
+    operator,
+  )
+  const line = `odd,tenant=${b.tenant.replaceAll(' ', '\\ ')} x=3 1772672400000000000\nodd x=4 1772672400000000000`
+  const partly = await send('POST', { path: '/write', body: line }, collector.secret)
+  expect(partly.status).toBe(400)
+  expect(partly.text).toContain('dropped=1')
+  expect(await rowsSeenBy(anything.name, b.tenant)).toEqual([{ tenant: b.tenant, n: 1 }])
 })

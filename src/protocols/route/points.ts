@@ -170,11 +170,15 @@ function setOwn(target: object, key: string, value: unknown): void {
 
 function catchAllOf(route: Route): { readonly into: Route['into']; rowOf(point: Point): RoutedRow } {
   const columns = sourceColumns(route, protocolSources.catchAll)
+  const { tenant } = route.into
   return {
     into: route.into,
     rowOf(point) {
       const row: RoutedRow = { [route.into.time]: point.time }
       columns.set(row, 'measurement', point.measurement)
+      // whose it is; without it, whoever sends it
+      const tag = tenant === null ? -1 : point.tagKeys.indexOf(tenant)
+      if (tag >= 0) row[tenant as string] = point.tagValues[tag]
       if (columns.has('tags')) columns.set(row, 'tags', jsonObject(point.tagKeys, point.tagValues))
       columns.set(row, 'fields', jsonObject(point.fieldKeys, point.fieldValues))
       if (columns.has('series')) columns.set(row, 'series', seriesOf(point))
