@@ -17,4 +17,4 @@ export const flights = hypertable('demo.flights', {
 })
 
 // nothing is kept of answers: the demo asks the same before and after rows move, and both are to be computed
-export default defineConfig({ datasets: [flights], cache: { memory: 0 } })
+export default defineConfig({ datasets: [flights], boards: ['boards/*.json'], cache: { memory: 0 } })

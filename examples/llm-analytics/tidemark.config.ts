@@ -211,4 +211,5 @@ export default defineConfig({
     errorRateByModel,
   ],
   views: [recentRequests, topModelsByUsage],
+  boards: ['boards/*.json'],
 })

@@ -197,4 +197,5 @@ export default defineConfig({
     sentimentDaily,
   ],
   views: [sourceHourlyStats, sourceDailyStats],
+  boards: ['boards/*.json'],
 })

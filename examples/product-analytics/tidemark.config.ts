@@ -82,5 +82,6 @@ export const assetPopularityView = view(
 export default defineConfig({
   datasets: [events, hourly, daily, assetPopularity],
   views: [assetPopularityView],
+  boards: ['boards/*.json'],
   ingest: { analytics: { into: events } },
 })

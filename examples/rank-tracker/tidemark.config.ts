@@ -87,5 +87,6 @@ export const dailyProjectStats = continuousAggregate('daily_project_stats', {
 
 export default defineConfig({
   datasets: [projects, uiState, keywords, rankings, dailyKeywordStats, dailyProjectStats],
+  boards: ['boards/*.json'],
   server: { port: 4700, auth: { keys: true } },
 })

@@ -33,7 +33,7 @@ export interface BoardDeskOptions extends Declared {
 /** As doctor's others are. */
 export interface BoardFinding {
   readonly check: string
-  readonly level: 'ok' | 'fail'
+  readonly level: 'ok' | 'warn' | 'fail'
   readonly message: string
   readonly todo: string | null
 }
@@ -71,6 +71,15 @@ export class BoardDesk {
     const check = 'boards'
     try {
       const { length } = await this.files()
+      if (length === 0)
+        return [
+          {
+            check,
+            level: 'warn',
+            message: `no file below ${this.#options.root} fits ${this.#options.files.join(', ')}`,
+            todo: 'add boards, or take the pattern out of the configuration',
+          },
+        ]
       return [
         { check, level: 'ok', message: `boards of files: ${length}, and each can be asked`, todo: null },
       ]

@@ -53,6 +53,8 @@ async function filesOf(root: string, pattern: string): Promise<string[]> {
       .filter((entry) => entry.isFile() && fits.test(entry.name))
       .map((entry) => join(folder, entry.name))
   } catch (error) {
+    // a folder that is not there has no boards: a program may use the configuration from elsewhere
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return []
     throw refused(pattern, `cannot be read: ${(error as Error).message}`, error)
   }
 }

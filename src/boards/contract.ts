@@ -44,7 +44,7 @@ export interface Panel {
   readonly query: PanelQuery
   /** Shown beside: the same for the period before, or for as much earlier (`'1 week'`). */
   readonly compare?: 'previous' | (string & {})
-  /** Of the numbers: `'ms'`, `'bytes'`, `'USD'`, `'%'`, or any word. */
+  /** Of the numbers: `'ms'`, `'s'`, `'bytes'`, `'percent'` (of a share: 0.5 is 50 %), `'perSecond'`, or any word (`'USD'`), which stands behind them. */
   readonly unit?: string
   /** For readers, plain text. */
   readonly note?: string

@@ -7,6 +7,7 @@ import { expect, it } from 'vitest'
 import config, { flights } from '../../examples/flights/tidemark.config.ts'
 import { raw } from '../../src/util/sql.ts'
 import { createTestDatabase } from '../helpers/database.ts'
+import { askBoards } from './ask-boards.ts'
 
 const file = join(
   dirname(createRequire(import.meta.url).resolve('vega-datasets')),
@@ -51,6 +52,8 @@ it('the flights of the demo import from their file, and the answers are those of
     expect(again.rows).toEqual(rows.map(({ origin, n, late, mean }) => ({ origin, n, late, mean })))
     expect(new Set(again.plan.parts.map(({ source }) => source))).toContain('cold')
     const newest = await tm.query(flights, { latestBy: ['origin'], columns: ['date', 'origin'] })
+    const shown = await askBoards(tm as never, 'flights')
+    expect(Object.entries(shown).filter(([, count]) => count === 0)).toEqual([])
     expect(newest.rows.find((r) => r.origin === rows[0]?.origin)?.date).toBe(rows[0]?.last)
   } finally {
     await tm.close()

@@ -17,6 +17,7 @@ import { count as counted, percentile, uniques } from '../../src/index.ts'
 import { raw } from '../../src/util/sql.ts'
 import { isLane, sharedDataAbsent } from '../helpers/shared-data.ts'
 import { createTestEngine, type TestEngine } from '../helpers/test-engine.ts'
+import { askBoards } from './ask-boards.ts'
 
 let engine: TestEngine<typeof config>
 
@@ -130,6 +131,11 @@ describe('the LLM analytics hub', () => {
       raw(`select definition #>> '{refresh,every}' from tidemark.aggregate_version order by id`),
     )
     expect(every.rows.flat().sort()).toEqual(['1 day', '1 hour', '15 minutes'])
+  })
+
+  it('shows each panel of its board', async () => {
+    const rows = await askBoards(engine.tm, 'llm-analytics')
+    expect(Object.entries(rows).filter(([, count]) => count === 0)).toEqual([])
   })
 
   it('freezes what is old, says what that saves, and answers the same', async () => {

@@ -11,6 +11,7 @@ import config, {
 import { raw } from '../../src/util/sql.ts'
 import { isLane, sharedDataAbsent } from '../helpers/shared-data.ts'
 import { createTestEngine, type TestEngine } from '../helpers/test-engine.ts'
+import { askBoards } from './ask-boards.ts'
 
 let engine: TestEngine<typeof config>
 const rowsOf = async (text: string) => (await engine.test.db.query(raw(text))).rows
@@ -99,6 +100,11 @@ describe('the market signals of Coin87', () => {
     expect((await tm.query(alertEvents, { where: { source_ref: 'late' } })).rows).toMatchObject([
       { alert_type: 'source_errors', severity: 'warning' },
     ])
+  })
+
+  it('shows each panel of its board', async () => {
+    const rows = await askBoards(engine.tm, 'market-signals')
+    expect(Object.entries(rows).filter(([, count]) => count === 0)).toEqual([])
   })
 
   it('has candles of an hour and a day that are those of the ticks', async () => {

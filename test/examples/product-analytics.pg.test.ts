@@ -22,6 +22,7 @@ import { chromiumAbsent, launchChromium } from '../helpers/chromium.ts'
 import { isLane, sharedDataAbsent } from '../helpers/shared-data.ts'
 import { createTestEngine, type TestEngine } from '../helpers/test-engine.ts'
 import { buildBrowserFiles } from '../tracker/site.ts'
+import { askBoards } from './ask-boards.ts'
 
 let engine: TestEngine<typeof config>
 beforeAll(async () => {
@@ -108,6 +109,10 @@ describe('product analytics of the document', () => {
     })
     const found = rows.find((row) => row['properties.asset_type'] === 'model')
     expect(Number(found?.unique_creators)).toBe(2)
+    // nobody has come from anywhere, and without a browser there are no pages
+    const { pages, referrers, ...shown } = await askBoards(engine.tm, 'product-analytics')
+    expect(Object.entries(shown).filter(([, count]) => count === 0)).toEqual([])
+    expect([pages, referrers]).not.toContain(undefined)
   })
 })
 

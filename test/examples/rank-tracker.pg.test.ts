@@ -17,6 +17,7 @@ import { avg, count } from '../../src/index.ts'
 import { allTenants } from '../../src/schema/index.ts'
 import { sharedDataAbsent } from '../helpers/shared-data.ts'
 import { createTestEngine, type TestEngine } from '../helpers/test-engine.ts'
+import { askBoards } from './ask-boards.ts'
 
 const operator = {
   kind: 'cli',
@@ -92,6 +93,14 @@ describe('the rank tracker', () => {
       checks: 8,
       top_10: made.filter((one) => dayOf(one) === start && one.rank <= 10).length,
     })
+  })
+
+  it('shows each agency its own in each panel of its board', async () => {
+    const rowsOf = async (tenant: string) => askBoards(engine.tm, 'rank-tracker', { kind: 'one', tenant })
+    const [acme, other] = [await rowsOf('acme'), await rowsOf('other')]
+    expect(Object.entries(acme).filter(([, count]) => count === 0)).toEqual([])
+    expect([acme['keyword-table'], acme['newest']]).toEqual([8, 8])
+    expect([other['keyword-table'], other['newest']]).toEqual([3, 3])
   })
 
   it('keywords are added, changed and removed over HTTP, also ten thousand at once, by whose they are', async () => {
