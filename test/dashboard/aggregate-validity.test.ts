@@ -120,7 +120,7 @@ describe('the declaration that is taught', () => {
     expect(text).toContain("continuousAggregate('aggregates.hourly_page_views'")
     expect(text).toContain('from: pageViews,')
     expect(text).toContain("by: ['path']")
-    expect(text).toContain("select: { rows: count(), ms: avg('ms'), p95: percentile('ms', 0.95) }")
+    expect(text).toContain("rows: count(),\n    ms: avg('ms'),\n    p95: percentile('ms', 0.95),\n")
   })
 
   test('counts rows where there is nothing else, and is an example where there is no table', () => {
@@ -134,7 +134,7 @@ describe('the declaration that is taught', () => {
         columns: [column('time', 'timestamptz')],
       },
     ])
-    expect(text).toContain('select: { rows: count() }')
+    expect(text).toContain('select: {\n    rows: count(),\n  },')
     expect(text).not.toContain('by:')
     expect(declarationFor([])).toContain("percentile('latency_ms', 0.95)")
   })

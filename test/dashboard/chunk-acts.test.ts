@@ -125,20 +125,28 @@ describe('in words', () => {
     expect(spanText('2026-06-01T00:00:00Z', '2026-06-02T00:00:00Z', 'UTC')).toBe('2026-06-01')
     expect(spanText('2026-06-01T00:00:00Z', '2026-06-08T00:00:00Z', 'UTC')).toBe('2026-06-01 – 2026-06-07')
     expect(spanText('2026-06-01T00:00:00Z', '2026-06-02T00:00:00Z', 'Europe/Berlin')).toBe(
-      '2026-06-01 02:00 – 2026-06-02 02:00',
+      '2026-06-01 02:00 – 06-02 02:00',
+    )
+    expect(spanText('2026-06-01T00:00:00Z', '2026-06-01T06:00:00Z', 'UTC')).toBe('2026-06-01 00:00 – 06:00')
+    expect(spanText('2026-12-31T12:00:00Z', '2027-01-01T12:00:00Z', 'UTC')).toBe(
+      '2026-12-31 12:00 – 2027-01-01 12:00',
     )
   })
 
   test('what comes next says when, and what it waits for when that is over', () => {
     const plain = (text: string): string => text.replaceAll('\u00a0', ' ')
     const next = { act: 'freeze', at: '2026-06-13T12:00:00Z', waitsFor: null } as const
-    expect(plain(nextWords(next, now).text)).toBe('freezes in 3 d')
+    expect(plain(nextWords(next, now, 'UTC').text)).toBe('freezes in 3 d')
     const due = { ...next, at: '2026-06-10T10:00:00Z' }
-    expect(nextWords(due, now).text).toBe("freezes at the worker's next run")
-    const late = nextWords({ ...due, waitsFor: 'rows still come' }, now)
+    expect(nextWords(due, now, 'UTC').text).toBe("freezes at the worker's next run")
+    const late = nextWords(
+      { ...due, waitsFor: 'not before 2026-06-10T12:30:00.123456Z' },
+      now,
+      'Europe/Berlin',
+    )
     expect(plain(late.text)).toBe('to be frozen for 2 h')
-    expect(late.waitsFor).toBe('rows still come')
-    expect(nextWords(null, now)).toEqual({ text: 'stays as it is', waitsFor: null })
+    expect(late.waitsFor).toBe('not before 2026-06-10 14:30')
+    expect(nextWords(null, now, 'UTC')).toEqual({ text: 'stays as it is', waitsFor: null })
   })
 
   test('a failed move is said before the state, one that is under way before that', () => {

@@ -99,6 +99,18 @@ describe('columns of chunks', () => {
     expect(paths.lateBytes).toBe('M0 85h49v5h-49z')
     expect(paths.before).toBe('M0 0h49v85h-49z')
     expect(paths.hotBytes).toBe('M50 0h49v100h-49z')
+    expect(paths.emptyBytes).toBe('')
+    const moved = lanePaths(
+      chunkColumns([chunk(0, { bytes: 500 })], createAxis({ from: start, to: start + day }, 50)),
+      {
+        height: 100,
+        band: 6,
+        gap: 2,
+      },
+    )
+    // its rows have gone, and nobody came late
+    expect(moved.emptyBytes).toBe('M0 85h49v5h-49z')
+    expect(moved.lateBytes).toBe('')
     expect(paths.looks.delta).toBe('M0 102h49v6h-49z')
   })
 

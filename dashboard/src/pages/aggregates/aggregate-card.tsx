@@ -1,7 +1,7 @@
 import { type ReactNode, useMemo, useState } from 'react'
 import type { AggregateHealth, Operation, OperationRequest } from 'tidemark/client'
 import { formatAgo, formatBytes, formatInstant, formatMs, formatNumber } from '../../format/index.ts'
-import { Badge, Button, Card, Progress, Table } from '../../ui/index.ts'
+import { Badge, Button, Card, Progress, Skeleton, Table } from '../../ui/index.ts'
 import { OperationsList } from '../storage/operations-list.tsx'
 import { spanText } from '../storage/words.ts'
 import styles from './aggregates.module.css'
@@ -11,8 +11,8 @@ import { ValidityStrip } from './validity-strip.tsx'
 
 interface AggregateCardProps {
   readonly aggregate: AggregateHealth
-  /** When the rows begin that it stands on; null: not known. */
-  readonly first: number | null
+  /** When the rows begin that it stands on; null: not known; undefined: not known yet. */
+  readonly first: number | null | undefined
   /** The newest that was asked of it; null: none. */
   readonly operation: Operation | null
   readonly zone: string
@@ -27,7 +27,7 @@ export function AggregateCard(props: AggregateCardProps): ReactNode {
   const { name, from, bucket, watermark } = aggregate
   const [isChoosing, setIsChoosing] = useState(false)
   const minute = Math.floor(now / 60_000) * 60_000
-  const span = useMemo(() => validitySpan(first, watermark, minute), [first, watermark, minute])
+  const span = useMemo(() => validitySpan(first ?? null, watermark, minute), [first, watermark, minute])
   const isRunning = operation?.state === 'running'
   return (
     <Card
@@ -39,17 +39,11 @@ export function AggregateCard(props: AggregateCardProps): ReactNode {
             icon="refresh"
             busy={isRunning}
             onClick={() => onRefresh({ kind: 'refresh', dataset: name })}
-            aria-label={`Refresh ${name} now`}
           >
-            Refresh now
+            Refresh now<span className="visually-hidden"> {name}</span>
           </Button>
-          <Button
-            small
-            disabled={isRunning}
-            onClick={() => setIsChoosing(true)}
-            aria-label={`Compute a range of ${name} anew`}
-          >
-            A range…
+          <Button small disabled={isRunning} onClick={() => setIsChoosing(true)}>
+            Recompute…<span className="visually-hidden"> {name}</span>
           </Button>
         </>
       }
@@ -62,7 +56,11 @@ export function AggregateCard(props: AggregateCardProps): ReactNode {
           </span>
         </p>
         <Notes aggregate={aggregate} now={now} />
-        <ValidityStrip aggregate={aggregate} span={span} zone={zone} />
+        {first === undefined ? (
+          <Skeleton height={48} />
+        ) : (
+          <ValidityStrip aggregate={aggregate} span={span} zone={zone} />
+        )}
         <Facts aggregate={aggregate} zone={zone} now={now} />
         {operation && (
           <OperationsList
@@ -160,11 +158,7 @@ function Facts(props: {
         name="Watermark"
         value={watermark === null ? 'none yet' : formatInstant(watermark, zone)}
         note={
-          watermark === null || lagMs === null
-            ? ''
-            : lagMs === 0
-              ? 'nothing is missing'
-              : `${formatMs(lagMs)} behind`
+          watermark === null || lagMs === null ? '' : lagMs === 0 ? 'up to now' : `${formatMs(lagMs)} behind`
         }
       />
       <Fact

@@ -82,7 +82,11 @@ function Aggregates({ aggregates }: { readonly aggregates: readonly AggregateHea
         <AggregateCard
           key={aggregate.name}
           aggregate={aggregate}
-          first={firstRowsOf(aggregate.name, aggregates, storage.data?.datasets ?? [])}
+          first={
+            storage.isPending
+              ? undefined
+              : firstRowsOf(aggregate.name, aggregates, storage.data?.datasets ?? [])
+          }
           operation={
             operations.data?.find(({ kind, dataset }) => kind === 'refresh' && dataset === aggregate.name) ??
             null
@@ -151,9 +155,7 @@ function NothingDeclared(): ReactNode {
         tidemark.config.ts:
       </p>
       <Code text={declarationFor(datasets.data ?? [])} label="A declaration to copy" copy />
-      <p>
-        Then <code>tidemark migrate</code> makes it, and the worker fills it, the newest first.
-      </p>
+      <p>The worker fills it, the newest first.</p>
     </Empty>
   )
 }

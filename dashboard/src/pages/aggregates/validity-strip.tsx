@@ -21,7 +21,8 @@ export function ValidityStrip({ aggregate, span, zone }: ValidityStripProps): Re
   const hatch = useId()
   const axis = useMemo(() => createAxis(span, width), [span, width])
   const parts = useMemo(() => validityParts(aggregate, span), [aggregate, span])
-  const mark = aggregate.watermark === null ? null : axis.x(Date.parse(aggregate.watermark))
+  const mark =
+    aggregate.watermark === null ? null : Math.min(width - 1, axis.x(Date.parse(aggregate.watermark)))
   const { count } = aggregate.open
   const label =
     aggregate.watermark === null

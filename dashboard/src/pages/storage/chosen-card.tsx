@@ -6,7 +6,7 @@ import { countOf } from './act-dialog.tsx'
 import { type Act, actKeys, actNames, acts, planAct, totalsOf } from './acts.ts'
 import styles from './chosen-card.module.css'
 import { StateTag } from './state-tag.tsx'
-import { type ChunkWord, chunkMeanings, chunkWord, nextWords, spanText } from './words.ts'
+import { type ChunkWord, chunkMeanings, chunkWord, inZone, nextWords, sentence, spanText } from './words.ts'
 
 interface ChosenCardProps {
   readonly dataset: StoredDataset | null
@@ -52,7 +52,7 @@ function OneChunk(props: {
 }): ReactNode {
   const { chunk, zone, now } = props
   const word = chunkWord(chunk)
-  const next = nextWords(chunk.next, now)
+  const next = nextWords(chunk.next, now, zone)
   const { bytes, coldBytes, bytesBefore, rows, hotRows, files, deletedRows } = chunk
   return (
     <>
@@ -100,8 +100,8 @@ function OneChunk(props: {
           <strong>
             The last try to move it failed{chunk.failures > 1 ? ` (${chunk.failures} times in a row)` : ''}.
           </strong>{' '}
-          {chunk.error} Its rows are where they were, and answers are right. Do what the message says, then
-          try again here; the worker does so by itself, too.
+          {sentence(inZone(chunk.error, zone))} Its rows are where they were, and answers are right. Do what
+          the message says, then try again here; the worker does so by itself, too.
         </div>
       )}
     </>

@@ -20,6 +20,8 @@ export interface ChunkColumn {
   readonly last: number
   /** The most telling one of them: what moves or failed is never hidden by what rests. */
   readonly look: ChunkLook
+  /** Whether any of them has late rows. */
+  readonly hasLate: boolean
   /** Of the largest of them, so that one large chunk among small ones is seen at every zoom. */
   readonly bytes: number
   readonly coldBytes: number
@@ -71,6 +73,7 @@ export function chunkColumns(
         first: i,
         last: i,
         look: lookOf(chunk),
+        hasLate: chunk.state === 'delta',
         bytes: chunk.bytes,
         coldBytes: chunk.coldBytes,
         bytesBefore: chunk.bytesBefore ?? 0,
@@ -87,6 +90,7 @@ function widen(column: Mutable<ChunkColumn>, chunk: DrawnChunk, index: number): 
   column.last = index
   const look = lookOf(chunk)
   if (rank[look] > rank[column.look]) column.look = look
+  if (chunk.state === 'delta') column.hasLate = true
   if (chunk.bytes + chunk.coldBytes > column.bytes + column.coldBytes) {
     column.bytes = chunk.bytes
     column.coldBytes = chunk.coldBytes
@@ -128,6 +132,8 @@ export interface LanePaths {
   readonly coldBytes: string
   readonly hotBytes: string
   readonly lateBytes: string
+  /** Of partitions whose rows have gone: empty pages, until they are given back. */
+  readonly emptyBytes: string
   readonly before: string
 }
 
@@ -145,6 +151,7 @@ export function lanePaths(columns: readonly ChunkColumn[], shape: LaneShape): La
     coldBytes: [] as string[],
     hotBytes: [] as string[],
     lateBytes: [] as string[],
+    emptyBytes: [] as string[],
     before: [] as string[],
   }
   const most = columns.reduce((top, c) => Math.max(top, c.bytes + c.coldBytes, c.bytesBefore), 1)
@@ -155,8 +162,8 @@ export function lanePaths(columns: readonly ChunkColumn[], shape: LaneShape): La
     const cold = heightOf(column.coldBytes)
     const hot = heightOf(column.bytes)
     if (cold > 0) parts.coldBytes.push(rect(x, shape.height - cold, width, cold))
-    if (hot > 0)
-      parts[cold > 0 ? 'lateBytes' : 'hotBytes'].push(rect(x, shape.height - cold - hot, width, hot))
+    const kind = cold === 0 ? 'hotBytes' : column.hasLate ? 'lateBytes' : 'emptyBytes'
+    if (hot > 0) parts[kind].push(rect(x, shape.height - cold - hot, width, hot))
     const before = heightOf(column.bytesBefore)
     if (before > cold + hot + 1) parts.before.push(rect(x, shape.height - before, width, before - cold - hot))
   }
@@ -168,6 +175,7 @@ export function lanePaths(columns: readonly ChunkColumn[], shape: LaneShape): La
     coldBytes: parts.coldBytes.join(''),
     hotBytes: parts.hotBytes.join(''),
     lateBytes: parts.lateBytes.join(''),
+    emptyBytes: parts.emptyBytes.join(''),
     before: parts.before.join(''),
   }
 }

@@ -3,6 +3,7 @@ import type { StoredChunk, StoredDataset } from 'tidemark/client'
 import { formatNumber } from '../../format/index.ts'
 import { type Column, Quantity, Table } from '../../ui/index.ts'
 import { StateTag } from './state-tag.tsx'
+import styles from './storage.module.css'
 import { chunkWord, nextWords, spanText } from './words.ts'
 
 interface ChunkTableProps {
@@ -38,8 +39,7 @@ function columnsOf(zone: string, now: number): readonly Column<StoredChunk>[] {
     {
       id: 'time',
       title: 'Time',
-      width: '15rem',
-      cell: ({ from, to }) => spanText(from, to, zone),
+      cell: ({ from, to }) => <span className={styles['time']}>{spanText(from, to, zone)}</span>,
       sortBy: ({ from }) => Date.parse(from),
     },
     {
@@ -82,10 +82,14 @@ function columnsOf(zone: string, now: number): readonly Column<StoredChunk>[] {
     {
       id: 'next',
       title: 'Next',
-      width: '18rem',
       cell: ({ next }) => {
-        const { text, waitsFor } = nextWords(next, now)
-        return waitsFor === null ? text : `${text}: ${waitsFor}`
+        const { text, waitsFor } = nextWords(next, now, zone)
+        return (
+          <div className={styles['next']}>
+            {text}
+            {waitsFor !== null && <small title={waitsFor}>{waitsFor}</small>}
+          </div>
+        )
       },
       sortBy: ({ next }) => (next === null ? null : Date.parse(next.at)),
     },

@@ -81,15 +81,29 @@ function optionsOf(width: number, zone: string, onCursor: (at: number | null) =>
   return {
     width,
     height,
-    padding: [8, 8, 0, 0],
+    padding: [8, 40, 0, 0],
     legend: { show: false },
     cursor: { drag: { x: false, y: false }, y: false },
     tzDate: (seconds) => uPlot.tzDate(new Date(seconds * 1000), zone),
     scales: { y: { range: (_plot, _least, most) => [0, Math.max(1024, most * 1.1)] } },
     series: [{}, { label: 'PostgreSQL', ...area('--tier-hot') }, { label: 'lake', ...area('--tier-cold') }],
-    axes: [axis, { ...axis, size: 72, values: (_plot, ticks) => ticks.map(formatBytes), incrs: binarySteps }],
+    axes: [
+      {
+        ...axis,
+        size: 28,
+        space: 90,
+        values: (_plot, ticks, _axis, _space, step) => ticks.map((tick) => tickText(tick, step, zone)),
+      },
+      { ...axis, size: 72, values: (_plot, ticks) => ticks.map(formatBytes), incrs: binarySteps },
+    ],
     hooks: { setCursor: [({ cursor }) => onCursor(cursor.idx ?? null)] },
   }
+}
+
+/** A day, or within days its time. */
+function tickText(seconds: number, step: number, zone: string): string {
+  const text = formatInstant(seconds * 1000, zone)
+  return step >= 86_400 || text.endsWith('00:00') ? text.slice(0, -6) : text.slice(-5)
 }
 
 /** Ticks of bytes are whole ones of IEC. */

@@ -117,52 +117,48 @@ function Loaded({ storage, operations, onBegin, onCancel }: LoadedProps): ReactN
         onView={show}
       />
       <div className={styles['columns']}>
-        <div className={styles['side']}>
-          <ChosenCard
-            dataset={choice === null ? null : dataset}
-            chunks={chunks}
+        <ChosenCard
+          dataset={choice === null ? null : dataset}
+          chunks={chunks}
+          operations={mine}
+          zone={zone}
+          now={now}
+          onAct={setAct}
+        />
+        <Card title="Operations">
+          <OperationsList
             operations={mine}
-            zone={zone}
-            now={now}
-            onAct={setAct}
+            empty="What you freeze, thaw, compact or verify is shown here with its progress, and stays until the server is started anew."
+            onCancel={onCancel}
+            onAgain={({ kind, dataset: of, chunks: named, from, to }) =>
+              onBegin(
+                {
+                  kind,
+                  ...(of === null ? {} : { dataset: of }),
+                  ...(named === null ? {} : { chunks: named }),
+                  ...(from === null ? {} : { from }),
+                  ...(to === null ? {} : { to }),
+                },
+                'It is tried again.',
+              )
+            }
           />
-          <Card title="Operations">
-            <OperationsList
-              operations={mine.slice(0, 20)}
-              empty="What you freeze, thaw, compact or verify is shown here with its progress, and stays until the server is started anew."
-              onCancel={onCancel}
-              onAgain={({ kind, dataset: of, chunks: named, from, to }) =>
-                onBegin(
-                  {
-                    kind,
-                    ...(of === null ? {} : { dataset: of }),
-                    ...(named === null ? {} : { chunks: named }),
-                    ...(from === null ? {} : { from }),
-                    ...(to === null ? {} : { to }),
-                  },
-                  'It is tried again.',
-                )
-              }
-            />
-          </Card>
-        </div>
-        <div className={styles['main']}>
-          <Card title={`Chunks of ${dataset.name}`}>
-            <RangeForm key={dataset.name} dataset={dataset} onChoose={choose} />
-            <ChunkTable
-              dataset={dataset}
-              zone={zone}
-              now={now}
-              isChosen={({ id }) => ids.has(id)}
-              onChoose={({ id }) => {
-                const at = dataset.chunks.findIndex((chunk) => chunk.id === id)
-                choose({ dataset: dataset.name, anchor: at, at })
-              }}
-            />
-          </Card>
-          <GrowthCard datasets={storage.datasets.map(({ name }) => name)} zone={zone} now={now} />
-        </div>
+        </Card>
       </div>
+      <Card title={`Chunks of ${dataset.name}`}>
+        <RangeForm key={dataset.name} dataset={dataset} onChoose={choose} />
+        <ChunkTable
+          dataset={dataset}
+          zone={zone}
+          now={now}
+          isChosen={({ id }) => ids.has(id)}
+          onChoose={({ id }) => {
+            const at = dataset.chunks.findIndex((chunk) => chunk.id === id)
+            choose({ dataset: dataset.name, anchor: at, at })
+          }}
+        />
+      </Card>
+      <GrowthCard datasets={storage.datasets.map(({ name }) => name)} zone={zone} now={now} />
       {plan !== null && plan.chunks.length > 0 && (
         <ActDialog
           plan={plan}

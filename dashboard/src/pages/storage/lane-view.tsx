@@ -90,6 +90,7 @@ export const LaneView = memo(function LaneView(props: LaneViewProps): ReactNode 
         <path className={styles['coldBytes']} d={paths.coldBytes} />
         <path className={styles['hotBytes']} d={paths.hotBytes} />
         <path className={styles['lateBytes']} d={paths.lateBytes} />
+        <path className={styles['emptyBytes']} d={paths.emptyBytes} />
         {Object.entries(paths.looks).map(([look, d]) => (
           <path key={look} className={styles['state']} data-look={look} d={d} />
         ))}
@@ -112,7 +113,12 @@ export const LaneView = memo(function LaneView(props: LaneViewProps): ReactNode 
 function Mark(props: { readonly axis: TimeAxis; readonly at: number; readonly kind: string }): ReactNode {
   const x = props.axis.x(props.at)
   if (x < 0 || x > props.axis.width) return null
-  return <line className={styles['mark']} data-kind={props.kind} x1={x} x2={x} y1={0} y2={height} />
+  return (
+    <>
+      <line className={styles['halo']} x1={x} x2={x} y1={0} y2={height} />
+      <line className={styles['mark']} data-kind={props.kind} x1={x} x2={x} y1={0} y2={height} />
+    </>
+  )
 }
 
 function Outline(props: {
@@ -155,7 +161,7 @@ function Tip(props: {
   const column = columns.find(({ first, last }) => place >= first && place <= last)
   const together = column ? column.last - column.first : 0
   const x = Math.max(0, Math.min(axis.width, axis.x((Date.parse(chunk.from) + Date.parse(chunk.to)) / 2)))
-  const next = nextWords(chunk.next, now)
+  const next = nextWords(chunk.next, now, zone)
   return (
     <div
       className={styles['tip']}
@@ -184,7 +190,7 @@ function describeChoice(lane: Lane, choice: Choice | null, at: number, zone: str
   const chunk = chunks[at]!
   const one = `${spanText(chunk.from, chunk.to, zone)}, ${chunkWord(chunk)}, ${formatNumber(chunk.rows)} rows, ${formatBytes(
     chunk.bytes + chunk.coldBytes,
-  )}, ${nextWords(chunk.next, now).text}`
+  )}, ${nextWords(chunk.next, now, zone).text}`
   if (choice === null || choice.anchor === choice.at) return one
   const { first, last } = chosen(choice)
   return `${last - first + 1} chunks chosen, ${spanText(chunks[first]!.from, chunks[last]!.to, zone)}; at ${one}`

@@ -137,25 +137,27 @@ function LaneHead({ lane: { dataset } }: { readonly lane: Lane }): ReactNode {
   )
 }
 
-const legend: readonly (readonly [string, string])[] = [
-  ['hot', 'hot: rows in PostgreSQL'],
-  ['cold', 'cold: files in the lake'],
-  ['delta', 'delta: late rows beside files'],
-  ['moving', 'moving: freezing, thawing, compacting'],
-  ['failed', 'last move failed'],
-  ['before', 'size before it was frozen'],
-  ['freeze', 'frozen before here'],
-  ['retain', 'dropped before here'],
-  ['now', 'now'],
+const legend: readonly (readonly [look: string, word: string, meaning: string])[] = [
+  ['hot', 'hot', 'rows in PostgreSQL'],
+  ['cold', 'cold', 'files in the lake'],
+  ['delta', 'delta', 'late rows in PostgreSQL, beside files in the lake'],
+  ['moving', 'moving', 'is frozen, thawed or compacted at this moment'],
+  ['failed', 'failed', 'the last try to move it failed'],
+  ['before', 'size before', 'what it took in PostgreSQL before it was frozen'],
+  ['empty', 'empty pages', 'its rows have gone to the lake; the space is given back later'],
+  ['freeze', 'freeze line', 'what lies wholly before is frozen'],
+  ['retain', 'retention line', 'what lies wholly before is dropped'],
+  ['now', 'now', 'the present'],
 ]
 
 function Legend(): ReactNode {
   return (
     <ul className={styles['legend']} aria-label="What the colours mean">
-      {legend.map(([look, text]) => (
-        <li key={look}>
+      {legend.map(([look, word, meaning]) => (
+        <li key={look} title={meaning}>
           <span className={styles['swatch']} data-look={look} aria-hidden="true" />
-          {text}
+          {word}
+          <span className="visually-hidden">: {meaning}</span>
         </li>
       ))}
     </ul>

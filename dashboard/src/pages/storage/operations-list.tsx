@@ -1,11 +1,11 @@
-import type { ReactNode } from 'react'
+import { type ReactNode, useState } from 'react'
 import type { Operation } from 'tidemark/client'
 import { formatMs } from '../../format/index.ts'
 import { useZone } from '../../shell/index.ts'
 import { Badge, Button, Progress, Time } from '../../ui/index.ts'
 import styles from './operations-list.module.css'
 import { reportFindings, reportSizes } from './report-words.ts'
-import { spanText } from './words.ts'
+import { sentence, spanText } from './words.ts'
 
 const verbs: Readonly<Record<Operation['kind'], string>> = {
   freeze: 'Freeze',
@@ -23,6 +23,9 @@ const badges = {
   cancelled: ['quiet', 'cancelled'],
 } as const
 
+/** Shown at once; what runs is the newest, and so among them. */
+const few = 4
+
 interface OperationsListProps {
   readonly operations: readonly Operation[]
   /** What is said where there is none. */
@@ -33,14 +36,23 @@ interface OperationsListProps {
 
 /** The newest first: progress and a way to stop of those that run, reports of those that have ended. */
 export function OperationsList({ operations, empty, onCancel, onAgain }: OperationsListProps): ReactNode {
+  const [isWhole, setIsWhole] = useState(false)
+  const shown = isWhole ? operations : operations.slice(0, few)
   return (
     <>
       {operations.length === 0 && <p className={styles['quiet']}>{empty}</p>}
       <ul className={styles['list']} aria-label="Operations" aria-live="polite">
-        {operations.map((operation) => (
+        {shown.map((operation) => (
           <OperationItem key={operation.id} operation={operation} onCancel={onCancel} onAgain={onAgain} />
         ))}
       </ul>
+      {shown.length < operations.length && (
+        <div className={styles['more']}>
+          <Button small kind="quiet" onClick={() => setIsWhole(true)}>
+            Show all {operations.length}
+          </Button>
+        </div>
+      )}
     </>
   )
 }
@@ -84,9 +96,10 @@ function OperationItem(props: {
           ))}
         </ul>
       )}
-      {error && (
+      {state === 'cancelled' && <p>Stopped. What was done by then stays done.</p>}
+      {error && state === 'failed' && (
         <p className={styles['error']}>
-          {error.message} <code>{error.code}</code>
+          {sentence(error.message)} <code>{error.code}</code>
         </p>
       )}
       {(state === 'failed' || state === 'cancelled') && (

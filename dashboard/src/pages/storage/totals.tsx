@@ -30,7 +30,11 @@ export function Totals({ storage }: { readonly storage: Storage }): ReactNode {
       <Stat
         label="Free for the lake"
         value={formatBytes(lake.freeBytes)}
-        hint={lake.freeBytes < leastFreeBytes ? 'make room on its disk' : lake.store}
+        hint={
+          <span className={styles['path']}>
+            {lake.freeBytes < leastFreeBytes ? 'make room on its disk' : lake.store}
+          </span>
+        }
         {...(lake.freeBytes < leastFreeBytes ? { status: 'warn' as const } : {})}
       />
       <Stat

@@ -1,9 +1,9 @@
-import { useCallback, useMemo } from 'react'
+import { useCallback, useEffect, useMemo, useRef, useState } from 'react'
 import { useSearchParams } from 'react-router'
 import type { Choice, Lane } from './chunk-model.ts'
 import type { Span } from './time-axis.ts'
 
-interface PageState {
+export interface PageState {
   /** Null: no chunk is chosen. */
   readonly choice: Choice | null
   choose(choice: Choice | null): void
@@ -12,29 +12,17 @@ interface PageState {
   show(view: Span | null): void
 }
 
-/**
- * What is chosen and shown, kept in the address: `dataset`, `chunk` and `last` (ids: they stay what they are while chunks come
- * and go), `from` and `until`.
- */
+/** `dataset`, `chunk` and `last` are names and ids: they stay what they are while chunks come and go. */
+const names = ['dataset', 'chunk', 'last', 'from', 'until'] as const
+type Kept = Readonly<Record<(typeof names)[number], string | null>>
+
+/** Browsers refuse more than some hundred changes of the address in half a minute; an arrow key that is held makes thirty a second. */
+const settleMs = 250
+
+/** What is chosen and shown. The page follows at once, the address when it has settled. */
 export function useChoice(lanes: readonly Lane[]): PageState {
-  const [params, setParams] = useSearchParams()
-  const change = useCallback(
-    (changes: Readonly<Record<string, string | null>>) =>
-      setParams(
-        (was) => {
-          const next = new URLSearchParams(was)
-          for (const [name, value] of Object.entries(changes))
-            if (value === null) next.delete(name)
-            else next.set(name, value)
-          return next
-        },
-        { replace: true, preventScrollReset: true },
-      ),
-    [setParams],
-  )
-  const dataset = params.get('dataset')
-  const chunk = params.get('chunk')
-  const last = params.get('last')
+  const [kept, setKept] = useKept()
+  const { dataset, chunk, last } = kept
   const choice = useMemo<Choice | null>(() => {
     const chunks = lanes.find((lane) => lane.dataset.name === dataset)?.dataset.chunks
     if (dataset === null || chunks === undefined) return null
@@ -47,24 +35,65 @@ export function useChoice(lanes: readonly Lane[]): PageState {
       const chunks = lanes.find((lane) => lane.dataset.name === next?.dataset)?.dataset.chunks
       const anchor = next && chunks?.[next.anchor]
       const at = next && chunks?.[next.at]
-      change({
+      setKept({
         dataset: anchor && next ? next.dataset : null,
         chunk: anchor?.id ?? null,
         last: at && at !== anchor ? at.id : null,
       })
     },
-    [lanes, change],
+    [lanes, setKept],
   )
-  const from = Date.parse(params.get('from') ?? '')
-  const to = Date.parse(params.get('until') ?? '')
+  const from = Date.parse(kept.from ?? '')
+  const to = Date.parse(kept.until ?? '')
   const view = useMemo(() => (to > from ? { from, to } : null), [from, to])
   const show = useCallback(
     (next: Span | null) =>
-      change({
+      setKept({
         from: next && new Date(Math.round(next.from)).toISOString(),
         until: next && new Date(Math.round(next.to)).toISOString(),
       }),
-    [change],
+    [setKept],
   )
   return { choice, choose, view, show }
+}
+
+function useKept(): readonly [Kept, (changes: Partial<Kept>) => void] {
+  const [params, setParams] = useSearchParams()
+  const [kept, setAll] = useState(() => keptOf(params))
+  const written = useRef(textOf(keptOf(params)))
+  const address = textOf(keptOf(params))
+  const wanted = textOf(kept)
+  // the address was changed by somebody else: by going back, or by a link
+  useEffect(() => {
+    if (address === written.current) return
+    written.current = address
+    setAll(keptOf(new URLSearchParams(address)))
+  }, [address])
+  useEffect(() => {
+    if (wanted === written.current) return
+    const timer = setTimeout(() => {
+      written.current = wanted
+      setParams(
+        (was) => {
+          const next = new URLSearchParams(was)
+          for (const name of names) next.delete(name)
+          for (const [name, value] of new URLSearchParams(wanted)) next.set(name, value)
+          return next
+        },
+        { replace: true, preventScrollReset: true },
+      )
+    }, settleMs)
+    return () => clearTimeout(timer)
+  }, [wanted, setParams])
+  const change = useCallback((changes: Partial<Kept>) => setAll((was) => ({ ...was, ...changes })), [])
+  return [kept, change]
+}
+
+function keptOf(params: URLSearchParams): Kept {
+  return Object.fromEntries(names.map((name) => [name, params.get(name)])) as Kept
+}
+
+function textOf(kept: Kept): string {
+  const given = names.flatMap((name) => (kept[name] === null ? [] : [[name, kept[name]] as [string, string]]))
+  return new URLSearchParams(given).toString()
 }
