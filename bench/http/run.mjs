@@ -69,7 +69,10 @@ export async function runHttp({ root, api, db, connectionString, dir, set, plan,
       const before = now()
       const { usedMs, ...told } = await child.ask('phase', { imports: null, ...orders })
       const after = now()
-      const used = Object.fromEntries(Object.keys(before).map((name) => [name, after[name] - before[name]]))
+      // null: the server's processes are not to be seen
+      const used = Object.fromEntries(
+        Object.entries(before).map(([name, ms]) => [name, ms === null ? null : after[name] - ms]),
+      )
       note(`${what}: ${told.acts} acts in ${(told.ms / 1000).toFixed(1)} s`)
       return { ...told, target: orders.target, used: { ...used, users: usedMs } }
     }
