@@ -115,6 +115,9 @@ const titleOf = (status: number | null): string =>
           ? 'The server could not do it'
           : 'The server refused this'
 
+/** The frame tells that the server is away, once for the whole page. */
+const isAway = (error: unknown): boolean => isTidemarkClientError(error) && error.code === 'TM_NO_ANSWER'
+
 export interface QueryProps<T> {
   readonly result: UseQueryResult<T>
   readonly skeleton: ReactNode
@@ -126,7 +129,9 @@ export function Query<T>({ result, skeleton, children }: QueryProps<T>): ReactNo
   if (result.data !== undefined)
     return (
       <>
-        {result.isError && <ErrorBox error={result.error} retry={() => void result.refetch()} />}
+        {result.isError && !isAway(result.error) && (
+          <ErrorBox error={result.error} retry={() => void result.refetch()} />
+        )}
         {children(result.data)}
       </>
     )

@@ -146,7 +146,10 @@ export function Sparkline({ values, label, unit = '', width = 120, height = 28 }
       isPen = false
       return
     }
-    path += `${isPen ? 'L' : 'M'}${x(i).toFixed(1)} ${y(value).toFixed(1)}`
+    // one without neighbours is a dot
+    path += isPen
+      ? `L${x(i).toFixed(1)} ${y(value).toFixed(1)}`
+      : `M${x(i).toFixed(1)} ${y(value).toFixed(1)}h0`
     isPen = true
   })
   const latest = known.at(-1)
