@@ -206,7 +206,7 @@ function Entry({
     <>
       <Facts
         of={[
-          ['When', <Time key="at" value={entry.at} precision="milli" />],
+          ['When', <Time key="at" value={entry.at} precision="second" />],
           [
             'Outcome',
             <Badge key="outcome" kind={outcomes[entry.outcome]}>

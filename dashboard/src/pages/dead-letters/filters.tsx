@@ -73,13 +73,7 @@ export function Filters({
           options={states}
           onChange={(state) => onChange({ state })}
         />
-        <TextField
-          label="Text"
-          type="search"
-          value={text}
-          onChange={setText}
-          placeholder="in row or message"
-        />
+        <TextField label="Text" type="search" value={text} onChange={setText} placeholder="row, message" />
         {isFiltered && (
           <Button
             onClick={() => {

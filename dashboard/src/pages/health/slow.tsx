@@ -120,7 +120,7 @@ function Detail({ query }: { readonly query: SlowQuery }): ReactNode {
     <>
       <Facts
         of={[
-          ['When', <Time key="at" value={query.at} precision="milli" />],
+          ['When', <Time key="at" value={query.at} precision="second" />],
           ['Kind', query.kind],
           ['Outcome', query.outcome],
           ['Planned', plan?.ms ? formatMs(plan.ms.plan) : null],

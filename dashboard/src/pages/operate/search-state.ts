@@ -15,12 +15,14 @@ export function useSearchState<const Name extends string>(
   (change: Partial<Record<Name, string>>, options?: { readonly push?: boolean }) => void,
 ] {
   const [search, setSearch] = useSearchParams()
-  const state = Object.fromEntries(names.map((name) => [name, search.get(name) ?? ''])) as Record<
-    Name,
-    string
-  >
+  // the router takes a moment, in which a box that was ticked would show itself without its tick
+  const [ahead, setAhead] = useState<Partial<Record<Name, string>>>({})
+  // biome-ignore lint/correctness/useExhaustiveDependencies: what is in the URL holds
+  useEffect(() => setAhead({}), [search])
+  const inUrl = Object.fromEntries(names.map((name) => [name, search.get(name) ?? '']))
   const set = useCallback(
-    (change: Partial<Record<Name, string>>, { push = false } = {}) =>
+    (change: Partial<Record<Name, string>>, { push = false } = {}) => {
+      setAhead((was) => ({ ...was, ...change }))
       setSearch(
         (was) => {
           const next = new URLSearchParams(was)
@@ -30,10 +32,11 @@ export function useSearchState<const Name extends string>(
           return next
         },
         { replace: !push, preventScrollReset: true },
-      ),
+      )
+    },
     [setSearch],
   )
-  return [state, set]
+  return [{ ...inUrl, ...ahead } as Record<Name, string>, set]
 }
 
 /** The value, once it has been left alone for a while: a question is not asked with every key. */
