@@ -1,7 +1,9 @@
 import { type Command, InvalidArgumentError } from 'commander'
+import type { MoveReport } from '../engine/index.ts'
 import type { Tidemark } from '../engine.ts'
 import type { ChunkChoice } from '../lifecycle/index.ts'
 import { TidemarkError } from '../util/errors.ts'
+import type { ShellAct } from './audited.ts'
 
 /** How the commands that move chunks are told which. */
 export interface ChunkOptions {
@@ -29,6 +31,20 @@ export function toChoice({ olderThan, from, to, chunk, all }: ChunkOptions): Chu
     ...(chunk === undefined ? {} : { chunk }),
     ...(all === true ? { all } : {}),
   }
+}
+
+/** For the audit log. */
+export function moveOf(act: string, subject: string, { chunk, ...choice }: ChunkChoice): ShellAct {
+  return {
+    act,
+    subject,
+    detail: chunk === undefined ? { ...choice } : { ...choice, chunks: [String(chunk)] },
+  }
+}
+
+/** What a move came to, for the audit log. */
+export function countsOfMove({ chunks, rows, failed }: MoveReport): Readonly<Record<string, unknown>> {
+  return { chunks, rows, failed: failed.length }
 }
 
 /** The named hypertables; without a name those that `isMeant`, and TM_QUERY when there is none. */

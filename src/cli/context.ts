@@ -6,6 +6,7 @@ import { startEmbedded } from '../postgres/embedded/index.ts'
 import { createDatabase, type Database } from '../postgres/index.ts'
 import { isTidemarkError } from '../util/errors.ts'
 import { sql } from '../util/sql.ts'
+import { type Audited, createAudited } from './audited.ts'
 import { holdSession } from './hold-session.ts'
 import { type LoadedConfig, loadConfig } from './load-config.ts'
 import { createOutput, exitCodes, Interrupted, type Output, type StopSignal } from './output.ts'
@@ -20,6 +21,8 @@ export interface CommandContext extends LoadedConfig {
   /** Aborted by the first Ctrl-C or SIGTERM; a second one ends the process at once. */
   readonly signal: AbortSignal
   readonly tm: Tidemark
+  /** Does an administrative act, and notes it in the audit log. */
+  readonly audited: Audited
   /** Null when DATABASE_URL names the server. */
   readonly embedded: EmbeddedServer | null
 }
@@ -42,7 +45,9 @@ export async function withContext<T>(
       await using _held = await holdSession(embedded && !embedded.isOwner ? connectionString : null)
       const tm = await createTidemark(loaded.config, { connectionString, root: loaded.root })
       try {
-        return await use({ ...loaded, output, signal: interruption.signal, tm, embedded: database.embedded })
+        const audited = createAudited(tm, output)
+        const { signal } = interruption
+        return await use({ ...loaded, output, signal, tm, audited, embedded: database.embedded })
       } finally {
         await tm.close()
       }

@@ -10,6 +10,8 @@ export interface Output {
   /** The answer: one JSON document with --json, else the lines. */
   answer(data: unknown, lines: () => readonly string[]): void
   note(text: string): void
+  /** What must not be overlooked: on stderr, also with --json. */
+  warn(text: string): void
 }
 
 /**
@@ -31,6 +33,9 @@ export function createOutput(isJson: boolean): Output {
     },
     note(text) {
       if (!isJson) process.stderr.write(`${pc.dim(text)}\n`)
+    },
+    warn(text) {
+      process.stderr.write(`${pc.yellow(`! ${text}`)}\n`)
     },
   }
 }

@@ -22,8 +22,8 @@ export function alarmsCommand(): Command {
     .description('somebody has seen to it; it is open again when it happens again')
     .argument('<id>', 'number of the alarm')
     .action(async (id: string, _: unknown, self: Command) => {
-      await withContext(self.optsWithGlobals(), async ({ tm, output }) => {
-        await tm.acknowledgeAlarm(id)
+      await withContext(self.optsWithGlobals(), async ({ tm, output, audited }) => {
+        await audited({ act: 'alarm.acknowledge', subject: id }, () => tm.acknowledgeAlarm(id))
         output.answer({ id, acknowledged: true }, () => [`${pc.green('✓')} alarm ${id} is acknowledged`])
       })
     })

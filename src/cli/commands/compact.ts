@@ -1,7 +1,14 @@
 import { Command } from 'commander'
 import pc from 'picocolors'
 import type { MoveReport } from '../../engine/index.ts'
-import { type ChunkOptions, datasetsOf, toChoice, withChunkOptions } from '../chunk-options.ts'
+import {
+  type ChunkOptions,
+  countsOfMove,
+  datasetsOf,
+  moveOf,
+  toChoice,
+  withChunkOptions,
+} from '../chunk-options.ts'
 import { withContext } from '../context.ts'
 import { formatBytes } from '../draw.ts'
 import { describeMove, describeMoved, drawLeftOut } from '../draw-moves.ts'
@@ -17,19 +24,19 @@ export function compactCommand(): Command {
       '\nWithout a choice those chunks are written that are worth it, as the worker does.',
     )
     .action(async (names: string[], options: ChunkOptions, self: Command) => {
-      await withContext(self.optsWithGlobals(), async ({ tm, output, signal }) => {
+      await withContext(self.optsWithGlobals(), async ({ tm, output, signal, audited }) => {
         const progress = createProgressBar(process.stderr, 'compacting')
         const reports: MoveReport[] = []
         try {
           for (const name of datasetsOf(tm, names, () => true, 'no hypertable is declared')) {
-            reports.push(
-              await tm.compact(name, toChoice(options), {
+            const compact = () =>
+              tm.compact(name, toChoice(options), {
                 signal,
                 onProgress: (state) => {
                   if (!output.isJson) progress.update(describeMove(state))
                 },
-              }),
-            )
+              })
+            reports.push(await audited(moveOf('compact', name, toChoice(options)), compact, countsOfMove))
           }
         } finally {
           progress.end()

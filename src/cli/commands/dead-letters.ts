@@ -72,15 +72,16 @@ tidemark dead-letters replay --dataset events`,
     .option('--apply', 'do it')
     .action(async (ids: string[], _: unknown, self: Command) => {
       const options = self.optsWithGlobals<FixCall>()
-      await withContext(self.optsWithGlobals(), async ({ tm, output, signal }) => {
+      await withContext(self.optsWithGlobals(), async ({ tm, output, signal, audited }) => {
         const definition = options.dataset === undefined ? null : tm.dataset(options.dataset)
         const only =
           definition ??
           (ids.length === 1 ? await definitionOf(tm, ids[0] as string) : soleDefinition(tm.datasets))
-        const report = await tm.deadLetters.fix(choiceOf(ids, options), changeOf(options, only), {
-          apply: options.apply ?? false,
-          signal,
-        })
+        const apply = options.apply ?? false
+        const choice = choiceOf(ids, options)
+        const fix = () => tm.deadLetters.fix(choice, changeOf(options, only), { apply, signal })
+        const act = { act: 'dead-letters.fix', subject: null, detail: shortOf(choice) }
+        const report = await (apply ? audited(act, fix, ({ changed }) => ({ changed })) : fix())
         output.answer(report, () => drawFix(report))
       })
     })
@@ -99,13 +100,16 @@ tidemark dead-letters replay --dataset events`,
     )
     .action(async (ids: string[], _: unknown, self: Command) => {
       const options = self.optsWithGlobals<Chosen & { onConflict?: 'error' | 'ignore' | 'update' }>()
-      await withContext(self.optsWithGlobals(), async ({ tm, output, signal }) => {
+      await withContext(self.optsWithGlobals(), async ({ tm, output, signal, audited }) => {
         await tm.openEnrichment()
         const { onConflict } = options
-        const report = await tm.deadLetters.replay(choiceOf(ids, options), {
-          signal,
-          ...(onConflict === undefined ? {} : { onConflict }),
-        })
+        const choice = choiceOf(ids, options)
+        const report = await audited(
+          { act: 'dead-letters.replay', subject: null, detail: shortOf(choice) },
+          () =>
+            tm.deadLetters.replay(choice, { signal, ...(onConflict === undefined ? {} : { onConflict }) }),
+          ({ replayed, rejected }) => ({ replayed, rejected: rejected.count }),
+        )
         output.answer(report, () => drawReplay(report))
         if (report.rejected.count > 0 || Object.keys(report.unreadable).length > 0) process.exitCode = 1
       })
@@ -116,7 +120,7 @@ tidemark dead-letters replay --dataset events`,
     .option('--yes', 'do not ask')
     .action(async (ids: string[], _: unknown, self: Command) => {
       const options = self.optsWithGlobals<Chosen & { yes?: boolean }>()
-      await withContext(self.optsWithGlobals(), async ({ tm, output, signal }) => {
+      await withContext(self.optsWithGlobals(), async ({ tm, output, signal, audited }) => {
         const choice = choiceOf(ids, options)
         const groups = await tm.deadLetters.groups(choice, { samples: 0 })
         const found = groups.reduce((sum, { count }) => sum + count, 0)
@@ -127,7 +131,11 @@ tidemark dead-letters replay --dataset events`,
             `${countOf(found, 'row')} will be lost.`,
             signal,
           )
-        const dropped = await tm.deadLetters.drop(choice)
+        const dropped = await audited(
+          { act: 'dead-letters.drop', subject: null, detail: shortOf(choice) },
+          () => tm.deadLetters.drop(choice),
+          (deleted) => ({ deleted }),
+        )
         output.answer({ dropped }, () => [`${pc.green('✓')} ${countOf(dropped, 'dead letter')} dropped`])
       })
     })
@@ -148,6 +156,11 @@ function choiceOf(ids: readonly string[], { dataset, reason, all }: Chosen): Dea
     ...(reason === undefined ? {} : { reason }),
     ...(all === undefined ? {} : { all }),
   }
+}
+
+/** Of many ids only how many. */
+function shortOf({ ids, ...choice }: DeadLetterChoice): Record<string, unknown> {
+  return ids === undefined ? { ...choice } : { ...choice, ids: ids.length > 20 ? ids.length : ids }
 }
 
 interface FixCall extends Chosen {

@@ -16,7 +16,7 @@ export function ejectCommand(): Command {
       '\nStopped, it goes on when called again. Stop the workers first, and take the declaration away afterwards.',
     )
     .action(async (name: string, options: { yes?: boolean }, self: Command) => {
-      await withContext(self.optsWithGlobals(), async ({ tm, output, signal }) => {
+      await withContext(self.optsWithGlobals(), async ({ tm, output, signal, audited }) => {
         const definition = tm.dataset(name)
         if (options.yes !== true) {
           const { datasets } = await tm.status()
@@ -29,14 +29,20 @@ export function ejectCommand(): Command {
           await confirm('tidemark eject', 'ejecting', question, signal)
         }
         const progress = createProgressBar(process.stderr, 'ejecting')
-        const report = await tm
-          .eject(name, {
+        const eject = () =>
+          tm.eject(name, {
             signal,
             onProgress: (state) => {
               if (!output.isJson) progress.update(describeMove(state))
             },
           })
-          .finally(() => progress.end())
+        const came = ({ partitions, thawedRows }: Awaited<ReturnType<typeof eject>>) => ({
+          partitions,
+          thawedRows,
+        })
+        const report = await audited({ act: 'eject', subject: definition.name }, eject, came).finally(() =>
+          progress.end(),
+        )
         output.answer(report, () => [
           `${pc.green('✓')} ${report.dataset} is a plain table with ${countOf(report.partitions, 'partition')}; ${formatNumber(report.thawedRows)} rows came back from the lake`,
           pc.dim(

@@ -35,7 +35,7 @@ Stopped, it goes on when called again with the same condition. Append-only table
 What it does not reach (backups, the write-ahead log, dead letters): docs/guide/erasing.md.`,
     )
     .action(async (name: string, options: EraseOptions, self: Command) => {
-      await withContext(self.optsWithGlobals(), async ({ tm, output, signal }) => {
+      await withContext(self.optsWithGlobals(), async ({ tm, output, signal, audited }) => {
         const definition = tm.dataset(name)
         if (options.where.length === 0)
           throw new TidemarkError('TM_QUERY', {
@@ -60,10 +60,17 @@ What it does not reach (backups, the write-ahead log, dead letters): docs/guide/
           const question = `${plan.dataset}: ${describePlan(plan)}, for good.`
           await confirm('tidemark erase', 'erasing', question, signal)
         }
-        const report = await tm.eraseUnknown(definition.name, selection, {
-          signal,
-          waitMs: (options.wait ?? 0) * 1000,
-        })
+        // whose rows they were is in no log: the erasure's record has a salted hash of the condition
+        const report = await audited(
+          { act: 'erase', subject: definition.name },
+          () => tm.eraseUnknown(definition.name, selection, { signal, waitMs: (options.wait ?? 0) * 1000 }),
+          ({ id, rowsHot, rowsCold, files }) => ({
+            erasure: String(id),
+            rowsHot,
+            rowsCold,
+            files: files.length,
+          }),
+        )
         output.answer(report, () => [
           `${pc.green('✓')} ${report.dataset}: ${countOf(report.rowsHot + report.rowsCold, 'row')} erased${report.isResumed ? ', with those of a call that was stopped' : ''}; ${countOf(report.files.length, 'file')} written anew`,
           ...drawState(report),

@@ -2,7 +2,14 @@ import { Command } from 'commander'
 import pc from 'picocolors'
 import type { FreezePlan, FreezeReport } from '../../engine/index.ts'
 import { formatInstant } from '../../time/index.ts'
-import { type ChunkOptions, datasetsOf, toChoice, withChunkOptions } from '../chunk-options.ts'
+import {
+  type ChunkOptions,
+  countsOfMove,
+  datasetsOf,
+  moveOf,
+  toChoice,
+  withChunkOptions,
+} from '../chunk-options.ts'
 import { withContext } from '../context.ts'
 import { formatBytes, formatNumber, textTable } from '../draw.ts'
 import { countOf, describeMove, describeMoved, describeSizes, drawLeftOut } from '../draw-moves.ts'
@@ -31,7 +38,7 @@ Examples:
         options: ChunkOptions & { dryRun?: boolean; blockWriters?: boolean },
         self: Command,
       ) => {
-        await withContext(self.optsWithGlobals(), async ({ tm, output, signal }) => {
+        await withContext(self.optsWithGlobals(), async ({ tm, output, signal, audited }) => {
           const choice = toChoice(options)
           const isChosen = Object.keys(choice).length > 0
           const datasets = datasetsOf(
@@ -50,15 +57,15 @@ Examples:
           const reports: FreezeReport[] = []
           try {
             for (const name of datasets) {
-              reports.push(
-                await tm.freeze(name, choice, {
+              const freeze = () =>
+                tm.freeze(name, choice, {
                   signal,
                   blockWriters: options.blockWriters === true,
                   onProgress: (state) => {
                     if (!output.isJson) progress.update(describeMove(state))
                   },
-                }),
-              )
+                })
+              reports.push(await audited(moveOf('freeze', name, choice), freeze, countsOfMove))
             }
           } finally {
             progress.end()

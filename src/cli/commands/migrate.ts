@@ -28,10 +28,12 @@ export function migrateCommand(): Command {
     .option('--drop-aggregate <name>', 'drop a continuous aggregate that is declared no more, with its cells')
     .action(async (options: Options, command: Command) => {
       assertTogether(options)
-      await withContext(command.optsWithGlobals(), async ({ tm, output, signal }) => {
+      await withContext(command.optsWithGlobals(), async ({ tm, output, signal, audited }) => {
         if (options.cancelConversion !== undefined) {
           const { name } = tm.dataset(options.cancelConversion)
-          const cancelled = await tm.cancelConversion(name, { signal })
+          const cancelled = await audited({ act: 'conversion.cancel', subject: name }, () =>
+            tm.cancelConversion(name, { signal }),
+          )
           output.answer({ dataset: name, cancelled }, () => [
             cancelled
               ? `${pc.green('✓')} the conversion of ${name} is taken back; the table is as it was`
@@ -41,7 +43,7 @@ export function migrateCommand(): Command {
         }
         if (options.dropAggregate !== undefined) {
           const name = options.dropAggregate
-          await tm.dropAggregate(name)
+          await audited({ act: 'aggregate.drop', subject: name }, () => tm.dropAggregate(name))
           output.answer({ dropped: name }, () => [`${pc.green('✓')} ${name} is dropped`])
           return
         }
@@ -49,16 +51,26 @@ export function migrateCommand(): Command {
         const onProgress = (state: ConversionProgress): void => {
           if (!output.isJson) progress.update(describeProgress(state))
         }
-        const report = await tm
-          .migrate({
-            dryRun: options.dryRun === true,
+        const dryRun = options.dryRun === true
+        const migrate = () =>
+          tm.migrate({
+            dryRun,
             convert: options.convert === true && { dropOld: options.dropOld === true, onProgress },
             signal,
           })
-          .finally(() => progress.end())
+        const { convert, dropOld } = options
+        const act = { act: 'migrate', subject: null, detail: { convert, dropOld } }
+        const report = await (dryRun ? migrate() : audited(act, migrate, stepsOf)).finally(() =>
+          progress.end(),
+        )
         output.answer(report, () => drawMigration(report))
       })
     })
+}
+
+/** What was done, for the audit log; of very much the first. */
+function stepsOf({ steps }: MigrationReport): { readonly steps: readonly string[] } {
+  return { steps: steps.slice(0, 50).map(({ sentence }) => sentence) }
 }
 
 function assertTogether(options: Options): void {

@@ -26,19 +26,24 @@ Examples:
   tidemark refresh metrics.hourly --from 2026-01-01 --to 2026-02-01 --json`,
     )
     .action(async (names: string[], options: { from?: string; to?: string }, self: Command) => {
-      await withContext(self.optsWithGlobals(), async ({ tm, output, signal }) => {
+      await withContext(self.optsWithGlobals(), async ({ tm, output, signal, audited }) => {
         const progress = createProgressBar(process.stderr, 'refreshing')
         const reports: RefreshReport[] = []
         try {
           for (const name of names.length > 0 ? names : tm.aggregates.map((each) => each.name))
             reports.push(
-              await tm.refresh(name, {
-                ...options,
-                signal,
-                onProgress: (state) => {
-                  if (!output.isJson) progress.update(describe(state))
-                },
-              }),
+              await audited(
+                { act: 'refresh', subject: tm.queryable(name).name, detail: options },
+                () =>
+                  tm.refresh(name, {
+                    ...options,
+                    signal,
+                    onProgress: (state) => {
+                      if (!output.isJson) progress.update(describe(state))
+                    },
+                  }),
+                ({ rows, cells }) => ({ rows, cells }),
+              ),
             )
         } finally {
           progress.end()

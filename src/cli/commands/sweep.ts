@@ -12,8 +12,13 @@ export function sweepCommand(): Command {
       'another database that has swept this lake (before a restore, a failover) is gone for good',
     )
     .action(async (options: { adopt?: boolean }, self: Command) => {
-      await withContext(self.optsWithGlobals(), async ({ tm, output, signal }) => {
-        const report = await tm.sweep({ signal, adopt: options.adopt === true })
+      await withContext(self.optsWithGlobals(), async ({ tm, output, signal, audited }) => {
+        const adopt = options.adopt === true
+        const report = await audited(
+          { act: 'sweep', subject: null, ...(adopt ? { detail: { adopt } } : {}) },
+          () => tm.sweep({ signal, adopt }),
+          ({ removed, bytes }) => ({ removed, bytes }),
+        )
         output.answer(report, () => [
           `${pc.green('✓')} ${countOf(report.removed, 'file')} removed, ${formatBytes(report.bytes)}; ${countOf(report.kept, 'file')} stay for now`,
           ...(report.held === null ? [] : [pc.yellow(`! ${report.held}`)]),

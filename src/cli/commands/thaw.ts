@@ -1,6 +1,6 @@
 import { Command } from 'commander'
 import pc from 'picocolors'
-import { type ChunkOptions, toChoice, withChunkOptions } from '../chunk-options.ts'
+import { type ChunkOptions, countsOfMove, moveOf, toChoice, withChunkOptions } from '../chunk-options.ts'
 import { withContext } from '../context.ts'
 import { describeMove, describeMoved, drawLeftOut } from '../draw-moves.ts'
 import { createProgressBar } from '../progress.ts'
@@ -19,16 +19,21 @@ Example:
   tidemark thaw metrics.requests --from 2026-01-01 --to 2026-02-01`,
     )
     .action(async (name: string, options: ChunkOptions, self: Command) => {
-      await withContext(self.optsWithGlobals(), async ({ tm, output, signal }) => {
+      await withContext(self.optsWithGlobals(), async ({ tm, output, signal, audited }) => {
         const progress = createProgressBar(process.stderr, 'thawing')
-        const report = await tm
-          .thaw(name, toChoice(options), {
+        const choice = toChoice(options)
+        const thaw = () =>
+          tm.thaw(name, choice, {
             signal,
             onProgress: (state) => {
               if (!output.isJson) progress.update(describeMove(state))
             },
           })
-          .finally(() => progress.end())
+        const report = await audited(
+          moveOf('thaw', tm.dataset(name).name, choice),
+          thaw,
+          countsOfMove,
+        ).finally(() => progress.end())
         output.answer(report, () => [
           report.chunks === 0
             ? `${report.dataset}: nothing of it is in the lake`
