@@ -9,7 +9,7 @@ const Ms = Type.Number({ description: 'Milliseconds.' })
 const orNull = <T extends Type.TSchema>(schema: T, description?: string) =>
   Type.Union([schema, Type.Null()], description === undefined ? {} : { description })
 const oneOf = <const T extends readonly string[]>(...words: T) =>
-  Type.Union(words.map((word) => Type.Literal(word as T[number])))
+  Type.Enum<[...T]>(words as unknown as [...T])
 const Row = Type.Record(Type.String(), Type.Unknown())
 
 const NextAct = Type.Object({

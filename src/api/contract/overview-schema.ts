@@ -51,7 +51,7 @@ export const OverviewAnswer = Type.Object(
     redis: OrNull(Type.Object({ isUp: Type.Boolean() })),
     findings: Type.Array(
       Type.Object({
-        level: Type.Union(['ok', 'note', 'warn', 'error'].map((level) => Type.Literal(level))),
+        level: Type.Enum(['ok', 'note', 'warn', 'error']),
         subject: Type.String(),
         message: Type.String(),
         doNext: OrNull(Type.String()),
