@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs'
 import { Command, CommanderError, Help } from 'commander'
 import { alarmsCommand } from './commands/alarms.ts'
 import { auditCommand } from './commands/audit.ts'
+import { boardsCommand } from './commands/boards.ts'
 import { compactCommand } from './commands/compact.ts'
 import { deadLettersCommand } from './commands/dead-letters.ts'
 import { devCommand } from './commands/dev.ts'
@@ -78,6 +79,7 @@ for (const command of [
   alarmsCommand,
   deadLettersCommand,
   reportsCommand,
+  boardsCommand,
   keysCommand,
   auditCommand,
 ]) {
