@@ -4,9 +4,9 @@ import { afterAll, afterEach, beforeAll, expect, it } from 'vitest'
 import { trimChangeLog, trimTableChanges } from '../../src/changelog/index.ts'
 import { type ChangeFeed, createChangeFeed, type FeedEvent } from '../../src/feed/index.ts'
 import { migrate } from '../../src/migrate/index.ts'
-import { type Connection, createDatabase } from '../../src/postgres/index.ts'
+import { type Connection, createDatabase, type Database } from '../../src/postgres/index.ts'
 import { hypertable, t, table } from '../../src/schema/index.ts'
-import { raw, sql } from '../../src/util/sql.ts'
+import { printSql, raw, sql } from '../../src/util/sql.ts'
 import { shortRange } from '../changelog/helpers.ts'
 import { createTestDatabase, type TestDatabase } from '../helpers/database.ts'
 import { pgBouncer, startPgBouncer } from '../helpers/pgbouncer.ts'
@@ -42,6 +42,7 @@ afterEach(async () => {
 
 function describeEvent(event: FeedEvent): string[] {
   if (event.kind === 'reset') return [`reset: ${event.reason}`]
+  if (event.kind === 'refused') return [`refused: ${event.error.code}`]
   return event.changes.map(
     ({ dataset, tenant, range }) => `${dataset} ${tenant ?? '*'} ${range === null ? '*' : shortRange(range)}`,
   )
@@ -86,6 +87,40 @@ it('tells what was committed, of hypertables and plain tables, each once', async
   await feed.caughtUp()
   expect(told).toEqual([])
   expect(feed.behindMs).toBeLessThan(10_000)
+})
+
+it('asks once for whoever writes and waits in one turn, and once more for who comes while it asks', async () => {
+  let asked = 0
+  const db: Database = {
+    ...test.db,
+    query: (statement, options) => {
+      if (printSql(statement).text.includes('changes_after')) asked += 1
+      return test.db.query(statement, options)
+    },
+  }
+  const feed = createChangeFeed({ db, pollMs: 60_000, busyPollMs: 60_000 })
+  open.push(feed)
+  const told: string[] = []
+  feed.subscribe((event) => told.push(...describeEvent(event)))
+  await feed.caughtUp()
+  asked = 0
+  for (let i = 1; i <= 3; i++) {
+    told.length = 0
+    await a.execute(`insert into app.notes values (${100 + i}, 'x')`)
+    feed.wrote()
+    // as a route does that has written, and answers
+    await Promise.resolve()
+    await feed.caughtUp()
+    expect(told).toEqual(['app.notes * *'])
+    expect(asked).toBe(i)
+  }
+  const first = feed.caughtUp()
+  await until(() => asked === 4)
+  await a.execute(`insert into app.notes values (110, 'x')`)
+  told.length = 0
+  await Promise.all([first, feed.caughtUp(), feed.caughtUp()])
+  expect(told).toEqual(['app.notes * *'])
+  expect(asked).toBeLessThanOrEqual(5)
 })
 
 it('tells nothing before it is committed, and a long transaction when it has ended, behind later ones', async () => {
