@@ -105,13 +105,13 @@ export function PlanDetails({ plan }: PlanDetailsProps): ReactNode {
           {
             id: 'begin',
             title: 'Begins',
-            cell: ({ from }) => (from === null ? 'open' : <Time value={from} precision="second" />),
+            cell: ({ from }) => (from === null ? 'open' : <Time value={from} />),
             sortBy: ({ from }) => from,
           },
           {
             id: 'end',
             title: 'Ends',
-            cell: ({ to }) => (to === null ? 'open' : <Time value={to} precision="second" />),
+            cell: ({ to }) => (to === null ? 'open' : <Time value={to} />),
             sortBy: ({ to }) => to,
           },
           {
@@ -128,13 +128,19 @@ export function PlanDetails({ plan }: PlanDetailsProps): ReactNode {
             cell: ({ bytes: n }) => <Quantity value={n} unit="bytes" />,
             sortBy: ({ bytes: n }) => n,
           },
-          {
-            id: 'files',
-            title: 'Files',
-            align: 'right',
-            cell: ({ files, summaries }) =>
-              files === undefined ? '—' : `${files} read${summaries ? `, ${summaries} by summary` : ''}`,
-          },
+          ...(parts.some(({ files }) => files !== undefined)
+            ? [
+                {
+                  id: 'files',
+                  title: 'Files',
+                  align: 'right' as const,
+                  cell: ({ files, summaries }: PlanPart) =>
+                    files === undefined
+                      ? '—'
+                      : `${files} read${summaries ? `, ${summaries} by summary` : ''}`,
+                },
+              ]
+            : []),
           {
             id: 'cells',
             title: 'Cells',
@@ -149,7 +155,7 @@ export function PlanDetails({ plan }: PlanDetailsProps): ReactNode {
             cell: ({ ms: n }) => formatMs(n),
             sortBy: ({ ms: n }) => n,
           },
-          { id: 'why', title: 'Why there', cell: ({ why }) => why },
+          { id: 'why', title: 'Why there', cell: ({ why }) => <span className={styles['why']}>{why}</span> },
         ]}
         rows={parts}
         keyOf={(part) => String(parts.indexOf(part))}

@@ -24,8 +24,12 @@ export function PlanStrip({ plan, axis, zone }: PlanStripProps): ReactNode {
     <div className={styles['strip']} ref={box} data-plan-strip>
       {view.lanes.map((lane) => (
         <div key={lane.source} className={styles['lane']} data-tier={lane.tier}>
-          <span className={styles['title']} style={{ width: insetLeft - 8 }} title={lane.title}>
-            {lane.title}
+          <span
+            className={styles['title']}
+            style={{ width: insetLeft - 8 }}
+            title={`${lane.title}: ${lane.about}`}
+          >
+            {lane.tier === 'aggregate' ? lane.title.slice(lane.title.indexOf('.') + 1) : lane.title}
           </span>
           {view.isHidden ? (
             <span className={styles['hidden']}>

@@ -1,4 +1,4 @@
-import { Command } from 'cmdk'
+import { Command, defaultFilter } from 'cmdk'
 import { type ReactNode, useId, useRef, useState } from 'react'
 import { Button } from './button.tsx'
 import styles from './combobox.module.css'
@@ -26,6 +26,13 @@ export type ComboboxProps = Shared &
     | { readonly multiple?: false; readonly value: string; onChange(value: string): void }
     | { readonly multiple: true; readonly value: readonly string[]; onChange(value: readonly string[]): void }
   )
+
+const asItIs = 'as it is'
+
+/** What there is comes before what is typed. */
+function rank(value: string, typed: string): number {
+  return value === asItIs ? Number.MIN_VALUE : defaultFilter(value, typed)
+}
 
 /** One or several of many, found by typing. Arrows, Enter and Escape do what they do in lists. */
 export function Combobox(props: ComboboxProps): ReactNode {
@@ -71,7 +78,7 @@ export function Combobox(props: ComboboxProps): ReactNode {
       <div ref={popover} popover="auto" className={styles['popover']} role="dialog" aria-label={label}>
         <div ref={inside}>
           {isOpen && (
-            <Command label={label} loop>
+            <Command label={label} loop filter={rank}>
               <Command.Input
                 value={typed}
                 onValueChange={setTyped}
@@ -79,7 +86,9 @@ export function Combobox(props: ComboboxProps): ReactNode {
                 className={styles['input']}
               />
               <Command.List className={styles['list']} label={label}>
-                <Command.Empty className={styles['empty']}>Nothing has that name.</Command.Empty>
+                {!allowOther && (
+                  <Command.Empty className={styles['empty']}>Nothing has that name.</Command.Empty>
+                )}
                 {options.map((option) => (
                   <Command.Item
                     key={option.value}
@@ -101,7 +110,7 @@ export function Combobox(props: ComboboxProps): ReactNode {
                   typed.trim() !== '' &&
                   !options.some(({ value }) => value === typed.trim()) && (
                     <Command.Item
-                      value={`${typed} as it is`}
+                      value={asItIs}
                       className={styles['item']}
                       onSelect={() => choose(typed.trim())}
                     >

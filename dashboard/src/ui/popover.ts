@@ -19,6 +19,7 @@ export function usePopover(inside?: RefObject<HTMLElement | null>): Popover {
   const button = useRef<HTMLButtonElement>(null)
   const popover = useRef<HTMLDivElement>(null)
   const [isOpen, setIsOpen] = useState(false)
+  const opened = useRef<(() => void) | null>(null)
   const place = useCallback(() => {
     if (button.current === null || popover.current === null) return
     const from = button.current.getBoundingClientRect()
@@ -51,6 +52,10 @@ export function usePopover(inside?: RefObject<HTMLElement | null>): Popover {
   }, [inside])
   useEffect(() => {
     if (!isOpen) return
+    // what is in it is there by now
+    place()
+    opened.current?.()
+    opened.current = null
     addEventListener('resize', place)
     addEventListener('scroll', place, true)
     return () => {
@@ -63,9 +68,10 @@ export function usePopover(inside?: RefObject<HTMLElement | null>): Popover {
     popover,
     isOpen,
     open(then) {
-      if (popover.current?.matches(':popover-open') === false) popover.current.showPopover()
+      if (popover.current?.matches(':popover-open') !== false) return then?.()
+      opened.current = then ?? null
+      popover.current.showPopover()
       place()
-      then?.()
     },
     close() {
       if (popover.current?.matches(':popover-open')) popover.current.hidePopover()

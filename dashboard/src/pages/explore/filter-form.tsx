@@ -59,7 +59,7 @@ export function Filters({ filters, onFilters, ...rest }: FiltersProps): ReactNod
           title="New condition"
           icon={filters.length === 0 ? 'filter' : 'plus'}
           kind="quiet"
-          name="Add a condition"
+          name={filters.length === 0 ? 'Every row: add a condition' : 'Add a condition'}
         >
           {(close) => (
             <FilterForm
@@ -92,20 +92,20 @@ function FilterForm({
   const [draft, setDraft] = useState(filter)
   const [text, setText] = useState(takesList(filter.op) ? joinList(filter.values) : (filter.values[0] ?? ''))
   const list = useId()
-  const type = typeOf(info, draft.column) ?? 'text'
+  const known = typeOf(info, draft.column)
+  const type = known ?? 'text'
   const operators = operatorsFor(type)
   const values = useValues(
     info,
     draft.column,
     range,
-    takesValue(draft.op) && type !== 'text[]' && type !== 'jsonb',
+    takesValue(draft.op) && known !== null && type !== 'text[]' && type !== 'jsonb',
   )
   const said: Filter = {
     ...draft,
     values: !takesValue(draft.op) ? [] : takesList(draft.op) ? splitList(text) : text === '' ? [] : [text],
   }
-  const column =
-    draft.column === '' || typeOf(info, draft.column) !== null ? null : `${info.name} has no such column`
+  const column = draft.column === '' || known !== null ? null : `${info.name} has no such column`
   return (
     <form
       className={styles['form']}

@@ -31,9 +31,7 @@ export function Pop({ label, title, icon, kind = 'plain', name, children }: PopP
           isOpen
             ? close()
             : open(() =>
-                requestAnimationFrame(() =>
-                  inside.current?.querySelector<HTMLElement>('[data-first], input, select, button')?.focus(),
-                ),
+                inside.current?.querySelector<HTMLElement>('[data-first], input, select, button')?.focus(),
               )
         }
       >
