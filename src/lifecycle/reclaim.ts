@@ -79,6 +79,15 @@ async function vacuumPartition(
   }
 }
 
+/** Bytes. */
+interface Sizes {
+  readonly heap: bigint
+  readonly indexes: bigint
+  readonly all: bigint
+  /** `moved_xid` of its chunk. */
+  readonly moved: string | null
+}
+
 async function giveBackSpace(
   context: LifecycleContext,
   chunkId: bigint,
@@ -86,20 +95,28 @@ async function giveBackSpace(
 ): Promise<number | null> {
   const { db } = context
   const relation = identifier(partition.schema, partition.table)
-  const size = async (): Promise<{ heap: bigint; indexes: bigint; all: bigint; moved: string | null }> => {
+  // null when it has been dropped since the statement began: its row of pg_class is still seen then, and its sizes are null
+  const size = async (): Promise<Sizes | null> => {
     const { rows } = await db.query(sql`
       select
         pg_relation_size(c.oid), pg_indexes_size(c.oid), pg_total_relation_size(c.oid),
         (select k.moved_xid::text from tidemark.chunk as k where k.id = ${chunkId}::int8)
       from pg_class as c
       where c.oid = format('%I.%I', ${partition.schema}::text, ${partition.table}::text)::regclass`)
-    const [heap, indexes, all, moved] = rows[0] as [bigint, bigint, bigint, string | null]
-    return { heap, indexes, all, moved }
+    const [heap = null, indexes = null, all = null, moved = null] = (rows[0] ?? []) as (
+      | bigint
+      | string
+      | null
+    )[]
+    if (heap === null || indexes === null || all === null) return null
+    return { heap, indexes, all, moved } as Sizes
   }
   const before = await size()
+  if (before === null) return 0
   // A statement of its own: VACUUM runs in no transaction. It gives up where it would have to wait.
   await db.execute(sql`vacuum (skip_locked, index_cleanup on, truncate on) ${relation}`)
   const after = await size()
+  if (after === null) return 0
   if (after.heap > 0n) {
     // Not emptied: rows that came late are there, or somebody was in the way, or still sees what was deleted.
     const { rows } = await db.query(sql`select exists (select from only ${relation})`)
@@ -111,7 +128,8 @@ async function giveBackSpace(
     update tidemark.chunk
     set moved_xid = null
     where id = ${chunkId}::int8 and moved_xid is not distinct from ${before.moved}::xid8`)
-  return Number(before.all - (await size()).all)
+  const left = await size()
+  return left === null ? 0 : Number(before.all - left.all)
 }
 
 /** One transaction for each: a lock on one index is not held while another is waited for. */
