@@ -52,17 +52,9 @@ it('boards are stored from files, listed by whose they are, and written as files
   expect(made).toMatchObject({ name: 'Events', source: 'stored', version: 1 })
   const { data: mine } = await json('boards', 'list', '--tenant', 'acme')
   expect(mine.map(({ id }: { id: string }) => id).sort()).toEqual([made.id, 'file-overview'].sort())
-  expect((await run('boards')).out).not.toContain(made.id)
   const exported = await run('boards', 'export', made.id, '--tenant', 'acme', '--out', 'again.json')
   expect(exported).toMatchObject({ code: 0 })
   expect(JSON.parse(await readFile(join(folder, 'again.json'), 'utf8'))).toEqual(board)
   const { data: saved } = await json('boards', 'import', 'again.json', '--tenant', 'acme', '--id', made.id)
   expect(saved).toMatchObject({ id: made.id, version: 2 })
-  await writeFile(
-    join(folder, 'wrong.json'),
-    JSON.stringify({ ...board, document: { ...board.document, panels: [{}] } }),
-  )
-  const wrong = await run('boards', 'import', 'wrong.json')
-  expect(wrong.code).not.toBe(0)
-  expect(wrong.err).toContain('document.panels[0].id')
 })
