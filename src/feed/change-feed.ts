@@ -1,3 +1,5 @@
+import { randomBytes } from 'node:crypto'
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import { createListener, type Database, type Listener } from '../postgres/index.ts'
 import { isTidemarkError, TidemarkError } from '../util/errors.ts'
 import { sql } from '../util/sql.ts'
@@ -41,10 +43,14 @@ class LogFeed implements ChangeFeed {
   readonly #options: Required<ChangeFeedOptions>
   readonly #listeners = new Set<(event: FeedEvent) => void>()
   readonly #stop = new AbortController()
+  /** By which it knows what it has told itself. */
+  readonly #name = randomBytes(9).toString('base64url')
   #position: FeedPosition | null = null
   /** Ranges of dropped chunks that have been told, as keys. */
   #gone: ReadonlySet<string> | null = null
   #running: Promise<void> | null = null
+  /** Whether the one that runs has asked PostgreSQL. */
+  #hasAsked = false
   /** The look after the one that runs. */
   #queued: Promise<void> | null = null
   #timer: NodeJS.Timeout | null = null
@@ -84,7 +90,10 @@ class LogFeed implements ChangeFeed {
       this.#listener ??= createListener({
         connectionString: listenTo,
         channel,
-        onNotify: () => this.wake(),
+        // its own writes have woken it already
+        onNotify: (from) => {
+          if (from !== this.#name) this.wake()
+        },
       })
     const refusal = this.#refusal
     if (this.#listeners.size === 1) this.wake()
@@ -152,7 +161,7 @@ class LogFeed implements ChangeFeed {
   /** A hint, in a transaction of its own after the commit: in that of the writer it would take a lock of the whole server. */
   async #notify(): Promise<void> {
     try {
-      await this.#options.db.query(sql`select pg_notify(${channel}::text, '')`)
+      await this.#options.db.query(sql`select pg_notify(${channel}::text, ${this.#name}::text)`)
     } catch (error) {
       // the others look by themselves
       if (!isTidemarkError(error)) throw error
@@ -165,10 +174,14 @@ class LogFeed implements ChangeFeed {
     if (this.#listeners.size === 0) this.#refusal = null
   }
 
-  /** A look that begins after the call. */
+  /**
+   * A look that begins after the call, at the end of this turn: of whoever has written and then waits until that is told, in one turn of
+   * the process, it is the same one, and not the next.
+   */
   #look(): Promise<void> {
     if (this.#queued !== null) return this.#queued
     if (this.#running === null) return this.#start()
+    if (!this.#hasAsked) return this.#running
     this.#queued = this.#running
       .catch(() => {})
       .then(() => {
@@ -179,6 +192,7 @@ class LogFeed implements ChangeFeed {
   }
 
   #start(): Promise<void> {
+    this.#hasAsked = false
     const running = this.#run().finally(() => {
       if (this.#running === running) this.#running = null
     })
@@ -188,7 +202,9 @@ class LogFeed implements ChangeFeed {
 
   async #run(): Promise<void> {
     this.#rest()
+    await nextTurn()
     this.#stop.signal.throwIfAborted()
+    this.#hasAsked = true
     let isBusy = false
     try {
       const startedAt = performance.now()

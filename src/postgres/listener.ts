@@ -4,8 +4,8 @@ export interface ListenerOptions {
   /** PostgreSQL itself. A pooler that lends connections by the transaction delivers nothing: then nobody listens. */
   readonly connectionString: string
   readonly channel: string
-  /** Somebody has notified the channel, or may have while there was no connection. */
-  readonly onNotify: () => void
+  /** Somebody has notified the channel; null: may have, while there was no connection. */
+  readonly onNotify: (payload: string | null) => void
 }
 
 export interface Listener {
@@ -72,7 +72,7 @@ class PostgresListener implements Listener {
     }
     client.on('error', lose)
     client.on('end', lose)
-    client.on('notification', onNotify)
+    client.on('notification', ({ payload }) => onNotify(payload ?? ''))
     try {
       await client.connect()
       const { rows } = await client.query<{ pid: number }>('select pg_catalog.pg_backend_pid() as pid')
@@ -87,7 +87,7 @@ class PostgresListener implements Listener {
       client.connection.stream.unref()
       this.#client = client
       this.#failures = 0
-      onNotify()
+      onNotify(null)
     } catch {
       // whoever listens goes on without it, and it is tried again
       lose()

@@ -61,6 +61,16 @@ async function follow(
   return { feed, told }
 }
 
+/** A database that counts how often a feed has asked. */
+function counting(): { readonly db: Database; readonly looks: { asked: number } } {
+  const looks = { asked: 0 }
+  const query: Database['query'] = (statement, options) => {
+    if (printSql(statement).text.includes('changes_after')) looks.asked += 1
+    return test.db.query(statement, options)
+  }
+  return { looks, db: { ...test.db, query } }
+}
+
 async function until(condition: () => boolean | Promise<boolean>): Promise<void> {
   const end = performance.now() + 10_000
   while (!(await condition())) {
@@ -90,20 +100,13 @@ it('tells what was committed, of hypertables and plain tables, each once', async
 })
 
 it('asks once for whoever writes and waits in one turn, and once more for who comes while it asks', async () => {
-  let asked = 0
-  const db: Database = {
-    ...test.db,
-    query: (statement, options) => {
-      if (printSql(statement).text.includes('changes_after')) asked += 1
-      return test.db.query(statement, options)
-    },
-  }
+  const { db, looks } = counting()
   const feed = createChangeFeed({ db, pollMs: 60_000, busyPollMs: 60_000 })
   open.push(feed)
   const told: string[] = []
   feed.subscribe((event) => told.push(...describeEvent(event)))
   await feed.caughtUp()
-  asked = 0
+  looks.asked = 0
   for (let i = 1; i <= 3; i++) {
     told.length = 0
     await a.execute(`insert into app.notes values (${100 + i}, 'x')`)
@@ -112,15 +115,15 @@ it('asks once for whoever writes and waits in one turn, and once more for who co
     await Promise.resolve()
     await feed.caughtUp()
     expect(told).toEqual(['app.notes * *'])
-    expect(asked).toBe(i)
+    expect(looks.asked).toBe(i)
   }
   const first = feed.caughtUp()
-  await until(() => asked === 4)
+  await until(() => looks.asked === 4)
   await a.execute(`insert into app.notes values (110, 'x')`)
   told.length = 0
   await Promise.all([first, feed.caughtUp(), feed.caughtUp()])
   expect(told).toEqual(['app.notes * *'])
-  expect(asked).toBeLessThanOrEqual(5)
+  expect(looks.asked).toBeLessThanOrEqual(5)
 })
 
 it('tells nothing before it is committed, and a long transaction when it has ended, behind later ones', async () => {
@@ -271,6 +274,28 @@ it('is woken by another process that has written, without waiting for its poll',
     await sleep(20)
   }
   expect(told).toEqual(['public.readings t1 01-01T03:00 01-01T04:00'])
+})
+
+it('is woken by what others have written, and not once more by what it has told them', async () => {
+  const [mine, other] = [counting(), counting()]
+  const [writer, reader] = [mine, other].map(({ db }) => {
+    const feed = createChangeFeed({
+      ...{ db, listenTo: test.connectionString },
+      ...{ pollMs: 60_000, busyPollMs: 60_000 },
+    })
+    open.push(feed)
+    feed.subscribe(() => {})
+    return feed
+  }) as [ChangeFeed, ChangeFeed]
+  // one look at the beginning, one when it listens
+  await until(() => mine.looks.asked >= 2 && other.looks.asked >= 2)
+  await Promise.all([writer.caughtUp(), reader.caughtUp()])
+  const [before, heard] = [mine.looks.asked, other.looks.asked]
+  for (let i = 1; i <= 3; i++) {
+    writer.wrote()
+    await until(() => other.looks.asked === heard + i)
+  }
+  expect(mine.looks.asked).toBe(before + 3)
 })
 
 it('through a pooler it does not listen, and polls', async ({ skip }) => {
