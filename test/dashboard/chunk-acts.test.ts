@@ -136,17 +136,23 @@ describe('in words', () => {
   test('what comes next says when, and what it waits for when that is over', () => {
     const plain = (text: string): string => text.replaceAll('\u00a0', ' ')
     const next = { act: 'freeze', at: '2026-06-13T12:00:00Z', waitsFor: null } as const
-    expect(plain(nextWords(next, now, 'UTC').text)).toBe('freezes in 3 d')
+    expect(plain(nextWords({ next, isMoving: false }, now, 'UTC').text)).toBe('freezes in 3 d')
     const due = { ...next, at: '2026-06-10T10:00:00Z' }
-    expect(nextWords(due, now, 'UTC').text).toBe("freezes at the worker's next run")
+    expect(nextWords({ next: due, isMoving: false }, now, 'UTC').text).toBe(
+      "freezes at the worker's next run",
+    )
     const late = nextWords(
-      { ...due, waitsFor: 'not before 2026-06-10T12:30:00.123456Z' },
+      { next: { ...due, waitsFor: 'not before 2026-06-10T12:30:00.123456Z' }, isMoving: false },
       now,
       'Europe/Berlin',
     )
     expect(plain(late.text)).toBe('to be frozen for 2 h')
     expect(late.waitsFor).toBe('not before 2026-06-10 14:30')
-    expect(nextWords(null, now, 'UTC')).toEqual({ text: 'stays as it is', waitsFor: null })
+    expect(nextWords({ next: due, isMoving: true }, now, 'UTC').text).toBe('under way now')
+    expect(nextWords({ next: null, isMoving: false }, now, 'UTC')).toEqual({
+      text: 'stays as it is',
+      waitsFor: null,
+    })
   })
 
   test('a failed move is said before the state, one that is under way before that', () => {

@@ -149,13 +149,15 @@ function NothingDeclared(): ReactNode {
   const datasets = useDatasets()
   return (
     <Empty title="No continuous aggregate is declared">
-      <p>
-        It keeps the answer to a query that is asked again and again, for each bucket and group, and the
-        worker keeps it up to date. Every query that fits uses it by itself, and is right at any moment. Into
-        tidemark.config.ts:
-      </p>
-      <Code text={declarationFor(datasets.data ?? [])} label="A declaration to copy" copy />
-      <p>The worker fills it, the newest first.</p>
+      <div className={styles['card']}>
+        <p>
+          It keeps the answer to a query that is asked again and again, for each bucket and group, and the
+          worker keeps it up to date. Every query that fits uses it by itself, and is right at any moment.
+          Into tidemark.config.ts:
+        </p>
+        <Code text={declarationFor(datasets.data ?? [])} label="A declaration to copy" copy />
+        <p>The worker fills it, the newest first.</p>
+      </div>
     </Empty>
   )
 }

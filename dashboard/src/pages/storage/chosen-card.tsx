@@ -52,7 +52,7 @@ function OneChunk(props: {
 }): ReactNode {
   const { chunk, zone, now } = props
   const word = chunkWord(chunk)
-  const next = nextWords(chunk.next, now, zone)
+  const next = nextWords(chunk, now, zone)
   const { bytes, coldBytes, bytesBefore, rows, hotRows, files, deletedRows } = chunk
   return (
     <>

@@ -39,7 +39,15 @@ function columnsOf(zone: string, now: number): readonly Column<StoredChunk>[] {
     {
       id: 'time',
       title: 'Time',
-      cell: ({ from, to }) => <span className={styles['time']}>{spanText(from, to, zone)}</span>,
+      cell: ({ from, to }) => {
+        const [begin, end] = spanText(from, to, zone).split(' – ')
+        return (
+          <span className={styles['time']}>
+            {begin}
+            {end !== undefined && <span className={styles['end']}> – {end}</span>}
+          </span>
+        )
+      },
       sortBy: ({ from }) => Date.parse(from),
     },
     {
@@ -82,10 +90,10 @@ function columnsOf(zone: string, now: number): readonly Column<StoredChunk>[] {
     {
       id: 'next',
       title: 'Next',
-      cell: ({ next }) => {
-        const { text, waitsFor } = nextWords(next, now, zone)
+      cell: (chunk) => {
+        const { text, waitsFor } = nextWords(chunk, now, zone)
         return (
-          <div className={styles['next']}>
+          <div className={styles['next']} title={text}>
             {text}
             {waitsFor !== null && <small title={waitsFor}>{waitsFor}</small>}
           </div>

@@ -161,7 +161,7 @@ function Tip(props: {
   const column = columns.find(({ first, last }) => place >= first && place <= last)
   const together = column ? column.last - column.first : 0
   const x = Math.max(0, Math.min(axis.width, axis.x((Date.parse(chunk.from) + Date.parse(chunk.to)) / 2)))
-  const next = nextWords(chunk.next, now, zone)
+  const next = nextWords(chunk, now, zone)
   return (
     <div
       className={styles['tip']}
@@ -190,7 +190,7 @@ function describeChoice(lane: Lane, choice: Choice | null, at: number, zone: str
   const chunk = chunks[at]!
   const one = `${spanText(chunk.from, chunk.to, zone)}, ${chunkWord(chunk)}, ${formatNumber(chunk.rows)} rows, ${formatBytes(
     chunk.bytes + chunk.coldBytes,
-  )}, ${nextWords(chunk.next, now, zone).text}`
+  )}, ${nextWords(chunk, now, zone).text}`
   if (choice === null || choice.anchor === choice.at) return one
   const { first, last } = chosen(choice)
   return `${last - first + 1} chunks chosen, ${spanText(chunks[first]!.from, chunks[last]!.to, zone)}; at ${one}`

@@ -40,8 +40,11 @@ export function OperationsList({ operations, empty, onCancel, onAgain }: Operati
   const shown = isWhole ? operations : operations.slice(0, few)
   return (
     <>
+      <p className="visually-hidden" role="status">
+        {operations[0] === undefined ? '' : announcement(operations[0])}
+      </p>
       {operations.length === 0 && <p className={styles['quiet']}>{empty}</p>}
-      <ul className={styles['list']} aria-label="Operations" aria-live="polite">
+      <ul className={styles['list']} aria-label="Operations">
         {shown.map((operation) => (
           <OperationItem key={operation.id} operation={operation} onCancel={onCancel} onAgain={onAgain} />
         ))}
@@ -55,6 +58,12 @@ export function OperationsList({ operations, empty, onCancel, onAgain }: Operati
       )}
     </>
   )
+}
+
+/** Of the newest, and only when it begins or ends: progress would talk without end. */
+function announcement({ kind, dataset, state, report, error }: Operation): string {
+  const what = `${verbs[kind]}${dataset === null ? '' : ` ${dataset}`}: ${badges[state][1]}`
+  return [what, state === 'running' ? '' : (report?.text ?? error?.message ?? '')].filter(Boolean).join('. ')
 }
 
 function OperationItem(props: {

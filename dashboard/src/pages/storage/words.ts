@@ -44,10 +44,11 @@ const actWords: Readonly<Record<NextAct['act'], readonly [will: string, late: st
 
 /** What happens to a chunk by itself, and what that waits for. */
 export function nextWords(
-  next: NextAct | null,
+  { next, isMoving }: Pick<StoredChunk, 'next' | 'isMoving'>,
   now: number,
   zone: string,
 ): { readonly text: string; readonly waitsFor: string | null } {
+  if (isMoving) return { text: 'under way now', waitsFor: null }
   if (next === null) return { text: 'stays as it is', waitsFor: null }
   const [will, late] = actWords[next.act]
   const at = Date.parse(next.at)
