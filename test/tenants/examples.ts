@@ -77,6 +77,29 @@ export function examplesOf(mine: Party, other: Party): Readonly<Record<string, r
     }),
     query('site.nothing', {}),
   ]
+  const sight = { bucket: '1 day', by: ['tenant', 'secret'], select: count }
+  const boardOf = ({
+    from: _from,
+    to: _to,
+    timeoutMs: _timeout,
+    cache: _cache,
+    ...asked
+  }: Record<string, unknown>) => ({
+    name: 'Mine',
+    document: {
+      range,
+      panels: [
+        {
+          id: 'secrets',
+          title: 'Secrets',
+          chart: 'bar',
+          place: { x: 0, y: 0, w: 6, h: 4 },
+          query: asked,
+          compare: '1 day',
+        },
+      ],
+    },
+  })
   const records = `${datasets}/site.projects/records`
   const keys = [
     '1',
@@ -316,6 +339,40 @@ export function examplesOf(mine: Party, other: Party): Readonly<Record<string, r
       })),
     ),
     'DELETE /api/v1/reports/:name': get('/api/v1/reports/theirs', '/api/v1/reports/weekly'),
+    // MY… and THEIR… stand for ids that are made when the server is
+    'GET /api/v1/boards': get('/api/v1/boards'),
+    'POST /api/v1/boards': [
+      ...queries.map(({ body }) => ({ path: '/api/v1/boards', ...json(boardOf(JSON.parse(body))) })),
+      ...wrongBodies('/api/v1/boards'),
+    ],
+    'GET /api/v1/boards/:id': get('/api/v1/boards/MYBOARD', '/api/v1/boards/THEIRBOARD', '/api/v1/boards/-'),
+    'PUT /api/v1/boards/:id': ['MYBOARD', 'THEIRBOARD'].map((id) => ({
+      path: `/api/v1/boards/${id}`,
+      ...json(boardOf({ dataset: 'site.visits', ...sight })),
+    })),
+    'DELETE /api/v1/boards/:id': get('/api/v1/boards/THEIRBOARD', '/api/v1/boards/MYSPARE'),
+    'GET /api/v1/boards/:id/shares': get('/api/v1/boards/MYBOARD/shares', '/api/v1/boards/THEIRBOARD/shares'),
+    'POST /api/v1/boards/:id/shares': ['MYBOARD', 'THEIRBOARD'].map((id) => ({
+      path: `/api/v1/boards/${id}/shares`,
+      ...json({ expires: '1 day' }),
+    })),
+    'DELETE /api/v1/boards/:id/shares/:share': get(
+      '/api/v1/boards/MYBOARD/shares/THEIRSHARE',
+      '/api/v1/boards/THEIRBOARD/shares/THEIRSHARE',
+      '/api/v1/boards/MYBOARD/shares/MYSHARE',
+    ),
+    'GET /api/v1/shared/:token': get('/api/v1/shared/MYTOKEN', '/api/v1/shared/THEIRSHARE'),
+    'POST /api/v1/shared/:token/panels/:panel': [{}, { compare: true }, { from: '2020-01-01' }].map(
+      (asked) => ({
+        path: '/api/v1/shared/MYTOKEN/panels/secrets',
+        ...json(asked),
+      }),
+    ),
+    'POST /api/v1/query/sql': queries.map(({ body, headers }) => ({
+      path: '/api/v1/query/sql',
+      body,
+      headers,
+    })),
     'GET /openapi.json': get('/openapi.json'),
     'GET /api/v1/problems': get('/api/v1/problems'),
     'GET /metrics': get('/metrics'),
@@ -372,6 +429,10 @@ export function examplesOf(mine: Party, other: Party): Readonly<Record<string, r
     ],
     'POST /api/v1/keys/:id/rotate': [{ path: '/api/v1/keys/KEY/rotate', ...json({}) }],
     'DELETE /api/v1/keys/:id': get('/api/v1/keys/KEY'),
-    'GET /api/v1/audit': get('/api/v1/audit', '/api/v1/audit?limit=1000'),
+    // it has the filter of his own that names a mark of another; entries of another would have his name, too
+    'GET /api/v1/audit': get('/api/v1/audit', '/api/v1/audit?limit=1000').map((one) => ({
+      ...one,
+      says: other.mark,
+    })),
   }
 }

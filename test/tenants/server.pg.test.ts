@@ -47,6 +47,7 @@ beforeAll(async () => {
       await mine.save(name, { dataset: visits.name, query: { limit: 500 }, title: `of ${tenant}` }, tenant)
       await mine.run(name)
     }
+    await makeBoards(tenant, scope)
   }
   const collected = await collectRoutes(() => createServer(engine.tm))
   ;({ made: app, routes } = collected)
@@ -56,6 +57,48 @@ afterAll(async () => {
   await app.close()
   await engine.close()
 })
+
+/** Ids that examples name: of A (MY…) and of B (THEIR…). */
+const made = new Map<string, string>()
+
+async function makeBoards(tenant: string, scope: TenantScope): Promise<void> {
+  const boards = engine.tm.boardsOf(scope)
+  const secrets = {
+    dataset: visits.name,
+    bucket: '1 day',
+    by: ['tenant', 'secret'],
+    select: { n: { fn: 'count' } },
+  }
+  const panel = {
+    id: 'secrets',
+    title: `of ${tenant}`,
+    chart: 'bar',
+    place: { x: 0, y: 0, w: 6, h: 4 },
+    query: secrets,
+  }
+  const document = {
+    range: { from: '2026-03-01', to: '2026-03-06' },
+    panels: [{ ...panel, compare: '1 day' }],
+  }
+  const board = await boards.create({ name: `of ${tenant}`, document }, tenant)
+  const spare = await boards.create({ name: `spare of ${tenant}`, document }, tenant)
+  const actor = { ...operator, kind: 'key', id: tenant, tenant: scope } as const
+  const share = await boards.share(board.id, {}, { actor, keyId: (await keyOf(tenant)).id })
+  const whose = tenant === a.tenant ? 'MY' : tenant === b.tenant ? 'THEIR' : null
+  if (whose === null) return
+  for (const [name, id] of Object.entries({
+    BOARD: board.id,
+    SPARE: spare.id,
+    SHARE: share.id,
+    TOKEN: share.token,
+  }))
+    made.set(`${whose}${name}`, id)
+}
+
+async function keyOf(tenant: string) {
+  const keys = await engine.tm.access.keys.list(operator)
+  return keys.find(({ name }) => name === `of ${tenant}`)!
+}
 
 interface Heard {
   readonly status: number
@@ -70,7 +113,7 @@ async function send(
 ): Promise<Heard> {
   // what is a stream of events does not end
   const stop = new AbortController()
-  const url = `${base}${path.replace('KEY', theirKey)}`
+  const url = `${base}${path.replace(/(MY|THEIR)[A-Z]+/g, (name) => made.get(name)!).replace('KEY', theirKey)}`
   const response = await fetch(url, {
     method,
     headers: { ...headers, ...(secret === null ? {} : { authorization: `Bearer ${secret}` }) },
