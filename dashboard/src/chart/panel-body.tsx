@@ -98,7 +98,7 @@ export function PanelBody(props: PanelBodyProps): ReactNode {
           />
         </div>
       ) : isWhole ? (
-        <div className={styles['whole']} style={{ height }}>
+        <div className={styles['whole']} style={{ maxHeight: height }}>
           <BarList {...whole} />
         </div>
       ) : panel.chart === 'heatmap' ? (

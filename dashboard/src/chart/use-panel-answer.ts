@@ -186,7 +186,8 @@ function leastStep(rows: Answer['rows']): number | null {
 function axisOf(answer: Answer | undefined, question: Question | null): PanelAnswer['axis'] {
   if (answer === undefined || question === null) return null
   const { from, to } = answer.plan.range
-  const times = answer.rows.map(({ bucket }) =>
+  const isOpen = from === null || to === null
+  const times = (isOpen ? answer.rows : []).map(({ bucket }) =>
     typeof bucket === 'string' ? Date.parse(bucket) : Number.NaN,
   )
   let [least, greatest] = [Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY]

@@ -86,10 +86,11 @@ function Explore({ datasets }: { readonly datasets: readonly DatasetInfo[] }): R
   const isReady = start !== undefined && (start.time === null || bounds !== undefined)
   useEffect(() => {
     if (start === undefined || !isReady) return
-    const look = firstLook(start, bounds)
-    // whoever came by a link with a range keeps it
-    update(first === undefined ? { select: look.select ?? [] } : look, { replace: true })
-  }, [start, first, isReady, bounds, update])
+    const { from, to, ...look } = firstLook(start, bounds)
+    // whoever came by a link with a range keeps it, and so does a board
+    const range = state.board === null ? { from: from ?? null, to: to ?? null } : {}
+    update(first === undefined ? { select: look.select ?? [] } : { ...look, ...range }, { replace: true })
+  }, [start, first, isReady, bounds, state.board, update])
   const choose = (name: string): void => {
     if (name !== state.dataset) update({ ...cleared, dataset: name })
   }
@@ -275,7 +276,7 @@ function Asked({
                 panel={panel}
                 result={result}
                 zone={zone}
-                height={chartHeight}
+                height={panel.chart === 'number' ? 180 : chartHeight}
                 shown={state.shown}
                 onShown={(shown) => update({ shown })}
                 onZoom={info.time === null ? undefined : zoomTo}

@@ -29,11 +29,11 @@ const buckets = [
 
 const comparisons = [
   { value: '', label: 'Nothing' },
-  { value: 'previous', label: 'The period before' },
-  { value: '1 day', label: 'A day earlier' },
-  { value: '1 week', label: 'A week earlier' },
-  { value: '1 month', label: 'A month earlier' },
-  { value: '1 year', label: 'A year earlier' },
+  { value: 'previous', label: 'Period before' },
+  { value: '1 day', label: 'Day earlier' },
+  { value: '1 week', label: 'Week earlier' },
+  { value: '1 month', label: 'Month earlier' },
+  { value: '1 year', label: 'Year earlier' },
 ]
 
 const gaps: readonly { readonly value: Fill; readonly label: string }[] = [
@@ -50,6 +50,8 @@ export function Look({ info, state, bucket, update }: LookProps): ReactNode {
   const isTimed = info.time !== null
   const has = (fn: string): boolean => state.select.some((aggregate) => aggregate.fn === fn)
   const canHeat = isTimed && columnsFor(info, 'histogram').some(({ type }) => type !== 'jsonb')
+  const hasGaps =
+    state.bucket !== 'none' && (state.chart === 'line' || state.chart === 'bar' || state.chart === 'stacked')
   const isKnown = state.compare === null || comparisons.some(({ value }) => value === state.compare)
   return (
     <div className={styles['look']}>
@@ -105,7 +107,7 @@ export function Look({ info, state, bucket, update }: LookProps): ReactNode {
           onChange={(compare) => update({ compare: compare === '' ? null : compare })}
         />
       )}
-      {isTimed && (
+      {isTimed && hasGaps && (
         <Select label="Gaps" value={state.fill} options={gaps} onChange={(fill) => update({ fill })} />
       )}
       <Combobox

@@ -44,7 +44,7 @@ export function ToBoard({ state, panel, isDisabled }: ToBoardProps): ReactNode {
             void navigate(handOver(board, panelFor(panel, panel.title, state.panel ?? freshId())))
         }}
       >
-        {state.panel === null ? 'Put on the board' : 'Put back on the board'}
+        {state.title === null ? 'Put on the board' : 'Put back on the board'}
       </Button>
     )
   return (
