@@ -146,10 +146,11 @@ export function Sparkline({ values, label, unit = '', width = 120, height = 28 }
       isPen = false
       return
     }
-    // one without neighbours is a dot
-    path += isPen
-      ? `L${x(i).toFixed(1)} ${y(value).toFixed(1)}`
-      : `M${x(i).toFixed(1)} ${y(value).toFixed(1)}h0`
+    const next = values[i + 1]
+    const isAlone = !isPen && (next === undefined || next === null || !Number.isFinite(next))
+    // one without neighbours is a short stroke
+    if (isAlone) path += `M${(x(i) - 1.5).toFixed(1)} ${y(value).toFixed(1)}h3`
+    else path += `${isPen ? 'L' : 'M'}${x(i).toFixed(1)} ${y(value).toFixed(1)}`
     isPen = true
   })
   const latest = known.at(-1)
