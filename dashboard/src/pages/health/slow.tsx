@@ -124,7 +124,7 @@ function Detail({ query }: { readonly query: SlowQuery }): ReactNode {
           ['Kind', query.kind],
           ['Outcome', query.outcome],
           ['Planned', plan?.ms ? formatMs(plan.ms.plan) : null],
-          ['Read', plan?.ms ? formatMs(plan.ms.read) : null],
+          ['Read, all parts', plan?.ms ? formatMs(plan.ms.read) : null],
           ['Merged', plan?.ms ? formatMs(plan.ms.merge) : null],
           ['Asked by', query.principal],
           ['Request, also in the log', query.request && <code key="request">{query.request}</code>],
