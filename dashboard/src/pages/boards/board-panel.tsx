@@ -16,6 +16,8 @@ export interface BoardPanelProps {
 const syncKey = 'board'
 /** Of a panel; below it the legend is scrolled to. */
 const leastChartPx = 72
+/** A legend of one line, and what is between it and the chart. */
+const legendPx = 38
 const mostOfLegend = 0.45
 
 /** The drawing of a panel, as high as its place on the board. */
@@ -48,7 +50,7 @@ export function Drawing({
 }: BoardPanelProps & { readonly info: DatasetInfo | undefined; readonly ask?: Ask }): ReactNode {
   const room = useRef<HTMLDivElement>(null)
   const content = useRef<HTMLDivElement>(null)
-  const { height, isCut } = useChartHeight(room, content)
+  const { height, isCut } = useChartHeight(room, content, hasLegend(panel) ? legendPx : 0)
   const [ended, setEnded] = useState<string | null>(null)
   const everyMs = refresh === 'live' || refresh === 'off' ? null : lengthMs(refresh)
   const told = useCallback(({ live }: PanelAnswer) => {
@@ -93,10 +95,16 @@ export function Drawing({
   )
 }
 
+function hasLegend({ chart, query }: Panel): boolean {
+  return (chart === 'line' || chart === 'bar' || chart === 'stacked') && query.bucket != null
+}
+
 /** What is left for the chart when its legend has its place (null: not measured yet), and whether there is too little room all the same. */
 function useChartHeight(
   room: React.RefObject<HTMLElement | null>,
   content: React.RefObject<HTMLElement | null>,
+  /** Its place is kept before it is there, so that the chart does not change its height then. */
+  leastBeside: number,
 ): { readonly height: number | null; readonly isCut: boolean } {
   const [height, setHeight] = useState<number | null>(null)
   const [isCut, setCut] = useState(false)
@@ -107,7 +115,8 @@ function useChartHeight(
     const measure = (): void => {
       setCut(outer.scrollHeight > outer.clientHeight + 1)
       const whole = outer.clientHeight
-      const beside = drawn.current === null ? 0 : Math.max(0, inner.offsetHeight - drawn.current)
+      const found = drawn.current === null ? 0 : inner.offsetHeight - drawn.current
+      const beside = Math.max(leastBeside, found)
       const next = Math.max(leastChartPx, Math.floor(whole - Math.min(beside, whole * mostOfLegend)))
       if (drawn.current !== null && Math.abs(next - drawn.current) < 2) return
       drawn.current = next
@@ -118,6 +127,6 @@ function useChartHeight(
     observer.observe(outer)
     observer.observe(inner)
     return () => observer.disconnect()
-  }, [room, content])
+  }, [room, content, leastBeside])
   return { height, isCut }
 }

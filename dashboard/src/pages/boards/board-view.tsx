@@ -9,7 +9,16 @@ import styles from './board.module.css'
 import { BoardBar } from './board-bar.tsx'
 import { BoardPanel } from './board-panel.tsx'
 import { ConflictDialog } from './conflict-dialog.tsx'
-import { draftOf, withDuplicate, withoutPanel, withPanel, withPanels, withWords } from './document.ts'
+import {
+  type Draft,
+  draftOf,
+  inReadingOrder,
+  withDuplicate,
+  withoutPanel,
+  withPanel,
+  withPanels,
+  withWords,
+} from './document.ts'
 import { EmptyBoard } from './empty-board.tsx'
 import { exploreLink, isForExplore } from './explore-link.ts'
 import { FullPanel } from './full-panel.tsx'
@@ -61,6 +70,7 @@ export function BoardView({
     if (!editing) return
     const before = editing.draft
     const after = withoutPanel(before, panel.id)
+    focusAfter(stage.current, before, panel.id)
     editing.change(`removed “${panel.title}”`, after)
     toast({
       kind: 'ok',
@@ -322,4 +332,15 @@ export function BoardView({
       </p>
     </div>
   )
+}
+
+/** The panel that had the focus goes: the next one has it then. */
+function focusAfter(stage: HTMLElement | null, { document }: Draft, id: string): void {
+  const order = inReadingOrder(document)
+  const at = order.findIndex((panel) => panel.id === id)
+  const next = order[at + 1] ?? order[at - 1]
+  setTimeout(() => {
+    const where = next ? `[data-panel="${CSS.escape(next.id)}"] [aria-haspopup]` : 'section button'
+    stage?.querySelector<HTMLElement>(where)?.focus()
+  })
 }

@@ -61,7 +61,7 @@ export function useBoardUrl(): BoardUrl {
       [change],
     ),
     setFull: useCallback(
-      (full: Full) => change(full === null ? { full } : { full, edit: null }, true),
+      (full: Full) => change(full === 'board' ? { full, edit: null } : { full }, true),
       [change],
     ),
   }
