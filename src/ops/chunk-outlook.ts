@@ -35,8 +35,6 @@ export interface OutlookContext {
 /** A chunk of the catalog with what decides when it is moved. */
 interface Decisive {
   readonly moveFailedAt: Instant | null
-  /** Rows of each of its files, oldest first. */
-  readonly fileRows: readonly number[]
   /** Its last write, freeze or deletion, of what the change log still has; null: nothing is known. */
   readonly touchedAt: Instant | null
   /** The last write within `quietMs`. */
@@ -61,8 +59,11 @@ export async function readOutlook(
       : addInterval(chunk.range.to, definition.freeze.after, null)
   const dropsAt = (chunk: ChunkLife): Instant | null =>
     definition.retain === null ? null : addInterval(chunk.range.to, definition.retain, null)
+  const files = await readFileRows(db, subject)
+  // of those that would be written anew if nobody came for long it matters when somebody did
   const isWorn = (chunk: ChunkLife): boolean =>
-    chunk.state === 'cold' && (chunk.hotRows > 0 || chunk.files > 1 || chunk.deletedRows > 0)
+    chunk.state === 'cold' &&
+    wearOf(chunk, files.get(chunk.id) ?? [], context.settings.foldAfterMs, context) !== 'rest'
   const overdue = (at: Instant | null): boolean => at !== null && at <= now
   const decisive = await readDecisive(
     db,
@@ -102,7 +103,10 @@ export async function readOutlook(
       })
     if (dropAt !== null)
       acts.push({ act: 'drop', at: dropAt, waitsFor: isMoving ? null : (held.get(chunk.id) ?? null) })
-    const compactAt = known !== undefined && chunk.state === 'cold' ? compactsAt(chunk, known, context) : null
+    const compactAt =
+      known !== undefined && chunk.state === 'cold'
+        ? compactsAt(chunk, files.get(chunk.id) ?? [], known.touchedAt, context)
+        : null
     if (compactAt !== null)
       acts.push({ act: 'compact', at: compactAt, waitsFor: isMoving ? null : failed(chunk) })
     const [next] = acts.sort((a, b) => (a.at < b.at ? -1 : a.at > b.at ? 1 : 0))
@@ -135,21 +139,41 @@ function failed({ moveError, moveFailures }: ChunkLife): string | null {
     : `the last try failed (${moveFailures} in a row): ${moveError}. The worker tries again by itself`
 }
 
-/** When the policy finds it worth writing, unless it is written to until then; null: not as it is. */
+/** When the policy finds it worth writing, unless it is written to until then. */
 function compactsAt(
   chunk: ChunkLife,
-  { fileRows, touchedAt }: Decisive,
-  { now, settings }: OutlookContext,
-): Instant | null {
-  const wear = { deltaRows: chunk.hotRows, fileRows, deletedRows: chunk.deletedRows }
+  fileRows: readonly number[],
+  touchedAt: Instant | null,
+  context: OutlookContext,
+): Instant {
+  const { now, settings } = context
   const since = touchedAt ?? chunk.frozenAt ?? now
   const restedMs = Math.max(0, Number((now - since) / 1000n))
-  if (judgeWear({ ...wear, restedMs }, settings) !== 'rest') {
-    const at = later(since, settings.foldAfterMs)
-    return at < now ? at : now
-  }
-  if (judgeWear({ ...wear, restedMs: settings.foldAfterMs }, settings) === 'rest') return null
-  return later(since, settings.foldAfterMs)
+  const at = later(since, settings.foldAfterMs)
+  // so much lies loose that nobody's coming is waited for
+  return at > now && wearOf(chunk, fileRows, restedMs, context) !== 'rest' ? now : at
+}
+
+function wearOf(
+  { hotRows, deletedRows }: ChunkLife,
+  fileRows: readonly number[],
+  restedMs: number,
+  { settings }: OutlookContext,
+): ReturnType<typeof judgeWear> {
+  return judgeWear({ deltaRows: hotRows, fileRows, deletedRows, restedMs }, settings)
+}
+
+/** Rows of each file of each chunk, the oldest first. */
+async function readFileRows(
+  db: Queryable,
+  { hypertable }: Subject,
+): Promise<ReadonlyMap<bigint, readonly number[]>> {
+  const { rows } = await db.query(sql`
+    select chunk_id, array_agg(row_count order by id)
+    from tidemark.lake_file
+    where hypertable_id = ${hypertable.id}::int
+    group by chunk_id`)
+  return new Map(rows.map(([id, counts]) => [id as bigint, (counts as readonly bigint[]).map(Number)]))
 }
 
 async function readMoving(db: Queryable, { hypertable }: Subject): Promise<ReadonlySet<bigint>> {
@@ -168,11 +192,6 @@ async function readDecisive(
   const { rows } = await db.query(sql`
     select
       k.id, k.move_failed_at,
-      array(
-        select f.row_count from tidemark.lake_file as f
-        where f.hypertable_id = k.hypertable_id and f.chunk_id = k.id
-        order by f.id
-      ),
       greatest(k.frozen_at, l.logged_at, (
         select max(d.created_at)
         from tidemark.lake_deletion as d
@@ -188,11 +207,10 @@ async function readDecisive(
     ) as l
     where k.id = any (${ids}::int8[])`)
   return new Map(
-    rows.map(([id, moveFailedAt, fileRows, touchedAt, writtenAt]) => [
+    rows.map(([id, moveFailedAt, touchedAt, writtenAt]) => [
       id as bigint,
       {
         moveFailedAt: moveFailedAt as Instant | null,
-        fileRows: (fileRows as readonly bigint[]).map(Number),
         touchedAt: touchedAt as Instant | null,
         writtenAt: writtenAt as Instant | null,
       },

@@ -219,6 +219,8 @@ const checks: Readonly<Record<string, Check>> = {
       }
     }
     const failing = rows.filter((row) => (row[2] as number) > 0)
+    const left = failing.length === 0 ? await leftAlone(connection) : null
+    if (left !== null) return left
     if (failing.length === 0) return ok(`${rows.length} background jobs, none failing`)
     return failing.map(([name, error, failures, at, next]) => ({
       level: 'fail' as const,
@@ -245,7 +247,7 @@ const checks: Readonly<Record<string, Check>> = {
     return rows.map(([dataset, count]) => ({
       level: 'note' as const,
       message: `${dataset}: ${count} rows did not fit and are kept as dead letters`,
-      todo: `select * from tidemark.dead_letter where dataset = '${dataset}': file, line, column, value and reason of each; delete what is dealt with`,
+      todo: `tidemark dead-letters --dataset ${dataset} shows them; show, fix, replay and drop deal with each`,
     }))
   },
 }
@@ -253,6 +255,24 @@ const checks: Readonly<Record<string, Check>> = {
 async function setting(connection: Queryable, name: string): Promise<string> {
   const { rows } = await connection.query(sql`select current_setting(${name}::text)`)
   return rows[0]?.[0] as string
+}
+
+/** Jobs that have been due for long, and nobody there to run them. */
+async function leftAlone(connection: Queryable): Promise<Found | null> {
+  const { rows } = await connection.query(sql`
+    select name, next_run_at
+    from tidemark.job
+    where next_run_at < now() - interval '10 minutes' and isfinite(next_run_at)
+      and not exists (select from tidemark.worker as w where w.seen_at > now() - interval '1 minute')
+    order by next_run_at
+    limit 1`)
+  const [row] = rows
+  if (row === undefined) return null
+  return {
+    level: 'warn',
+    message: `no worker runs: job "${row[0]}" has been due since ${formatInstant(row[1] as bigint)}; nothing is frozen, refreshed or dropped meanwhile`,
+    todo: 'start "tidemark worker" or "tidemark dev"',
+  }
 }
 
 /** Sessions of other roles that hold a snapshot; since when they do is hidden from this one. */

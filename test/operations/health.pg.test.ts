@@ -151,6 +151,24 @@ describe('background jobs', () => {
 })
 
 describe('health', () => {
+  it('says that nobody runs jobs which have long been due', async () => {
+    const { db } = world.engine.test
+    await db.query(sql`delete from tidemark.job where name = 'freeze metrics.gone'`)
+    await db.query(
+      sql`update tidemark.job set failures_in_a_row = 0, next_run_at = now() + interval '1 hour'`,
+    )
+    await db.query(sql`update tidemark.job set next_run_at = now() - interval '1 hour' where name = 'sweep'`)
+    const jobs = (await world.engine.tm.doctor()).filter(({ check }) => check === 'jobs')
+    expect(jobs).toMatchObject([
+      { level: 'warn', message: expect.stringMatching(/^no worker runs: job "sweep" has been due since/) },
+    ])
+    await db.query(sql`insert into tidemark.worker (id, host, process_id) values ('one', 'there', 17)`)
+    expect((await world.engine.tm.doctor()).find(({ check }) => check === 'jobs')!.level).toBe('ok')
+    await db.query(sql`delete from tidemark.worker`)
+    await db.query(sql`
+      update tidemark.job set failures_in_a_row = 2 where name = 'freeze metrics.requests'`)
+  })
+
   it('shows rates, latencies and what is red, the worst first', async () => {
     const { client } = world
     await client.insertNow('metrics.requests', rowsOf('2026-03-09', 20) as never)

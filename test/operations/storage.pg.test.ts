@@ -115,6 +115,20 @@ describe('an operation', () => {
     })
   })
 
+  it('puts late rows into the lake, chunk by chunk', async () => {
+    const { client, engine } = world
+    const { id } = await chunkOf('2026-02-10')
+    await engine.tm.insert(requests, rowsOf('2026-02-10', 7, 'late'))
+    await expect
+      .poll(() => chunkOf('2026-02-10'))
+      .toMatchObject({ state: 'delta', rows: 207, hotRows: 7, files: 1, next: { act: 'drop' } })
+    const compacted = await ended(
+      await client.operations.start({ kind: 'compact', dataset: 'metrics.requests', chunks: [id] }),
+    )
+    expect(compacted).toMatchObject({ state: 'done', report: { chunks: 1, rows: 207 } })
+    await expect.poll(() => chunkOf('2026-02-10')).toMatchObject({ state: 'cold', rows: 207, files: 1 })
+  })
+
   it('verifies the files of chunks, takes chunks back, and sweeps', async () => {
     const { operations } = world.client
     const { id } = await chunkOf('2026-02-10')
@@ -124,19 +138,19 @@ describe('an operation', () => {
     expect(verified).toMatchObject({
       state: 'done',
       progress: { done: 1, total: 1, unit: 'files' },
-      report: { files: 1, rows: 200, problems: [] },
+      report: { files: 1, rows: 207, problems: [] },
     })
     const all = await ended(await operations.start({ kind: 'verify' }))
-    expect(all.report).toMatchObject({ files: 2, rows: 400, problems: [] })
+    expect(all.report).toMatchObject({ files: 2, rows: 407, problems: [] })
     const thawed = await ended(
       await operations.start({ kind: 'thaw', dataset: 'metrics.requests', chunks: [id] }),
     )
-    expect(thawed).toMatchObject({ state: 'done', report: { chunks: 1, rows: 200 } })
+    expect(thawed).toMatchObject({ state: 'done', report: { chunks: 1, rows: 207 } })
     expect(await chunkOf('2026-02-10')).toMatchObject({ state: 'hot', files: 0 })
     // of PostgreSQL's statistics, which come a little later
-    await expect.poll(async () => (await chunkOf('2026-02-10')).hotRows).toBe(200)
+    await expect.poll(async () => (await chunkOf('2026-02-10')).hotRows).toBe(207)
     const swept = await ended(await operations.start({ kind: 'sweep' }))
-    expect(swept).toMatchObject({ state: 'done', dataset: null, report: { removed: 0, kept: 1 } })
+    expect(swept).toMatchObject({ state: 'done', dataset: null, report: { removed: 0, kept: 2 } })
     const refreshed = await ended(
       await operations.start({
         kind: 'refresh',
@@ -257,7 +271,8 @@ describe('growth of storage', () => {
     const { samples } = await client.operations.growth({ dataset: 'metrics.requests' })
     expect(samples.at(-1)).toMatchObject({
       dataset: 'metrics.requests',
-      coldRows: 200,
+      // the worker has dropped what was past the retention, and frozen what was due
+      coldRows: 207,
       hotRows: expect.any(Number),
     })
     const isOld = ({ at }: { readonly at: string }): boolean => Date.parse(at) < Date.now() - 30 * 86_400_000
