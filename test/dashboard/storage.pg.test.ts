@@ -156,6 +156,8 @@ describe.skipIf(chromiumAbsent !== null)(
       const dialog = page.getByRole('dialog', { name: 'Freeze 1 chunk of metrics.requests?' })
       await expect.poll(() => dialog.textContent()).toContain('144 rows')
       expect(await dialog.textContent()).toContain('Plain SQL sees them no longer')
+      expect(await axe(page)).toEqual([])
+      await shot(page, 'storage-confirm')
       await dialog.getByRole('button', { name: 'Freeze 1 chunk' }).press('Enter')
       const operations = page.getByRole('list', { name: 'Operations' })
       await expect.poll(() => operations.textContent()).toContain('1 chunk moved, 144 rows')
@@ -390,6 +392,7 @@ describe.skipIf(chromiumAbsent !== null)(
       await expect
         .poll(() => page.getByRole('list', { name: 'Operations' }).textContent())
         .toContain('144 rows')
+      await shot(page, 'aggregates-refreshed')
       const [aggregate] = await tm.operations.aggregates()
       expect(aggregate!.versions.map(({ state }) => state)).toEqual(['current'])
       await page.close()
