@@ -14,8 +14,10 @@ import {
   rangeText,
   roughMs,
   sensibleRange,
+  toInstant,
   widened,
 } from '../../dashboard/src/chart/times.ts'
+import { formatInstant } from '../../dashboard/src/format/index.ts'
 import {
   type Aggregate,
   columnsFor,
@@ -377,6 +379,15 @@ describe('what is asked', () => {
     expect(of('1 month')).toMatchObject({ zone: 'Asia/Kolkata' })
     expect(of('5 hours')).not.toHaveProperty('zone')
     expect(of('1 minute')).not.toHaveProperty('zone')
+    // a date is the same instant with and without
+    expect(
+      questionOf(
+        toPanel({ ...emptyState, select: [plainAggregate], bucket: '1 day' }, info),
+        { from: '2026-01-01', to: '2026-02-01' },
+        info,
+        { ...options, zone: 'Asia/Kolkata' },
+      ).query,
+    ).toMatchObject({ from: '2026-01-01T00:00:00Z', to: '2026-02-01T00:00:00Z' })
     for (const bucket of ['1 day', '5 hours', '1 month', '6 hours'])
       expect(() => parseQuery(of(bucket), { dataset: requests, clock })).not.toThrow()
   })
@@ -441,6 +452,24 @@ describe('ranges', () => {
           const { from, to } = sensibleRange(newest, newest - span, now)
           expect(roughMs(from ?? '', now)).toBeLessThanOrEqual(newest)
           expect(to === null ? now : roughMs(to, now)).toBeGreaterThan(newest)
+        },
+      ),
+    )
+  })
+
+  it('are typed by the clock of the reader, and mean the same to everybody', () => {
+    expect(toInstant('2026-01-31 12:00', 'Europe/Berlin')).toBe('2026-01-31T11:00:00Z')
+    expect(toInstant('2026-07-31', 'Europe/Berlin')).toBe('2026-07-30T22:00:00Z')
+    expect(toInstant('2026-03-29 03:30:15.5', 'Europe/Berlin')).toBe('2026-03-29T01:30:15.500Z')
+    expect(toInstant('2026-01-31', 'Asia/Kolkata')).toBe('2026-01-30T18:30:00Z')
+    expect(toInstant('-7 days', 'Europe/Berlin')).toBe('-7 days')
+    expect(toInstant('2026-01-31T12:00:00Z', 'Europe/Berlin')).toBe('2026-01-31T12:00:00Z')
+    fc.assert(
+      fc.property(
+        fc.integer({ min: 0, max: 4e12 }),
+        fc.constantFrom('Asia/Kolkata', 'UTC', 'America/Phoenix'),
+        (ms, zone) => {
+          expect(Date.parse(toInstant(formatInstant(ms, zone, { precision: 'milli' }), zone))).toBe(ms)
         },
       ),
     )
@@ -511,8 +540,8 @@ describe('series', () => {
     expect(series.map(({ label, values }) => [label, values])).toEqual([
       ['p50 p', [1, null]],
       ['p99 p', [2, null]],
-      ['x top', [3, 1]],
-      ['y top', [null, 2]],
+      ['top = x', [3, 1]],
+      ['top = y', [null, 2]],
     ])
     expect(series[2]?.exact(1)).toBe(1)
   })

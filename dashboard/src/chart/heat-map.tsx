@@ -35,6 +35,9 @@ function depth(count: number, most: number): number {
   return most === 0 ? 0 : 0.12 + 0.88 * Math.sqrt(count / most)
 }
 
+/** The last bucket may reach beyond the end of the chart. */
+const within = (left: number, width: number): number => Math.max(0, Math.min(left, width - 1))
+
 /** A histogram of each bucket as a column of colours. Arrows walk through the cells. */
 export function HeatMap({
   heat,
@@ -126,7 +129,7 @@ export function HeatMap({
     const x = heat.columns[column]?.x
     if (u === null || x === undefined) return
     u.setCursor({
-      left: Math.max(0, u.valToPos(x + (bucketMs ?? 0) / 2, 'x')),
+      left: within(u.valToPos(x + (bucketMs ?? 0) / 2, 'x'), u.bbox.width / devicePixelRatio),
       top: u.valToPos(bin + 0.5, 'y'),
     })
   }

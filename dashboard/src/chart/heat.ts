@@ -81,7 +81,7 @@ function ascending(borders: readonly number[]): readonly number[] {
 /** 1, 2, 5, 10, 20, 50, … */
 function growing(low: number, high: number): readonly number[] {
   const borders: number[] = []
-  const decades = Math.log10(high / low)
+  const decades = Math.log10(high) - Math.log10(low)
   const each = decades > 5 ? [1] : decades > 2.5 ? [1, 2, 5] : [1, 1.5, 2, 3, 5, 7]
   const apart = Math.max(1, Math.ceil(decades / 40))
   for (let power = Math.floor(Math.log10(low)); power <= Math.ceil(Math.log10(high)); power += apart)

@@ -20,6 +20,7 @@ export {
   rangeText,
   roughMs,
   sensibleRange,
+  toInstant,
   widened,
 } from './times.ts'
 export { type Ask, type PanelAnswer, usePanelAnswer } from './use-panel-answer.ts'

@@ -76,6 +76,11 @@ function followsZone(bucket: string): boolean {
   return isCalendar(bucket) || ms % 86_400_000 === 0 || (ms >= 3_600_000 && 86_400_000 % ms === 0)
 }
 
+/** A date is UTC's, whether or not the buckets follow another zone. */
+function whole(text: string): string {
+  return /^\d{4}-\d\d-\d\d$/.test(text) ? `${text}T00:00:00Z` : text
+}
+
 /**
  * @example
  * questionOf({ title: '', chart: 'line', query: { dataset: 'metrics.cpu', bucket: 'auto', select } }, { from: '-1 day', to: null }, info, options)
@@ -102,8 +107,8 @@ export function questionOf(
     query: {
       ...rest,
       ...(by === undefined ? {} : { by }),
-      ...(isTimed && range.from !== null ? { from: range.from } : {}),
-      ...(isTimed ? { to: range.to ?? 'now' } : {}),
+      ...(isTimed && range.from !== null ? { from: whole(range.from) } : {}),
+      ...(isTimed ? { to: whole(range.to ?? 'now') } : {}),
       // a continuous aggregate has a bucket of its own unless it is told not to
       ...(bucket !== null ? { bucket } : info.kind === 'aggregate' ? { bucket: null } : {}),
       ...(own === undefined ? {} : { zone: own }),

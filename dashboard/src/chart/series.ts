@@ -95,6 +95,7 @@ export function toSeries({ rows, columns }: TableOfAnswer, options: SeriesOption
     .filter(({ type }) => !isDrawable(type))
     .map(({ name, type }) => ({ output: name, type }))
   const { xs, placeOf } = axisOf(rows, bucketMs)
+  const tops = new Set(drawn.filter(({ type }) => type === 'topK').map(({ name }) => name))
   const drafts = new Map<string, Draft>()
   const draft = (
     output: string,
@@ -107,7 +108,8 @@ export function toSeries({ rows, columns }: TableOfAnswer, options: SeriesOption
     let found = drafts.get(key)
     if (found === undefined) {
       // the part first: names are cut off at their ends
-      const what = part === null ? output : `${part} ${output.replace(/^(percentiles|topK|histogram)_/, '')}`
+      const bare = output.replace(/^(percentiles|topK|histogram)_/, '')
+      const what = part === null ? output : tops.has(output) ? `${bare} = ${part}` : `${part} ${bare}`
       const label =
         groupLabel === ''
           ? what

@@ -238,10 +238,9 @@ export function TimeChart(props: TimeChartProps): ReactNode {
     const u = plot.current
     const x = set.xs[at]
     if (u === null || x === undefined) return
-    u.setCursor({
-      left: Math.max(0, u.valToPos(x + (kind === 'line' ? 0 : (bucketMs ?? 0) / 2), 'x')),
-      top: 10,
-    })
+    const left = u.valToPos(x + (kind === 'line' ? 0 : (bucketMs ?? 0) / 2), 'x')
+    // the first and the last bucket may reach beyond the ends of the chart
+    u.setCursor({ left: Math.max(0, Math.min(left, u.bbox.width / devicePixelRatio - 1)), top: 10 })
   }
   const showStretch = (a: number | null, b: number): void => {
     const u = plot.current

@@ -60,6 +60,45 @@ export function roughMs(text: string, now: number): number | null {
   return Number.isFinite(ms) ? ms : null
 }
 
+const local = /^(\d{4})-(\d\d)-(\d\d)(?:[ T](\d\d):(\d\d)(?::(\d\d(?:\.\d{1,3})?))?)?$/
+
+/** What the clock of a zone shows at an instant, as if it were UTC. */
+function clockMs(ms: number, zone: string): number {
+  const parts = new Intl.DateTimeFormat('en-US', {
+    timeZone: zone,
+    hourCycle: 'h23',
+    year: 'numeric',
+    month: 'numeric',
+    day: 'numeric',
+    hour: 'numeric',
+    minute: 'numeric',
+    second: 'numeric',
+  }).formatToParts(ms)
+  const of = (name: string): number => Number(parts.find(({ type }) => type === name)?.value)
+  return (
+    Date.UTC(of('year'), of('month') - 1, of('day'), of('hour'), of('minute'), of('second')) +
+    (((ms % 1000) + 1000) % 1000)
+  )
+}
+
+/**
+ * A time as somebody reads it from a clock, as an instant that everybody reads alike; anything else as it is.
+ *
+ * @example toInstant('2026-01-31 12:00', 'Europe/Berlin') // '2026-01-31T11:00:00Z'
+ */
+export function toInstant(text: string, zone: string): string {
+  const match = local.exec(text.trim())
+  if (match === null) return text
+  const [, year, month, day, hour = '0', minute = '0', second = '0'] = match.map((one) => one ?? undefined)
+  const wanted =
+    Date.UTC(Number(year), Number(month) - 1, Number(day), Number(hour), Number(minute)) +
+    Number(second) * 1000
+  // the offset at the guess, then the one at what that leads to: clocks are set between them twice a year
+  let ms = wanted - (clockMs(wanted, zone) - wanted)
+  ms = wanted - (clockMs(ms, zone) - ms)
+  return iso(ms)
+}
+
 export interface RangeText {
   /** ISO 8601, `-1 day`, or null: from the beginning. */
   readonly from: string | null

@@ -1,5 +1,5 @@
 import { type ReactNode, useState } from 'react'
-import { presets, type RangeText, rangeProblem, rangeText } from '../../chart/index.ts'
+import { presets, type RangeText, rangeProblem, rangeText, roughMs, toInstant } from '../../chart/index.ts'
 import { formatInstant } from '../../format/index.ts'
 import { useZone } from '../../shell/index.ts'
 import { Button, IconButton, TextField } from '../../ui/index.ts'
@@ -18,7 +18,7 @@ export interface RangePickerProps {
 /** Relative or absolute, all of it, and steps to the side. */
 export function RangePicker({ range, onRange, isKnown, onStep, onZoomOut }: RangePickerProps): ReactNode {
   const { zone } = useZone()
-  const show = (iso: string): string => (iso.length <= 10 ? iso : formatInstant(iso, zone))
+  const show = (iso: string): string => (iso.length <= 10 && zone === 'UTC' ? iso : formatInstant(iso, zone))
   const text = rangeText(range, show)
   return (
     <fieldset className={styles['range']} aria-label="Time range">
@@ -27,7 +27,6 @@ export function RangePicker({ range, onRange, isKnown, onStep, onZoomOut }: Rang
         {(close) => (
           <RangeForm
             range={range}
-            show={show}
             onRange={(next) => {
               close()
               onRange(next)
@@ -48,20 +47,29 @@ export function RangePicker({ range, onRange, isKnown, onStep, onZoomOut }: Rang
   )
 }
 
+/** An instant as the clock of the zone shows it; what is relative as it is. */
+function typedText(text: string | null, zone: string): string {
+  if (text === null) return ''
+  const ms = /^\d{4}-/.test(text) ? roughMs(text, 0) : null
+  return ms === null
+    ? text
+    : formatInstant(ms, zone, {
+        precision: ms % 60_000 === 0 ? 'minute' : ms % 1000 === 0 ? 'second' : 'milli',
+      })
+}
+
 function RangeForm({
   range,
   onRange,
 }: {
   readonly range: RangeText
-  readonly show: (iso: string) => string
   onRange(range: RangeText): void
 }): ReactNode {
-  const [from, setFrom] = useState(range.from ?? '')
-  const [to, setTo] = useState(range.to ?? '')
-  const typed: RangeText = {
-    from: from.trim() === '' ? null : from.trim(),
-    to: to.trim() === '' ? null : to.trim(),
-  }
+  const { zone } = useZone()
+  const [from, setFrom] = useState(() => typedText(range.from, zone))
+  const [to, setTo] = useState(() => typedText(range.to, zone))
+  const read = (text: string): string | null => (text.trim() === '' ? null : toInstant(text.trim(), zone))
+  const typed: RangeText = { from: read(from), to: read(to) }
   const problem = rangeProblem(typed, Date.now())
   return (
     <div className={styles['rangeForm']}>
@@ -92,7 +100,7 @@ function RangeForm({
           value={from}
           onChange={setFrom}
           placeholder="the beginning"
-          hint="2026-01-31, 2026-01-31T12:00:00Z or -7 days"
+          hint={`2026-01-31 12:00 in ${zone}, or -7 days`}
           data-first
         />
         <TextField label="To" value={to} onChange={setTo} placeholder="now" error={problem ?? undefined} />
