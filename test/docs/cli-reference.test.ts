@@ -3,6 +3,7 @@ import { fileURLToPath } from 'node:url'
 import type { Command } from 'commander'
 import { describe, expect, it } from 'vitest'
 import { auditCommand } from '../../src/cli/commands/audit.ts'
+import { boardsCommand } from '../../src/cli/commands/boards.ts'
 import { compactCommand } from '../../src/cli/commands/compact.ts'
 import { deadLettersCommand } from '../../src/cli/commands/dead-letters.ts'
 import { devCommand } from '../../src/cli/commands/dev.ts'
@@ -38,6 +39,7 @@ const commands: readonly Command[] = [
   deadLettersCommand(),
   keysCommand(),
   ...keysCommand().commands.map((command) => command.name(`keys ${command.name()}`)),
+  ...boardsCommand().commands.map((command) => command.name(`boards ${command.name()}`)),
   auditCommand(),
   freezeCommand(),
   thawCommand(),
