@@ -1,2 +1,2 @@
 export type { ServerOptions } from './server/index.ts'
-export { createServer, csrfHeader, listen, serverDefaults } from './server/index.ts'
+export { createServer, createWorkerServer, csrfHeader, listen, serverDefaults } from './server/index.ts'

@@ -122,6 +122,10 @@ export interface ConfigOptions<
     readonly every?: string
     /** Whether `dev` and the demo run the jobs in their own process. Default true. */
     readonly enabled?: boolean
+    /** Where `tidemark worker` answers /metrics, /healthz and /readyz; 0 takes a free port. Default: nowhere. */
+    readonly port?: number
+    /** Of that port. Default '127.0.0.1': only this machine. Any other needs `server.auth`. */
+    readonly host?: string
   }
   readonly limits?: LimitOptions
 }
@@ -161,7 +165,13 @@ export interface TidemarkConfig<
     readonly spool: { readonly dir: string; readonly maxBytes: number }
   }
   readonly server: ServerConfig
-  readonly worker: { readonly everyMs: number; readonly enabled: boolean }
+  readonly worker: {
+    readonly everyMs: number
+    readonly enabled: boolean
+    /** Null: it does not listen. */
+    readonly port: number | null
+    readonly host: string
+  }
   readonly limits: Limits
 }
 
@@ -216,7 +226,7 @@ export const configDefaults = Object.freeze({
     spool: Object.freeze({ dir: '.tidemark/spool', maxBytes: 1024 * mebibyte }),
   }),
   server: serverConfigDefaults,
-  worker: Object.freeze({ everyMs: 10_000, enabled: true }),
+  worker: Object.freeze({ everyMs: 10_000, enabled: true, port: null, host: '127.0.0.1' }),
   limits: Object.freeze({
     maxRows: 100_000,
     maxAnswerBytes: 64 * mebibyte,
@@ -291,7 +301,7 @@ export function defineConfig<
     'spool',
   ])
   const spool = Section.read(problems, '.ingest.spool', ingest.input['spool'], ['dir', 'max'])
-  const worker = section('worker', ['every', 'enabled'])
+  const worker = section('worker', ['every', 'enabled', 'port', 'host'])
   const limits = section('limits', Object.keys(limitKinds))
   const d = configDefaults
   const config = {
@@ -339,6 +349,8 @@ export function defineConfig<
     worker: Object.freeze({
       everyMs: worker.millis('every', d.worker.everyMs) as number,
       enabled: worker.boolean('enabled', d.worker.enabled),
+      port: worker.given('port') ? worker.whole('port', 0, 0, 65_535) : d.worker.port,
+      host: worker.text('host', d.worker.host),
     }),
     limits: Object.freeze({
       maxRows: limits.whole('maxRows', d.limits.maxRows),

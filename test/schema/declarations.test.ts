@@ -480,7 +480,7 @@ describe('a configuration', () => {
         logLevel: 'info',
       },
       records: { requireVersion: false },
-      worker: { everyMs: 10_000, enabled: true },
+      worker: { everyMs: 10_000, enabled: true, port: null, host: '127.0.0.1' },
       limits: {
         maxRows: 100_000,
         maxAnswerBytes: 67_108_864,

@@ -21,7 +21,7 @@ import { installDatasetRoutes } from './routes-datasets.ts'
 import { installHealthRoute } from './routes-health.ts'
 import { installInfluxRoutes } from './routes-influx.ts'
 import { installLiveRoutes } from './routes-live.ts'
-import { installMetricsRoutes } from './routes-metrics.ts'
+import { installMetricsRoute, installSlowQueryRoute } from './routes-metrics.ts'
 import { installOtlpRoutes } from './routes-otlp.ts'
 import { installOperationsApi } from './routes-overview.ts'
 import { installProbeRoutes } from './routes-probes.ts'
@@ -135,7 +135,8 @@ export async function createServer(
   installHealthRoute(app, tm)
   installAccessRoutes()
   installProbeRoutes(app, tm)
-  installMetricsRoutes(app, tm, observation)
+  installMetricsRoute(app, tm, observation)
+  installSlowQueryRoute(app, tm, observation)
   installDatasetRoutes(app)
   installRowRoutes(app)
   installRecordRoutes(app)

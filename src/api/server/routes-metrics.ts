@@ -4,11 +4,11 @@ import { Problem, SlowQueryList } from '../contract/index.ts'
 import type { Observation } from './observe-requests.ts'
 import { assertOperator } from './operators.ts'
 
-/** What the server tells of itself to those who run it. */
-export function installMetricsRoutes(
+/** What a process tells of itself to those who run it. */
+export function installMetricsRoute(
   app: FastifyInstance,
   tm: Tidemark,
-  { metrics, slowQueries }: Pick<Observation, 'metrics' | 'slowQueries'>,
+  { metrics }: Pick<Observation, 'metrics'>,
 ): void {
   const { metrics: access } = tm.config.server
   app.get(
@@ -20,6 +20,14 @@ export function installMetricsRoutes(
       return reply.type(contentType).send(text)
     },
   )
+}
+
+/** What was slow of what it was asked. */
+export function installSlowQueryRoute(
+  app: FastifyInstance,
+  tm: Tidemark,
+  { slowQueries }: Pick<Observation, 'slowQueries'>,
+): void {
   app.get(
     '/api/v1/slow-queries',
     {

@@ -1,8 +1,9 @@
 import { Command } from 'commander'
 import pc from 'picocolors'
+import type { Tidemark } from '../../engine.ts'
 import { untilAborted, withContext } from '../context.ts'
 import { formatDuration } from '../draw.ts'
-import { type LogOptions, logLevelOption, openLog } from '../open-log.ts'
+import { type Log, type LogOptions, logLevelOption, openLog } from '../open-log.ts'
 
 export function workerCommand(): Command {
   return new Command('worker')
@@ -31,11 +32,34 @@ export function workerCommand(): Command {
           if (runs.some((run) => run.error !== null)) process.exitCode = 1
           return
         }
-        const { jobs } = await openLog(config, options, output, process.stdout)
-        await using worker = tm.createWorker(jobs)
-        worker.start()
-        output.note('worker runs; Ctrl-C stops it')
-        await untilAborted(signal)
+        const { log, jobs } = await openLog(config, options, output, process.stdout)
+        const app = config.worker.port === null ? null : await listenForMetrics(tm, log)
+        try {
+          await using worker = tm.createWorker(jobs)
+          worker.start()
+          output.note('worker runs; Ctrl-C stops it')
+          await untilAborted(signal)
+        } finally {
+          await app?.close()
+        }
       })
     })
+}
+
+/** Commands that do not listen start without the server's code. */
+async function listenForMetrics(
+  tm: Tidemark,
+  log: Log['log'],
+): Promise<Awaited<ReturnType<typeof import('../../api/index.ts')['createServer']>>> {
+  const { createWorkerServer, listen } = await import('../../api/index.ts')
+  const app = createWorkerServer(tm, { logger: log })
+  const { host, port } = tm.config.worker
+  try {
+    const address = await listen(app, { host, port: port as number })
+    log.info({ address }, 'answers /metrics, /healthz and /readyz')
+    return app
+  } catch (error) {
+    await app.close()
+    throw error
+  }
 }
