@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest'
-import { drawEvents } from '../../src/cli/commands/product.ts'
+import { drawEvents, drawParts } from '../../src/cli/commands/product.ts'
 
 const range = { from: null, to: null }
 const plan = { range, read: range, parts: [], elapsedMs: 1 }
@@ -27,4 +27,21 @@ it('places of a path that have no name of their own are the others', () => {
   const rows = [{ step: 1, from: '/', to: null, users: 3, sessions: 3 }]
   expect(draw('paths', { rows, plan })[1]).toMatch(/1 +\/ +\(others\) +3 +3 /)
   expect(draw('paths', { rows: [], plan })).toEqual(['no rows'])
+})
+
+it('what is read is told by its source, and how far off an estimate may be', () => {
+  const part = (source: string, count: number | null, files: number | null) => ({
+    source,
+    rows: count,
+    files,
+  })
+  const exact = { ...plan, parts: [part('hot', 12_000, 0), part('cold', 5, 2)], errorBound: null }
+  expect(drawParts({ rows: [], plan: exact })).toBe(
+    '12,000 events of PostgreSQL, 5 events of 2 files, 1.0 ms',
+  )
+  const parts = [part('web.daily', 30, 0), part('hot', null, null)]
+  const errorBound = 'exact up to 512, beyond a standard error of 1.63 %'
+  expect(drawParts({ rows: [], plan: { ...plan, parts, errorBound } })).toBe(
+    `30 cells of web.daily, events of PostgreSQL, users ${errorBound}, 1.0 ms`,
+  )
 })

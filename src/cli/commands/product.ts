@@ -160,7 +160,8 @@ function cell(name: string, value: unknown): string {
   return shareNames.includes(name) ? `${(value * 100).toFixed(1)}%` : formatNumber(value)
 }
 
-function drawParts({ plan }: EventsAnswer<object>): string {
+/** Where the answer comes from, and how far off it may be. */
+export function drawParts({ plan }: EventsAnswer<object>): string {
   const parts = plan.parts.map(({ source, rows, files }) => {
     const count = rows === null ? '' : `${formatNumber(rows)} `
     if (source === 'hot') return `${count}events of PostgreSQL`
