@@ -248,6 +248,7 @@ describe.skipIf(chromiumAbsent !== null)(
       await said(page, /Rows is back at column 10/)
       await tabTo(page, 'Do something with Newest rows')
       await page.keyboard.press('Enter')
+      await expect.poll(() => page.locator('[role=menuitem]:focus').count()).toBe(1)
       await page.keyboard.press('r')
       await page.keyboard.press('Enter')
       await expect.poll(() => page.getByLabel('Title').inputValue()).toBe('Newest rows')
