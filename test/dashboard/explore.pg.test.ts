@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises'
 import type { Locator, Page } from 'playwright-core'
 import { beforeAll, describe, expect, it } from 'vitest'
-import { count, percentile } from '../../src/query/index.ts'
+import { count } from '../../src/query/index.ts'
 import { afterFile } from '../helpers/after-file.ts'
 import { chromiumAbsent } from '../helpers/chromium.ts'
 import { axe, type OpenDashboard, openDashboard, shot } from '../helpers/dashboard.ts'
@@ -414,27 +414,6 @@ describe.skipIf(chromiumAbsent !== null)(
       expect(digits((await tip.locator('dd').textContent()) ?? '')).toBe(String(celsius(place)))
       await shot(page, 'explore-100k')
       expect(dashboard.complaints()).toEqual([])
-      await page.context().close()
-    })
-
-    it('answers with the same numbers as the library: percentiles by group', async () => {
-      const page = await open(
-        search({
-          dataset: live.name,
-          from: '-1 day',
-          bucket: 'none',
-          by: ['name'],
-          select: [{ fn: 'percentile', column: 'ms', q: 0.5, name: 'p50' }],
-          chart: 'table',
-        }),
-      )
-      const { rows: truth } = await engine.tm.query(live, {
-        from: '-1 day',
-        by: ['name'],
-        select: { p50: percentile('ms', 0.5) },
-      })
-      const table = page.getByRole('table').first()
-      await expect.poll(() => table.getByRole('row').count()).toBe(truth.length + 1)
       await page.context().close()
     })
   },

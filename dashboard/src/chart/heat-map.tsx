@@ -15,9 +15,9 @@ import styles from './heat-map.module.css'
 import { insetLeft, markText, plotOptions, readTheme } from './plot.ts'
 import { placeAt } from './series.ts'
 import { mix } from './ticks.ts'
-import { timeOf } from './time-chart.tsx'
 import { Tooltip } from './tooltip.tsx'
 import { useSize, useThemeName } from './use-size.ts'
+import { timeOf } from './words.ts'
 
 export interface HeatMapProps {
   readonly heat: Heat

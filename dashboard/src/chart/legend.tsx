@@ -3,7 +3,7 @@ import { formatNumber } from '../format/index.ts'
 import styles from './legend.module.css'
 import type { SeriesSet } from './series.ts'
 import { isolated, isShown, type Shown, toggled } from './shown.ts'
-import { colorAt, exactText } from './time-chart.tsx'
+import { colorAt, exactText } from './words.ts'
 
 export interface LegendProps {
   readonly set: SeriesSet

@@ -9,19 +9,19 @@ import {
 } from 'react'
 import uPlot from 'uplot'
 import 'uplot/dist/uPlot.min.css'
-import { formatInstant, formatUnit } from '../format/index.ts'
-import { barPaths, lonePoints } from './paths.ts'
-import { insetLeft, markText, plotOptions, readTheme, type Theme } from './plot.ts'
-import { nearest, placeAt, type SeriesSet, stack } from './series.ts'
-import { isShown, type Shown } from './shown.ts'
-import { mix } from './ticks.ts'
+import { type ChartKind, drawn, upRange } from './drawn.ts'
+import { insetLeft, markText, plotOptions, readTheme } from './plot.ts'
+import { nearest, placeAt, type SeriesSet } from './series.ts'
+import type { Shown } from './shown.ts'
 import styles from './time-chart.module.css'
-import { Tooltip, type TooltipLine } from './tooltip.tsx'
+import { Tooltip } from './tooltip.tsx'
 import { useSize, useThemeName } from './use-size.ts'
+import { useWheelZoom } from './use-wheel-zoom.ts'
+import { colorAt, isBefore, linesAt, timeOf } from './words.ts'
 
 export interface TimeChartProps {
   readonly set: SeriesSet
-  readonly kind: 'line' | 'bar' | 'stacked'
+  readonly kind: ChartKind
   /** What the time axis shows, in ms. */
   readonly axis: { readonly from: number; readonly to: number }
   readonly bucketMs: number | null
@@ -37,117 +37,6 @@ export interface TimeChartProps {
   readonly shiftMs?: number
   onZoom?: ((from: number, to: number) => void) | undefined
   onPlace?: ((at: number | null) => void) | undefined
-}
-
-const isBefore = (key: string): boolean => key.startsWith('before:')
-
-/** The colour of a series: that of its period before is the same. */
-export function colorAt(set: SeriesSet, key: string): number {
-  const own = isBefore(key) ? key.slice('before:'.length) : key
-  const names = [...new Set(set.series.map((one) => (isBefore(one.key) ? one.key.slice(7) : one.key)))]
-  return Math.max(0, names.indexOf(own)) % 10
-}
-
-interface Drawn {
-  readonly data: uPlot.AlignedData
-  readonly series: readonly { readonly key: string; readonly options: uPlot.Series }[]
-}
-
-function drawn(props: TimeChartProps, theme: Theme, bucketMs: () => number | null): Drawn {
-  const { set, kind, shown } = props
-  const places = new Map<string, number>()
-  for (const { key } of set.series) {
-    const own = isBefore(key) ? key.slice(7) : key
-    if (!places.has(own)) places.set(own, places.size)
-  }
-  const visible = set.series.filter(({ key }) => isShown(shown, isBefore(key) ? key.slice(7) : key))
-  const now = visible.filter(({ key }) => !isBefore(key))
-  const earlier = visible.filter(({ key }) => isBefore(key))
-  const color = (key: string): { readonly line: string; readonly dash: number[] } => {
-    const place = places.get(isBefore(key) ? key.slice(7) : key) ?? 0
-    return {
-      line: theme.series[place % 10] as string,
-      dash: place >= 20 ? [2, 3] : place >= 10 ? [8, 3] : [],
-    }
-  }
-  const before = earlier.map(({ key, label, values }) => ({
-    key,
-    values,
-    options: {
-      label,
-      stroke: mix(color(key).line, theme.surface, 0.25),
-      width: 1.5,
-      dash: [4, 4],
-      points: { show: false },
-    } satisfies uPlot.Series,
-  }))
-  const drawNow = (): readonly {
-    readonly key: string
-    readonly values: readonly (number | null)[]
-    readonly options: uPlot.Series
-  }[] => {
-    if (kind === 'line')
-      return now.map(({ key, label, values }) => {
-        const { line, dash } = color(key)
-        return {
-          key,
-          values,
-          options: {
-            label,
-            stroke: line,
-            width: 1.75,
-            dash,
-            ...(now.length === 1 ? { fill: `${line}1f` } : {}),
-            points: { show: true, size: 5, fill: line, filter: (u: uPlot, i: number) => lonePoints(u, i) },
-          },
-        }
-      })
-    if (kind === 'bar')
-      return now.map(({ key, label, values }, slot) => ({
-        key,
-        values,
-        options: {
-          label,
-          fill: mix(color(key).line, theme.surface, 0.12),
-          paths: barPaths(slot, now.length, bucketMs),
-          points: { show: false },
-        },
-      }))
-    const sums = stack(
-      now.map(({ values }) => values),
-      set.xs.length,
-    )
-    // the highest first, the lower ones over it
-    return now
-      .map(({ key, label }, i) => ({
-        key,
-        values: sums[i] as readonly (number | null)[],
-        options: {
-          label,
-          fill: mix(color(key).line, theme.surface, 0.12),
-          paths: barPaths(0, 1, bucketMs),
-          points: { show: false },
-        },
-      }))
-      .reverse()
-  }
-  const all = [...drawNow(), ...before]
-  return {
-    data: [set.xs as number[], ...all.map(({ values }) => values as (number | null)[])],
-    series: all.map(({ key, options }) => ({ key, options })),
-  }
-}
-
-/** From zero, unless what is drawn lies far above it. */
-function upRange(kind: TimeChartProps['kind']): uPlot.Range.Function {
-  return (_u, min, max) => {
-    if (min === null || max === null || !Number.isFinite(min) || !Number.isFinite(max)) return [0, 1]
-    const hasZero = kind !== 'line' || (min > 0 ? min <= max * 0.6 : max < 0 ? max >= min * 0.6 : true)
-    const [low, high] = hasZero ? [Math.min(0, min), Math.max(0, max)] : [min, max]
-    if (low === high) return low === 0 ? [0, 1] : low > 0 ? [0, low * 2] : [low * 2, 0]
-    const room = (high - low) * 0.06
-    return [low === 0 ? 0 : low - room, high === 0 ? 0 : high + room]
-  }
 }
 
 /** Lines, bars or bars on each other over time. Arrows walk through it, shift and arrows choose a stretch, Enter zooms into it. */
@@ -346,99 +235,4 @@ function stretchOf(
   const [low, high] = a < b ? [a, b] : [b, a]
   const from = xs[low] ?? 0
   return [from, (xs[high] ?? from) + (bucketMs ?? 1)]
-}
-
-/** What each series says there, the largest first, as exactly as the answer says it. */
-export function linesAt(
-  set: SeriesSet,
-  shown: Shown,
-  at: number,
-  unit: string | undefined,
-): readonly TooltipLine[] {
-  return set.series
-    .filter(({ key }) => isShown(shown, isBefore(key) ? key.slice(7) : key))
-    .map(({ key, label, values, exact }) => {
-      const value = exact(at)
-      return {
-        key,
-        name: isBefore(key) ? `${label}, before` : label,
-        size: values[at] ?? null,
-        text: exactText(value, unit),
-        isBefore: isBefore(key),
-      }
-    })
-    .filter(({ text }) => text !== null)
-    .sort(
-      (a, b) =>
-        Number(a.isBefore) - Number(b.isBefore) ||
-        (b.size ?? Number.NEGATIVE_INFINITY) - (a.size ?? Number.NEGATIVE_INFINITY),
-    ) as readonly TooltipLine[]
-}
-
-/** With every digit; null: there is no row. */
-export function exactText(value: unknown, unit: string | undefined): string | null {
-  if (value === undefined) return null
-  if (value === null) return 'no value'
-  if (typeof value === 'number' || typeof value === 'bigint' || typeof value === 'string') {
-    const plain = formatExact(value)
-    if (unit === undefined || unit === '') return plain
-    const said = formatUnit(value, unit)
-    return unit === 'bytes' || unit === 'ms' || unit === 's' || unit === 'percent'
-      ? `${said} (${plain})`
-      : said
-  }
-  return JSON.stringify(value)
-}
-
-function formatExact(value: number | bigint | string): string {
-  if (typeof value === 'number' && !Number.isInteger(value)) return String(value).replace(/^-/, '−')
-  return formatUnit(value, undefined)
-}
-
-export function timeOf(ms: number | undefined, bucketMs: number | null, zone: string): string {
-  if (ms === undefined) return ''
-  const precision =
-    bucketMs === null
-      ? 'second'
-      : bucketMs < 1000
-        ? 'milli'
-        : bucketMs < 60_000
-          ? 'second'
-          : bucketMs < 86_400_000
-            ? 'minute'
-            : 'day'
-  return formatInstant(ms, zone, { precision })
-}
-
-/** With Ctrl or ⌘ the wheel zooms around the pointer: at once in what is there, and asked anew when it rests. */
-function useWheelZoom(
-  box: React.RefObject<HTMLDivElement | null>,
-  plot: React.RefObject<uPlot | null>,
-  zoom: ((from: number, to: number) => void) | null,
-): void {
-  const ask = useEffectEvent((from: number, to: number) => zoom?.(from, to))
-  const isOn = zoom !== null
-  useEffect(() => {
-    const element = box.current
-    if (element === null || !isOn) return
-    let rest: ReturnType<typeof setTimeout> | null = null
-    const onWheel = (event: WheelEvent): void => {
-      const u = plot.current
-      if (u === null || !(event.ctrlKey || event.metaKey)) return
-      event.preventDefault()
-      const { min, max } = u.scales['x'] as { min: number; max: number }
-      const at = u.posToVal(event.clientX - u.over.getBoundingClientRect().left, 'x')
-      const factor = event.deltaY < 0 ? 0.8 : 1.25
-      const [from, to] = [at - (at - min) * factor, at + (max - at) * factor]
-      if (to - from < 1) return
-      u.setScale('x', { min: from, max: to })
-      if (rest !== null) clearTimeout(rest)
-      rest = setTimeout(() => ask(from, to), 350)
-    }
-    element.addEventListener('wheel', onWheel, { passive: false })
-    return () => {
-      element.removeEventListener('wheel', onWheel)
-      if (rest !== null) clearTimeout(rest)
-    }
-  }, [box, plot, isOn])
 }

@@ -1,8 +1,8 @@
 import type { ReactNode } from 'react'
 import { formatInstant, formatNumber, formatPercent, formatUnit } from '../format/index.ts'
 import { groupText, isDrawable, type TableOfAnswer, toPoint } from './series.ts'
-import { exactText } from './time-chart.tsx'
 import styles from './whole.module.css'
+import { exactText } from './words.ts'
 
 /** Answers without buckets: a figure, or a bar for each group. */
 

@@ -9,26 +9,14 @@ import {
   PanelBody,
   PlanDetails,
   PlanStrip,
-  planLanes,
   roughMs,
   usePanelAnswer,
   useSize,
   widened,
 } from '../../chart/index.ts'
-import { formatMs, formatNumber } from '../../format/index.ts'
+import { formatNumber } from '../../format/index.ts'
 import { useCommands, useZone } from '../../shell/index.ts'
-import {
-  Badge,
-  Button,
-  Card,
-  Combobox,
-  Empty,
-  ErrorBox,
-  PageHeader,
-  Query,
-  Skeleton,
-  Time,
-} from '../../ui/index.ts'
+import { Button, Card, Combobox, Empty, ErrorBox, PageHeader, Query, Skeleton } from '../../ui/index.ts'
 import { isAskable } from './aggregates.ts'
 import { Builder } from './builder.tsx'
 import { Disclosure } from './disclosure.tsx'
@@ -37,8 +25,10 @@ import { Look } from './look.tsx'
 import { toPanel } from './panel-of.ts'
 import { RangePicker } from './range-picker.tsx'
 import { charts, type ExploreState } from './state.ts'
+import { NoRows, Status } from './status.tsx'
 import { TakeAway } from './take-away.tsx'
 import { ToBoard } from './to-board.tsx'
+import { TooMany } from './too-many.tsx'
 import { firstDataset, firstLook, useBorders, useBounds, useExploreState, usePaths } from './use-explore.ts'
 
 const chartHeight = 380
@@ -284,6 +274,7 @@ function Asked({
                 empty={<NoRows state={state} newest={newest} update={update} />}
               />
             )}
+            <TooMany {...{ info, state, result, update }} />
           </div>
           {hasPlan ? (
             <PlanStrip plan={answer.plan} axis={axis} zone={zone} />
@@ -324,75 +315,4 @@ function knownRange(
   const from = state.from === null ? null : roughMs(state.from, now)
   const to = state.to === null ? now : roughMs(state.to, now)
   return from === null || to === null ? null : { from, to }
-}
-
-function NoRows({
-  state,
-  newest,
-  update,
-}: {
-  readonly state: ExploreState
-  readonly newest: number | null
-  readonly update: Update
-}): ReactNode {
-  const day = 86_400_000
-  const hasFilters = state.where.length > 0
-  return (
-    <Empty
-      title={newest === null ? 'This dataset has no rows yet' : 'No rows in this range'}
-      {...(newest === null
-        ? { command: `npx tidemark import ${state.dataset} rows.csv` }
-        : {
-            action: (
-              <div className={styles['formEnd']}>
-                <Button kind="primary" onClick={() => update(absolute(newest - day, newest + 1000))}>
-                  Show the last day that has rows
-                </Button>
-                {hasFilters && <Button onClick={() => update({ where: [] })}>Drop the conditions</Button>}
-              </div>
-            ),
-          })}
-    >
-      {newest !== null && (
-        <>
-          The newest row is of <Time value={newest} precision="second" />.
-        </>
-      )}
-    </Empty>
-  )
-}
-
-/** In one line: how much was read, how long it took, how fresh it is, and whether it is live. */
-function Status({ result }: { readonly result: PanelAnswer }): ReactNode {
-  const { answer, table, live, isAsking } = result
-  const view = useMemo(
-    () =>
-      answer === undefined
-        ? null
-        : planLanes(answer.plan, { from: Number.NEGATIVE_INFINITY, to: Number.POSITIVE_INFINITY }),
-    [answer],
-  )
-  return (
-    <div className={styles['status']} role="status" aria-live="polite">
-      {live !== null && (
-        <Badge kind={live.state === 'live' ? 'ok' : live.state === 'ended' ? 'error' : 'warn'}>
-          {live.state === 'live' ? 'live' : live.state === 'ended' ? 'live has ended' : 'connecting'}
-        </Badge>
-      )}
-      {live?.error && <span>{live.error.message}</span>}
-      {isAsking && answer === undefined && <span>Asking…</span>}
-      {answer !== undefined && view !== null && table !== undefined && (
-        <span>
-          {formatNumber(table.rows.length)} rows of answer
-          {view.rows !== null && ` from ${formatNumber(view.rows, { compact: true })} rows read`} in{' '}
-          {formatMs(answer.plan.ms.total)}
-          {Object.keys(answer.plan.errorBounds).length === 0
-            ? ', every number exact'
-            : `, ${Object.keys(answer.plan.errorBounds).join(', ')} within a bound`}
-          {', as of '}
-          <Time value={live?.asOf ?? answer.plan.freshness.asOf} precision="second" />
-        </span>
-      )}
-    </div>
-  )
 }
