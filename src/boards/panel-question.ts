@@ -2,6 +2,7 @@ import type { QueryableDefinition } from '../schema/index.ts'
 import {
   addInterval,
   approximateMicros,
+  bucketMisfit,
   formatInstant,
   type Instant,
   parseInterval,
@@ -63,20 +64,32 @@ export function comparedRange({ from, to }: TimeRange, { compare, query }: Panel
  */
 export function panelQuestion(
   { query: { dataset, bucket, ...query } }: Panel,
-  { from, to }: TimeRange,
+  range: TimeRange,
   definition: QueryableDefinition,
   texts: { readonly from: string; readonly to: string } = {
-    from: formatInstant(from),
-    to: formatInstant(to),
+    from: formatInstant(range.from),
+    to: formatInstant(range.to),
   },
 ): Readonly<Record<string, unknown>> {
-  const length = Number((to - from) / 1000n)
-  const least =
-    definition.kind === 'aggregate' ? Number(approximateMicros(definition.bucket.every) / 1000n) : 0
+  const chosen = bucket === 'auto' ? bucketFor(range, definition, query.zone ?? null) : bucket
   return {
     ...query,
-    ...(bucket === undefined ? {} : { bucket: bucket === 'auto' ? autoBucket(length, least) : bucket }),
+    ...(chosen === undefined ? {} : { bucket: chosen }),
     // a plain table has no time
     ...(definition.kind === 'table' ? {} : texts),
   }
+}
+
+/** Of a continuous aggregate one that is made of whole buckets of its own; undefined: that. */
+function bucketFor(
+  { from, to }: TimeRange,
+  definition: QueryableDefinition,
+  zone: string | null,
+): string | undefined {
+  const lengthMs = Number((to - from) / 1000n)
+  if (definition.kind !== 'aggregate') return autoBucket(lengthMs)
+  const own = definition.bucket
+  const wanted = autoBucket(lengthMs, Number(approximateMicros(own.every) / 1000n))
+  const fits = bucketMisfit(own, { every: parseInterval(wanted), zone: zone ?? own.zone }) === null
+  return fits ? wanted : undefined
 }

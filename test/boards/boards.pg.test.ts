@@ -2,11 +2,13 @@ import { mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { FastifyInstance } from 'fastify'
 import { exportSPKI, generateKeyPair, SignJWT } from 'jose'
+import { pino } from 'pino'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { Actor } from '../../src/access/index.ts'
 import { createServer } from '../../src/api/index.ts'
 import type { Board, BoardInput } from '../../src/boards/index.ts'
 import { createClient, type IssuedShare, type Panel } from '../../src/client/index.ts'
+import { continuousAggregate } from '../../src/continuous/index.ts'
 import { createTidemark, type Tidemark } from '../../src/engine.ts'
 import {
   allTenants,
@@ -32,14 +34,20 @@ const costs = hypertable('billing.costs', {
   tenant: 'tenant',
   chunk: '1 day',
 })
+const hourly = continuousAggregate('metrics.two_hourly', {
+  from: requests,
+  bucket: '2 hours',
+  by: ['model'],
+  select: { n: { fn: 'count' } },
+})
 const models = table('public.models', {
   columns: { model: t.text(), label: t.text() },
   primaryKey: ['model'],
 })
 const issuer = 'https://id.example.org'
 const manyFailures = { failures: { requests: 1_000_000, per: '1 second' } } as const
-const configWith = (server: ServerSectionOptions) =>
-  defineConfig({ datasets: [requests, costs, models], boards: ['boards/*.json'], server })
+const configWith = (server: ServerSectionOptions, boards = ['boards/*.json']) =>
+  defineConfig({ datasets: [requests, costs, models, hourly], boards, server })
 
 const clock = fixedClock(parseInstant('2026-03-10T12:00:00Z'))
 const operator: Actor = {
@@ -71,16 +79,22 @@ const perModel = panel(
 )
 
 let engine: TestEngine
+/** Everything that was logged: by a logger that takes nothing out by itself. */
+const logged: string[] = []
+const logger = pino({ level: 'trace' }, { write: (line: string) => void logged.push(line) })
 let app: FastifyInstance
 let tokenKey: Awaited<ReturnType<typeof generateKeyPair>>
 let jwt: { issuer: string; audience: string; keys: string[] }
 const opened: (() => Promise<void>)[] = []
 
-async function serverWith(server: ServerSectionOptions): Promise<{ app: FastifyInstance; tm: Tidemark }> {
+async function serverWith(
+  server: ServerSectionOptions,
+  boards?: string[],
+): Promise<{ app: FastifyInstance; tm: Tidemark }> {
   const options = { connectionString: engine.test.connectionString, root: engine.root, clock }
-  const tm = await createTidemark(configWith(server), options)
+  const tm = await createTidemark(configWith(server, boards), options)
   opened.push(() => tm.close())
-  const made = await createServer(tm)
+  const made = await createServer(tm, { logger })
   opened.push(() => made.close().then(() => undefined))
   return { app: made, tm }
 }
@@ -356,6 +370,17 @@ describe('a link to a board', () => {
       from: '2026-03-08T12:00:00Z',
       to: '2026-03-09T12:00:00Z',
     })
+    // buckets of a continuous aggregate are taken whole: three hours are not made of two
+    const wide = {
+      name: 'Wide',
+      document: {
+        range: { from: '-20 days' },
+        panels: [panel('auto', { dataset: 'metrics.two_hourly', bucket: 'auto', select: { n: 'n' } })],
+      },
+    }
+    const { token } = await acme.share((await acme.create(wide)).id)
+    const { rows } = await nobody().sharedPanel(token, 'auto')
+    expect(rows.map(({ n }) => n).slice(0, 3)).toEqual([2, 2, 2])
     const shared = (question: object, id = 'models') =>
       codeOf(nobody().sharedPanel(share.token, id, question))
     expect(await shared({ from: '2026-03-01', to: '2026-03-02' })).toBe('TM_QUERY')
@@ -389,9 +414,11 @@ describe('a link to a board', () => {
       select a::text from tidemark.audit_log as a`)
     expect(rows.length).toBeGreaterThan(2)
     expect(JSON.stringify(rows)).not.toContain(share.token)
+    expect(logged.filter((line) => line.includes('/api/v1/shared/')).length).toBeGreaterThan(2)
+    expect(logged.filter((line) => line.includes(share.token))).toEqual([])
   })
 
-  it('shows no dataset that was not on the board when it was made, and none that its key may not use', async () => {
+  it('shows no dataset that was not on the board when it was made, nor one that its key may not use any more', async () => {
     const two = await acme.create(boardOf('Grows', perModel))
     const link = await acme.share(two.id)
     const usd = panel('usd', { dataset: 'billing.costs', select: count })
@@ -401,6 +428,14 @@ describe('a link to a board', () => {
     expect(await codeOf(nobody().sharedPanel(link.token, 'usd'))).toBe('TM_UNKNOWN_BOARD')
     const anew = await acme.share(two.id)
     expect((await nobody().shared(anew.token)).document.panels).toHaveLength(3)
+    const restricted = async (datasets: string[] | null) => {
+      const query = sql`update tidemark.api_key set datasets = ${datasets}::text[] where id = ${key.id}::text`
+      await engine.test.db.query(query)
+    }
+    await restricted(['billing.costs'])
+    expect((await nobody().shared(anew.token)).document.panels.map(({ id }) => id)).toEqual(['usd'])
+    expect(await codeOf(nobody().sharedPanel(anew.token, 'models'))).toBe('TM_UNKNOWN_BOARD')
+    await restricted(null)
     await acme.remove(grown)
   })
 
@@ -465,6 +500,12 @@ describe('a link to a board', () => {
     const everybody = await clientOf(undefined, open).boards.sharedPanel(free.token, 'all')
     expect(everybody.rows).toEqual([{ n: 48 }])
     expect(await codeOf(nobody().shared(free.token))).toBe('TM_UNKNOWN_SHARE')
+    // of a file that is there no more
+    const ofFile = await acme.share('file-overview')
+    expect((await nobody().sharedPanel(ofFile.token, 'all')).rows).toEqual([{ n: 24 }])
+    const { app: without } = await serverWith({ auth: { keys: true } }, [])
+    expect(await codeOf(clientOf(undefined, without).boards.shared(ofFile.token))).toBe('TM_UNKNOWN_SHARE')
+    expect(await codeOf(clientOf(undefined, without).boards.shared(annual.token))).toBe('done')
     const keysOnly = (await serverWith({ auth: { keys: true } })).app
     expect(await codeOf(clientOf(undefined, keysOnly).boards.shared(made.token))).toBe('TM_UNKNOWN_SHARE')
   })
