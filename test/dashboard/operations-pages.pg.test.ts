@@ -24,23 +24,19 @@ describe.skipIf(chromiumAbsent !== null)(
       themes: readonly ('light' | 'dark')[] = ['light', 'dark'],
     ): Promise<void> => {
       for (const theme of themes) {
-        await page.evaluate((next) => {
-          document.documentElement.dataset['theme'] = next
-        }, theme)
+        await page.emulateMedia({ colorScheme: theme })
+        await expect.poll(() => page.locator('html').getAttribute('data-theme')).toBe(theme)
         expect(await axe(page), `${name}, ${theme}`).toEqual([])
         await shot(page, `${name}-${theme}`)
       }
       await page.setViewportSize({ width: 360, height: 740 })
       await expect
-        .poll(() => page.evaluate(() => document.documentElement.scrollWidth), {
+        .poll(() => page.locator('html').evaluate(({ scrollWidth }) => scrollWidth), {
           message: `${name} at 360 px`,
         })
         .toBeLessThanOrEqual(360)
       await shot(page, `${name}-phone`)
       await page.setViewportSize({ width: 1280, height: 800 })
-      await page.evaluate(() => {
-        document.documentElement.dataset['theme'] = 'light'
-      })
       expect(world.dashboard.complaints(), name).toEqual([])
     }
     const meWith = async (secret: string): Promise<{ status: number; body: Record<string, unknown> }> => {
@@ -99,7 +95,7 @@ describe.skipIf(chromiumAbsent !== null)(
         await expect.poll(() => page.getByText('It has not been copied yet.').count()).toBe(1)
         expect(await axe(page)).toEqual([])
         await page.getByRole('button', { name: 'Copy the key' }).press('Enter')
-        await expect.poll(() => page.evaluate(() => navigator.clipboard.readText())).toBe(secret)
+        await expect.poll(() => page.evaluate('navigator.clipboard.readText()')).toBe(secret)
         await page.getByRole('button', { name: 'Done' }).press('Enter')
         await expect.poll(() => page.getByRole('row', { name: /nightly import/ }).count()).toBe(1)
         expect(await page.content()).not.toContain(secret)
@@ -172,11 +168,8 @@ describe.skipIf(chromiumAbsent !== null)(
     })
 
     it('say to a reader, and to a tenant’s administrator, what they would need', async () => {
-      const goTo = (page: Page, path: string): Promise<void> =>
-        page.evaluate((next) => {
-          history.pushState({}, '', next)
-          dispatchEvent(new PopStateEvent('popstate'))
-        }, path)
+      const goTo = (page: Page, path: string): Promise<unknown> =>
+        page.evaluate(`history.pushState({}, '', '${path}'); dispatchEvent(new PopStateEvent('popstate'))`)
       const reader = await open('/health', 'reader')
       for (const [path, what] of [
         ['/health', 'Health is'],
@@ -298,7 +291,7 @@ describe.skipIf(chromiumAbsent !== null)(
         await page.keyboard.press('Escape')
         await expect.poll(() => plan.count()).toBe(0)
         // the row has the focus again
-        expect(await page.evaluate(() => document.activeElement?.tagName)).toBe('TR')
+        await expect.poll(() => page.locator('tr:focus').count()).toBe(1)
         await page.close()
       })
     })

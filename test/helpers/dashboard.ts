@@ -172,7 +172,7 @@ export async function axe(page: Page): Promise<string[]> {
   // by the debugger: the page's policy allows no script of others
   await page.evaluate(await axeSource)
   const found = (await page.evaluate(async () => {
-    const { axe } = window as unknown as {
+    const { axe } = globalThis as unknown as {
       axe: {
         run(
           options: unknown,
