@@ -224,6 +224,7 @@ describe.skipIf(chromiumAbsent !== null)(
       await page.keyboard.press('Home')
       const tip = page.locator('[data-tooltip]')
       await expect.poll(() => tip.textContent()).toMatch(/before/)
+      await expect.poll(() => page.getByText('dashed:').count()).toBe(1)
       const day = ((await tip.locator('strong').textContent()) ?? '').slice(0, 10)
       const earlier = new Date(Date.parse(day) - 61 * 86_400_000)
       const of = async (from: Date): Promise<number> => {

@@ -6,7 +6,7 @@ import { HeatMap } from './heat-map.tsx'
 import { Legend } from './legend.tsx'
 import type { PanelContent } from './panel.ts'
 import styles from './panel-body.module.css'
-import { overlay, type SeriesSet, toSeries } from './series.ts'
+import { nearest, overlay, type SeriesSet, toSeries } from './series.ts'
 import type { Shown } from './shown.ts'
 import { TimeChart } from './time-chart.tsx'
 import type { PanelAnswer } from './use-panel-answer.ts'
@@ -131,7 +131,7 @@ function Chart({
   mostSeries = 20,
   kind,
 }: PanelBodyProps & { readonly kind: 'line' | 'bar' | 'stacked' }): ReactNode {
-  const [at, setAt] = useState<number | null>(null)
+  const [pointed, setPointed] = useState<number | null>(null)
   const { table, before, question, shiftMs, axis } = result
   const content = JSON.stringify(panel.query)
   // biome-ignore lint/correctness/useExhaustiveDependencies: `content` stands for the panel's query
@@ -171,9 +171,15 @@ function Chart({
         syncKey={syncKey}
         shiftMs={shiftMs}
         onZoom={onZoom}
-        onPlace={setAt}
+        onPlace={setPointed}
       />
-      <Legend set={set} shown={shown} at={at} unit={panel.unit} onShown={onShown} />
+      <Legend
+        set={set}
+        shown={shown}
+        at={pointed === null ? null : nearest(set.xs, pointed)}
+        unit={panel.unit}
+        onShown={onShown}
+      />
       {unfit !== '' && <p className={styles['note']}>{unfit}: no numbers, so in the table only.</p>}
     </>
   )

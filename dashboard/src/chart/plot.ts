@@ -52,6 +52,8 @@ export interface PlotOptions {
   onSelect?(from: number, to: number): void
   onCursor(u: uPlot): void
   onDraw?(u: uPlot): void
+  /** Everything has its place. */
+  onReady?(u: uPlot): void
 }
 
 export function plotOptions(options: PlotOptions): uPlot.Options {
@@ -107,6 +109,7 @@ export function plotOptions(options: PlotOptions): uPlot.Options {
       ],
       setCursor: [options.onCursor],
       ...(options.onDraw === undefined ? {} : { draw: [options.onDraw] }),
+      ...(options.onReady === undefined ? {} : { ready: [options.onReady] }),
     },
   }
 }

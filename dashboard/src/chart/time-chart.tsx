@@ -36,7 +36,14 @@ export interface TimeChartProps {
   /** How much earlier the series of the period before are. */
   readonly shiftMs?: number
   onZoom?: ((from: number, to: number) => void) | undefined
-  onPlace?: ((at: number | null) => void) | undefined
+  /** What is pointed at: the beginning of its bucket. */
+  onPlace?: ((x: number | null) => void) | undefined
+}
+
+/** The first and the last bucket may reach beyond the ends of the chart. */
+function pointAt(u: uPlot, x: number): void {
+  const left = Math.max(0, Math.min(u.valToPos(x, 'x'), u.bbox.width / devicePixelRatio - 1))
+  u.setCursor({ left, top: 10 })
 }
 
 /** Lines, bars or bars on each other over time. Arrows walk through it, shift and arrows choose a stretch, Enter zooms into it. */
@@ -46,12 +53,15 @@ export function TimeChart(props: TimeChartProps): ReactNode {
   const plot = useRef<uPlot | null>(null)
   const width = useSize(box)
   const themeName = useThemeName()
-  const [cursor, setCursor] = useState<{ readonly at: number; readonly left: number } | null>(null)
+  // by its time: places change when series come and go
+  const [pointed, setPointed] = useState<{ readonly x: number; readonly left: number } | null>(null)
+  const cursor =
+    pointed === null || set.xs.length === 0 ? null : { at: nearest(set.xs, pointed.x), left: pointed.left }
   const [anchor, setAnchor] = useState<number | null>(null)
   const bucket = useRef(bucketMs)
   bucket.current = bucketMs
   const zoom = useEffectEvent((from: number, to: number) => props.onZoom?.(from, to))
-  const tellPlace = useEffectEvent((at: number | null) => props.onPlace?.(at))
+  const tellPlace = useEffectEvent((x: number | null) => props.onPlace?.(x))
   const canZoom = props.onZoom !== undefined
   // biome-ignore lint/correctness/useExhaustiveDependencies: the theme is read from the document
   const picture = useMemo(() => {
@@ -67,13 +77,13 @@ export function TimeChart(props: TimeChartProps): ReactNode {
     canZoom,
     picture.series.map(({ key }) => key),
   ])
-  const latest = useRef({ picture, axis, set })
-  latest.current = { picture, axis, set }
+  const latest = useRef({ picture, axis, set, pointed })
+  latest.current = { picture, axis, set, pointed }
   // biome-ignore lint/correctness/useExhaustiveDependencies: made anew when its shape changes; data and sizes are set below
   useEffect(() => {
     const element = box.current
     if (element === null || width === 0) return
-    const { picture: now, axis: range } = latest.current
+    const { picture: now, axis: range, pointed: before } = latest.current
     const u = new uPlot(
       plotOptions({
         width,
@@ -86,21 +96,24 @@ export function TimeChart(props: TimeChartProps): ReactNode {
         series: now.series.map(({ options }) => options),
         ...(syncKey === undefined ? {} : { syncKey }),
         ...(canZoom ? { onSelect: (from: number, to: number) => zoom(from, to) } : {}),
+        // whoever points at something goes on pointing at it when a series comes or goes
+        onReady: (self) => {
+          const x = before?.x
+          if (x !== undefined) pointAt(self, x + (kind === 'line' ? 0 : (bucket.current ?? 0) / 2))
+        },
         onCursor: (self) => {
           const { left = -1 } = self.cursor
           if (left < 0 || self.data[0].length === 0) {
-            setCursor(null)
+            setPointed(null)
             tellPlace(null)
             return
           }
           const { xs } = latest.current.set
-          const x = self.posToVal(left, 'x')
-          const at = kind === 'line' ? nearest(xs, x) : Math.max(0, placeAt(xs, x))
-          const px = Math.round(
-            self.valToPos((xs[at] as number) + (kind === 'line' ? 0 : (bucket.current ?? 0) / 2), 'x'),
-          )
-          setCursor((was) => (was?.at === at && was.left === px ? was : { at, left: px }))
-          tellPlace(at)
+          const under = self.posToVal(left, 'x')
+          const x = xs[kind === 'line' ? nearest(xs, under) : Math.max(0, placeAt(xs, under))] as number
+          const px = Math.round(self.valToPos(x + (kind === 'line' ? 0 : (bucket.current ?? 0) / 2), 'x'))
+          setPointed((was) => (was?.x === x && was.left === px ? was : { x, left: px }))
+          tellPlace(x)
         },
       }),
       now.data,
@@ -127,9 +140,7 @@ export function TimeChart(props: TimeChartProps): ReactNode {
     const u = plot.current
     const x = set.xs[at]
     if (u === null || x === undefined) return
-    const left = u.valToPos(x + (kind === 'line' ? 0 : (bucketMs ?? 0) / 2), 'x')
-    // the first and the last bucket may reach beyond the ends of the chart
-    u.setCursor({ left: Math.max(0, Math.min(left, u.bbox.width / devicePixelRatio - 1)), top: 10 })
+    pointAt(u, x + (kind === 'line' ? 0 : (bucketMs ?? 0) / 2))
   }
   const showStretch = (a: number | null, b: number): void => {
     const u = plot.current
