@@ -44,7 +44,7 @@ export function drawn(
       stroke: mix(color(key).line, theme.surface, 0.25),
       width: 1.5,
       dash: [4, 4],
-      points: { show: false },
+      points: { show: true, size: 4, filter: (u: uPlot, i: number) => lonePoints(u, i, 0) },
     } satisfies uPlot.Series,
   }))
   const drawNow = (): readonly {

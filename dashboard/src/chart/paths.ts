@@ -56,7 +56,7 @@ export function barPaths(
 }
 
 /** Points that have no neighbour to be joined with: a line would not show them. */
-export function lonePoints(u: uPlot, series: number): number[] {
+export function lonePoints(u: uPlot, series: number, few = 40): number[] {
   const ys = u.data[series] as readonly (number | null | undefined)[]
   const { min = 0, max = 1 } = u.scales['x'] ?? {}
   const xs = u.data[0]
@@ -69,6 +69,6 @@ export function lonePoints(u: uPlot, series: number): number[] {
     if (!isThere(i - 1) && !isThere(i + 1)) found.push(i)
   }
   // so few that each can be seen
-  if (seen <= 40) return Array.from(ys, (_, i) => i).filter(isThere)
+  if (seen <= few) return Array.from(ys, (_, i) => i).filter(isThere)
   return found
 }
