@@ -101,6 +101,7 @@ describe('the declaration that is taught', () => {
         time: null,
         primaryKey: null,
         comment: null,
+        aggregate: null,
         columns: [column('model', 'text')],
       },
       {
@@ -109,6 +110,7 @@ describe('the declaration that is taught', () => {
         time: 'time',
         primaryKey: ['id'],
         comment: null,
+        aggregate: null,
         columns: [
           column('id', 'int8'),
           column('time', 'timestamptz'),
@@ -131,6 +133,7 @@ describe('the declaration that is taught', () => {
         time: 'time',
         primaryKey: null,
         comment: null,
+        aggregate: null,
         columns: [column('time', 'timestamptz')],
       },
     ])

@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { chunksWithin, planAct, requestOf, totalsOf } from '../../dashboard/src/pages/storage/acts.ts'
 import { growthData, growthPerDay } from '../../dashboard/src/pages/storage/growth-data.ts'
+import { outlookOf } from '../../dashboard/src/pages/storage/outlook.ts'
 import { reportFindings } from '../../dashboard/src/pages/storage/report-words.ts'
 import { chunkWord, nextWords, spanText } from '../../dashboard/src/pages/storage/words.ts'
 import type { StoredChunk } from '../../src/client/index.ts'
@@ -160,6 +161,36 @@ describe('in words', () => {
     expect(chunkWord(chunk(1, { error: 'no room', isMoving: true, state: 'freezing' }))).toBe('freezing')
     expect(chunkWord(cold(1, { isMoving: true }))).toBe('moving')
     expect(chunkWord(delta(1))).toBe('delta')
+  })
+})
+
+describe('what the worker will do with a table', () => {
+  const will = (act: 'freeze' | 'drop' | 'compact', hours: number, waitsFor: string | null = null) =>
+    chunk(1, { next: { act, at: new Date(now + hours * 3_600_000).toISOString(), waitsFor } })
+
+  test('says how many are due and what they wait for, and when the next one is', () => {
+    const lines = outlookOf(
+      [
+        will('freeze', -30, 'not before 2026-06-10T12:30:00Z'),
+        will('freeze', -6),
+        will('freeze', 5),
+        will('freeze', 29),
+        will('drop', 72),
+      ],
+      now,
+      'UTC',
+    )
+    expect(lines.map((line) => line.replaceAll('\u00a0', ' '))).toEqual([
+      '2 due to be frozen: not before 2026-06-10 12:30; next freeze in 5 h',
+      'next drop in 3 d',
+    ])
+  })
+
+  test('one that is being moved waits for nothing, and a table without policies says nothing', () => {
+    expect(outlookOf([{ ...will('compact', -1), isMoving: true }, chunk(2)], now, 'UTC')).toEqual([])
+    expect(outlookOf([will('compact', -1)], now, 'UTC')).toEqual([
+      "1 due to have late rows folded in at the worker's next run",
+    ])
   })
 })
 

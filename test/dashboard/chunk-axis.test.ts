@@ -9,7 +9,7 @@ import {
   lookOf,
 } from '../../dashboard/src/pages/storage/chunk-columns.ts'
 import { axisTicks, createAxis, showing, zoomed } from '../../dashboard/src/pages/storage/time-axis.ts'
-import { chosen, walk } from '../../dashboard/src/pages/storage/walk.ts'
+import { chosen, type WalkKey, walk } from '../../dashboard/src/pages/storage/walk.ts'
 
 const day = 86_400_000
 const start = Date.UTC(2020, 0, 1)
@@ -206,7 +206,7 @@ describe('the axis', () => {
 })
 
 describe('walking with the keyboard', () => {
-  const key = (name: string, more: Partial<KeyboardEvent> = {}): Parameters<typeof walk>[2] => ({
+  const key = (name: string, more: Partial<WalkKey> = {}): WalkKey => ({
     key: name,
     shiftKey: false,
     ctrlKey: false,

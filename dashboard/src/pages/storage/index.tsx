@@ -12,6 +12,7 @@ import { GrowthCard } from './growth-card.tsx'
 import { LakeMenu } from './lake-menu.tsx'
 import { LanesCard } from './lanes-card.tsx'
 import { OperationsList } from './operations-list.tsx'
+import { PlainTables } from './plain-tables.tsx'
 import { RangeForm } from './range-form.tsx'
 import styles from './storage.module.css'
 import { Totals } from './totals.tsx'
@@ -158,6 +159,7 @@ function Loaded({ storage, operations, onBegin, onCancel }: LoadedProps): ReactN
           }}
         />
       </Card>
+      <PlainTables datasets={storage.datasets} />
       <GrowthCard datasets={storage.datasets.map(({ name }) => name)} zone={zone} now={now} />
       {plan !== null && plan.chunks.length > 0 && (
         <ActDialog

@@ -6,6 +6,7 @@ import { AxisRow } from './axis-row.tsx'
 import type { Choice, Lane } from './chunk-model.ts'
 import { LaneView } from './lane-view.tsx'
 import styles from './lanes.module.css'
+import { outlookOf } from './outlook.ts'
 import { createAxis, type Span, showing, zoomed } from './time-axis.ts'
 import { useWidth } from './use-width.ts'
 import { chosen } from './walk.ts'
@@ -84,7 +85,7 @@ export function LanesCard(props: LanesCardProps): ReactNode {
             <ul className={styles['lanes']} aria-label="Tables">
               {lanes.map((lane) => (
                 <li key={lane.dataset.name}>
-                  <LaneHead lane={lane} />
+                  <LaneHead lane={lane} zone={zone} now={now} />
                   <LaneView
                     lane={lane}
                     axis={axis}
@@ -119,7 +120,9 @@ export function LanesCard(props: LanesCardProps): ReactNode {
   )
 }
 
-function LaneHead({ lane: { dataset } }: { readonly lane: Lane }): ReactNode {
+function LaneHead(props: { readonly lane: Lane; readonly zone: string; readonly now: number }): ReactNode {
+  const { dataset } = props.lane
+  const outlook = outlookOf(dataset.chunks, props.now, props.zone)
   const { name, chunks, bytes, ratio, freezeAfter, retain, rows } = dataset
   const facts = [
     `${formatNumber(chunks.length)} ${chunks.length === 1 ? 'chunk' : 'chunks'}`,
@@ -133,6 +136,7 @@ function LaneHead({ lane: { dataset } }: { readonly lane: Lane }): ReactNode {
     <div className={styles['head']}>
       <h3 className={styles['name']}>{name}</h3>
       <span className={styles['facts']}>{facts.join(' · ')}</span>
+      {outlook.length > 0 && <span className={styles['outlook']}>{outlook.join(' · ')}</span>}
     </div>
   )
 }
