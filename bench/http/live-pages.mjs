@@ -4,7 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { WebSocket } from 'ws'
 import { changes } from './requests.mjs'
 
-const drainMs = 10_000
+const drainMs = 30_000
 
 export class LivePages {
   #users

@@ -67,6 +67,7 @@ export async function removeTraces(db) {
   for (const statement of [
     `delete from rankings where keyword like 'live-%' and checked_at >= '${from}' and checked_at < '${to}'`,
     "delete from keywords where project like 'import-%' or id like 'own-%'",
+    'vacuum analyze keywords',
   ])
     await db.query(text(statement))
 }

@@ -33,8 +33,9 @@ export async function runHttp({ root, api, db, connectionString, dir, set, plan,
   const tm = await api.createTidemark(rankConfig(api), { connectionString, root: dir })
   const running = []
   const issued = []
+  let loaded = null
   try {
-    const loaded = await loadSet({ tm, db, dir, set, note })
+    loaded = await loadSet({ tm, db, dir, set, note })
     const run = randomBytes(4).toString('hex')
     const users = []
     for (let i = 0; i < plan.users; i++) {
@@ -97,7 +98,8 @@ export async function runHttp({ root, api, db, connectionString, dir, set, plan,
   } finally {
     for (const one of running.reverse()) await one.stop()
     for (const id of issued) await tm.access.keys.revoke(id, actor)
-    await removeTraces(db)
+    // what could not be loaded has no tables
+    if (loaded !== null) await removeTraces(db)
     await tm.close()
   }
 }
