@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { raw } from '../../src/util/sql.ts'
+import { shellActs } from '../helpers/audit-entries.ts'
 import { createCommandLine } from '../helpers/command-line.ts'
 import { createTestDatabase, type TestDatabase } from '../helpers/database.ts'
 
@@ -75,6 +76,15 @@ it('lists, shows, fixes, replays and drops; a wrong call is told what to say', a
     err: expect.stringContaining('say which'),
   })
   expect(await run('dead-letters', 'fix', '--all', '--set', 'ms')).toMatchObject({ code: 2 })
+  const acts = (await shellActs(test)).filter(({ act }) => act.startsWith('dead-letters'))
+  expect(acts).toEqual([
+    { act: 'dead-letters.fix done', detail: expect.objectContaining({ changed: 3 }) },
+    { act: 'dead-letters.replay done', detail: { ids: [id], replayed: 1, rejected: 0 } },
+    { act: 'dead-letters.replay done', detail: { all: true, replayed: 2, rejected: 0 } },
+    { act: 'dead-letters.replay done', detail: { reason: 'null', replayed: 0, rejected: 1 } },
+    { act: 'dead-letters.drop done', detail: { all: true, deleted: 1 } },
+    { act: 'dead-letters.replay refused', detail: { code: 'TM_QUERY' } },
+  ])
 }, 120_000)
 
 it('a replay that is killed and called again writes each row once', async () => {

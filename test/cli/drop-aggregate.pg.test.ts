@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { raw } from '../../src/util/sql.ts'
+import { shellActs } from '../helpers/audit-entries.ts'
 import { createCommandLine } from '../helpers/command-line.ts'
 import { createTestDatabase, type TestDatabase } from '../helpers/database.ts'
 
@@ -70,4 +71,10 @@ it('an aggregate that is declared no more is named with the command that drops i
     (select count(*) from pg_class where relnamespace = 'tidemark_aggregates'::regnamespace and relkind = 'r')`
   expect((await test.db.query(raw(left))).rows).toEqual([[0n, 0n, 0n]])
   expect((await json('migrate')).data.undeclared).toEqual([])
+  const drops = (await shellActs(test)).filter(({ act }) => act.startsWith('aggregate.drop'))
+  expect(drops.at(-2)).toEqual({
+    act: 'aggregate.drop stats.hourly refused',
+    detail: { code: 'TM_MIGRATION' },
+  })
+  expect(drops.at(-1)).toEqual({ act: 'aggregate.drop stats.hourly done', detail: null })
 }, 180_000)

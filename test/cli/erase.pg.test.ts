@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { count, createTidemark, defineConfig, hypertable, type Tidemark, t } from '../../src/index.ts'
+import { shellActs } from '../helpers/audit-entries.ts'
 import { createCommandLine } from '../helpers/command-line.ts'
 import { createTestDatabase, type TestDatabase } from '../helpers/database.ts'
 
@@ -89,4 +90,11 @@ it('the command says what it would do, asks, and does it', async () => {
     erasedAt: expect.stringMatching(/^\d{4}-.*Z$/),
   })
   expect(await total()).toBe(10)
+  // not whose rows they were
+  expect(await shellActs(test)).toEqual([
+    {
+      act: 'erase web.visits done',
+      detail: { erasure: expect.any(String), rowsHot: 2, rowsCold: 2, files: 1 },
+    },
+  ])
 })

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { raw } from '../../src/util/sql.ts'
+import { shellActs } from '../helpers/audit-entries.ts'
 import { createCommandLine } from '../helpers/command-line.ts'
 import { createTestDatabase, type TestDatabase } from '../helpers/database.ts'
 
@@ -162,4 +163,25 @@ describe('the lake from the command line', () => {
     })
     expect((await test.db.query(raw('select name from metrics.events'))).rows).toEqual([['a']])
   }, 60_000)
+
+  it('leaves in the audit log who did what, and what came of it', async () => {
+    const acts = await shellActs(test)
+    expect(acts.map(({ act }) => act)).toEqual([
+      'migrate done',
+      'freeze metrics.requests done',
+      'compact metrics.requests done',
+      'thaw metrics.requests done',
+      'freeze metrics.requests done',
+      'sweep done',
+      'freeze metrics.events done',
+      'eject metrics.events done',
+    ])
+    const [migrated, frozen, , thawed, , , all] = acts.map(({ detail }) => detail)
+    expect(migrated).toMatchObject({
+      steps: expect.arrayContaining([expect.stringContaining('metrics.requests')]),
+    })
+    expect(frozen).toMatchObject({ chunks: expect.any(Number), rows: 5000, failed: 0 })
+    expect(thawed).toMatchObject({ chunks: 1, rows: expect.any(Number) })
+    expect(all).toMatchObject({ all: true, rows: 1 })
+  })
 })
