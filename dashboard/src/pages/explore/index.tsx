@@ -29,7 +29,15 @@ import { NoRows, Status } from './status.tsx'
 import { TakeAway } from './take-away.tsx'
 import { ToBoard } from './to-board.tsx'
 import { TooMany } from './too-many.tsx'
-import { firstDataset, firstLook, useBorders, useBounds, useExploreState, usePaths } from './use-explore.ts'
+import {
+  firstDataset,
+  firstLook,
+  hasRows,
+  useBorders,
+  useBounds,
+  useExploreState,
+  usePaths,
+} from './use-explore.ts'
 
 const chartHeight = 380
 
@@ -76,11 +84,11 @@ function Explore({ datasets }: { readonly datasets: readonly DatasetInfo[] }): R
   const isReady = start !== undefined && (start.time === null || bounds !== undefined)
   useEffect(() => {
     if (start === undefined || !isReady) return
-    const { from, to, ...look } = firstLook(start, bounds)
-    // whoever came by a link with a range keeps it, and so does a board
-    const range = state.board === null ? { from: from ?? null, to: to ?? null } : {}
-    update(first === undefined ? { select: look.select ?? [] } : { ...look, ...range }, { replace: true })
-  }, [start, first, isReady, bounds, state.board, update])
+    const { from = null, to = null, ...look } = firstLook(start, bounds)
+    // a board's range is kept, and one in which there are rows
+    const isKept = state.board !== null || (first === undefined && hasRows(state, bounds))
+    update({ ...look, ...(isKept ? {} : { from, to }) }, { replace: true })
+  }, [start, first, isReady, bounds, state, update])
   const choose = (name: string): void => {
     if (name !== state.dataset) update({ ...cleared, dataset: name })
   }
@@ -238,12 +246,7 @@ function Asked({
               onZoomOut={zoomOut}
             />
           )}
-          <Button
-            icon="live"
-            aria-pressed={state.isLive}
-            kind={state.isLive ? 'primary' : 'plain'}
-            onClick={() => update({ isLive: !state.isLive })}
-          >
+          <Button icon="live" aria-pressed={state.isLive} onClick={() => update({ isLive: !state.isLive })}>
             Live
           </Button>
           <Button icon="refresh" busy={result.isAsking} onClick={result.refetch} title="Ask again (r)">

@@ -3,7 +3,7 @@ import { useCallback, useEffect, useMemo } from 'react'
 import { useSearchParams } from 'react-router'
 import type { DatasetInfo } from 'tidemark/client'
 import { useClient } from '../../api/index.ts'
-import { bordersFor, type RangeText, sensibleRange } from '../../chart/index.ts'
+import { bordersFor, type RangeText, roughMs, sensibleRange } from '../../chart/index.ts'
 import { firstAggregates } from './aggregates.ts'
 import { type ExploreState, fromSearch, toSearch } from './state.ts'
 
@@ -64,6 +64,15 @@ export function firstDataset(all: readonly DatasetInfo[]): DatasetInfo | undefin
   return (
     all.find(({ kind }) => kind === 'hypertable') ?? all.find(({ kind }) => kind === 'aggregate') ?? all[0]
   )
+}
+
+/** Whether the range may hold rows; a chart of nothing is no first sight. */
+export function hasRows({ from, to }: RangeText, bounds: Bounds | undefined): boolean {
+  if (bounds?.newest == null) return true
+  const now = Date.now()
+  const begin = from === null ? Number.NEGATIVE_INFINITY : roughMs(from, now)
+  const end = to === null ? now : roughMs(to, now)
+  return begin !== null && end !== null && begin <= bounds.newest && end > (bounds.oldest ?? bounds.newest)
 }
 
 /** The first question to a dataset, where its rows are. */
