@@ -107,6 +107,9 @@ describe.skipIf(chromiumAbsent !== null)(
       await page.getByRole('button', { name: 'Save and replay' }).press('Enter')
       await expect.poll(() => page.getByText('1 letter replayed').count()).toBe(1)
       await expect.poll(() => page.getByText('No letter matches').count()).toBe(1)
+      // the letter is gone, and with it what was shown of it; the focus is where the outcome is told
+      expect(await page.getByRole('region', { name: /^Letter \d+$/ }).count()).toBe(0)
+      expect(await page.locator('section:focus').getAttribute('aria-label')).toBe('What the replay did')
       expect(await world.secondsOf('/props')).toBe(90)
       await page.close()
     })
@@ -201,6 +204,27 @@ describe.skipIf(chromiumAbsent !== null)(
       world.dashboard.complaints()
     })
 
+    it('goes on page by page, and counts and marks all of them', async () => {
+      await world.refuse(
+        Array.from({ length: 120 }, (_, i) => ({
+          page: `/many-${i}`,
+          time: new Date().toISOString(),
+          seconds: 'many',
+        })),
+      )
+      const page = await open('?text=many')
+      await expect.poll(() => page.getByText('120 letters with “many”').count()).toBe(1)
+      await expect.poll(() => lettersOf(page).count()).toBe(100)
+      await page.getByRole('button', { name: 'Load older' }).press('Enter')
+      await expect.poll(() => lettersOf(page).count()).toBe(120)
+      expect(await page.getByRole('button', { name: 'Load older' }).count()).toBe(0)
+      await page.getByLabel('Mark all that are shown').check()
+      await page.getByRole('button', { name: 'Delete marked…' }).click()
+      await page.getByRole('button', { name: 'Delete 120 letters' }).click()
+      await expect.poll(() => page.getByText('No letter matches').count()).toBe(1)
+      await page.close()
+    })
+
     it('says that the server is gone, and has what came meanwhile when it is back', async () => {
       const page = await open()
       expect(world.dashboard.complaints()).toEqual([])
@@ -210,7 +234,7 @@ describe.skipIf(chromiumAbsent !== null)(
       expect(await lettersOf(page).count()).toBeGreaterThan(0)
       expect(await axe(page)).toEqual([])
       await shot(page, 'dead-letters-gone')
-      await world.refuse({ page: '/while-away', time: new Date().toISOString(), seconds: 'x' })
+      await world.refuse([{ page: '/while-away', time: new Date().toISOString(), seconds: 'x' }])
       await world.dashboard.start()
       await expect.poll(() => page.getByText('What you see may be old').count()).toBe(0)
       await expect.poll(() => page.getByRole('row', { name: /"x"/ }).count()).toBe(1)

@@ -41,8 +41,8 @@ export interface OperationsWorld {
   readonly reader: BrowserContext
   /** Letters that came as this tenant's. */
   send(tenant: 'acme' | 'globex', rows: readonly object[]): Promise<void>
-  /** A row of acme that does not fit, past the server. */
-  refuse(row: object): Promise<void>
+  /** Rows of acme that do not fit, past the server. */
+  refuse(rows: readonly object[]): Promise<void>
   /** What is stored of a page of acme. */
   secondsOf(page: string): Promise<unknown>
   /** A row of acme that is stored. */
@@ -124,8 +124,8 @@ export async function openOperationsWorld(): Promise<OperationsWorld> {
     acme: await sign(keys.acme),
     reader: await sign(keys.reader),
     send,
-    async refuse(row) {
-      await tm.ingest(visits, [{ tenant: 'acme', ...row }] as never)
+    async refuse(rows) {
+      await tm.ingest(visits, rows.map((row) => ({ tenant: 'acme', ...row })) as never)
     },
     async secondsOf(path) {
       const { rows } = await tm.query(visits, { from: '-1 day', where: { page: path }, limit: 10 })

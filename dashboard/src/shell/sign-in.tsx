@@ -57,7 +57,7 @@ export function SignIn(): ReactNode {
         <details>
           <summary>I have no key</summary>
           <p>Where the server runs, make one:</p>
-          <Code text="npx tidemark keys create me --scope query --scope admin" copy />
+          <Code text="npx tidemark keys create me --scope query,admin --all-tenants" copy />
         </details>
       </form>
     </main>

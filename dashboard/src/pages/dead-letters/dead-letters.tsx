@@ -15,12 +15,12 @@ import {
   Time,
 } from '../../ui/index.ts'
 import { Split, useSearchState } from '../operate/index.ts'
-import { Bulk, type Chosen } from './bulk.tsx'
+import { Bulk, type Chosen, type ConflictRule } from './bulk.tsx'
 import styles from './dead-letters.module.css'
 import { Detail } from './detail.tsx'
 import { Filters } from './filters.tsx'
 import { Outcome } from './outcome.tsx'
-import { useActs, useLetters } from './use-letters.ts'
+import { isAboutGone, useActs, useLetters } from './use-letters.ts'
 import { countOf, filterWords, lettersOf, stateOf } from './words.ts'
 
 export function DeadLetters(): ReactNode {
@@ -41,6 +41,12 @@ export function DeadLetters(): ReactNode {
     setBulk(null)
     setMarked(new Set())
   })
+  const replayThem = (chosen: Chosen, onConflict: ConflictRule | null): void =>
+    replay.mutate(
+      { chosen, onConflict },
+      // the one that is open is gone when it went in
+      { onSuccess: (done) => isAboutGone(chosen, open, done) && setSearch({ letter: '' }) },
+    )
   const key = JSON.stringify(filter)
   // biome-ignore lint/correctness/useExhaustiveDependencies: what is marked is of one filter
   useEffect(() => setMarked(new Set()), [key])
@@ -105,7 +111,7 @@ export function DeadLetters(): ReactNode {
               onReplay={({ id, reason }) =>
                 reason === 'duplicate_key'
                   ? setBulk({ act: 'replay', chosen: { kind: 'ids', ids: [id] } })
-                  : replay.mutate({ chosen: { kind: 'ids', ids: [id] }, onConflict: null })
+                  : replayThem({ kind: 'ids', ids: [id] }, null)
               }
               onDelete={({ id }) => setBulk({ act: 'delete', chosen: { kind: 'ids', ids: [id] } })}
             />
@@ -164,7 +170,7 @@ export function DeadLetters(): ReactNode {
           isBusy={replay.isPending || remove.isPending}
           onClose={() => setBulk(null)}
           onDo={(onConflict) => {
-            if (bulk.act === 'replay') replay.mutate({ chosen: bulk.chosen, onConflict })
+            if (bulk.act === 'replay') replayThem(bulk.chosen, onConflict)
             else remove.mutate(bulk.chosen)
             if (bulk.act === 'delete' && bulk.chosen.kind === 'ids' && bulk.chosen.ids.includes(open))
               setSearch({ letter: '' })

@@ -1,4 +1,4 @@
-import type { ReactNode } from 'react'
+import { type ReactNode, useEffect, useRef } from 'react'
 import type { DeadLetterReplay } from 'tidemark/client'
 import { formatNumber } from '../../format/index.ts'
 import { Button, IconButton, Table } from '../../ui/index.ts'
@@ -16,9 +16,15 @@ export function Outcome({
   onClose(): void
 }): ReactNode {
   const { replayed, rejected, unreadable } = replay
+  const box = useRef<HTMLElement>(null)
+  // what was focused may be gone with its letter
+  // biome-ignore lint/correctness/useExhaustiveDependencies: for each replay
+  useEffect(() => box.current?.focus(), [replay])
   const left = rejected.count + Object.values(unreadable).reduce((sum, n) => sum + n, 0)
   return (
     <section
+      ref={box}
+      tabIndex={-1}
       className={styles['outcome']}
       data-kind={left > 0 ? 'warn' : 'ok'}
       aria-label="What the replay did"

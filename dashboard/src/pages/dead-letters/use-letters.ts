@@ -34,6 +34,16 @@ const askedFor = (chosen: Chosen) =>
     ? { ids: chosen.ids }
     : { filter: Object.keys(chosen.filter).length === 0 ? { all: true } : chosen.filter }
 
+/** Whether the letter that is open has left with a replay of these. */
+export function isAboutGone(chosen: Chosen, open: string, { replayed, rejected }: DeadLetterReplay): boolean {
+  return (
+    chosen.kind === 'ids' &&
+    chosen.ids.includes(open) &&
+    replayed > 0 &&
+    !rejected.letters.some(({ id }) => id === open)
+  )
+}
+
 /** Replays and deletes, and keeps what the last replay came to. */
 export function useActs(onDone: () => void) {
   const client = useClient()
@@ -55,7 +65,13 @@ export function useActs(onDone: () => void) {
   })
   const remove = useMutation({
     mutationFn: (chosen: Chosen) => client.operations.deleteDeadLetters(askedFor(chosen)),
-    onSuccess: (deleted) => toast({ kind: 'ok', text: `${lettersOf(deleted)} deleted.` }),
+    onSuccess: (deleted) => {
+      toast({ kind: 'ok', text: `${lettersOf(deleted)} deleted.` })
+      // what was focused may be gone with its letter
+      requestAnimationFrame(() => {
+        if (document.activeElement === document.body) document.getElementById('main')?.focus()
+      })
+    },
     onError: (error) => toast({ kind: 'error', text: error.message }),
     onSettled: changed,
   })

@@ -162,6 +162,8 @@ function KeyTable({
   onRotate(key: ApiKeyEntry): void
   onRevoke(key: ApiKeyEntry): void
 }): ReactNode {
+  const { tenant } = useMe()
+  const ofTenant = tenant === null ? '--all-tenants' : `--tenant ${tenant}`
   const now = useNow(30_000)
   const columns: Column<ApiKeyEntry>[] = [
     {
@@ -258,7 +260,10 @@ function KeyTable({
       rows={keys}
       keyOf={({ id }) => id}
       empty={
-        <Empty title="No key yet" command="tidemark keys create collector --scope ingest --expires '90 days'">
+        <Empty
+          title="No key yet"
+          command={`tidemark keys create collector --scope ingest ${ofTenant} --expires '90 days'`}
+        >
           Make one with New key (n), or at the server’s shell. Give each program its own: then one can be
           taken away without the others.
         </Empty>
