@@ -147,6 +147,7 @@ describe.skipIf(chromiumAbsent !== null)(
       ])
       // blank, in edit mode at once: what comes next is said
       await page.goto(`${dashboard.url}/boards`)
+      await heading(page, 'Boards')
       await page.keyboard.press('n')
       await page.getByLabel('Nothing').check()
       await page.getByLabel('Name').fill('From nothing')
@@ -286,6 +287,14 @@ describe.skipIf(chromiumAbsent !== null)(
       await page.getByRole('button', { name: 'Undo' }).click()
       await page.getByRole('button', { name: 'Go on editing' }).click()
       await expect.poll(() => titles(page)).toContain('Latency (copy)')
+      // also when somebody removes the board meanwhile
+      await client.boards.remove(own)
+      await page.reload()
+      await expect.poll(() => page.getByText('There is no such board').count()).toBe(1)
+      await page.getByRole('button', { name: 'Save “Undone” as a new board' }).click()
+      await expect.poll(() => titles(page)).toContain('Latency (copy)')
+      expect(new URL(page.url()).pathname).not.toBe(`/boards/${own.id}`)
+      expect(dashboard.complaints().filter((text) => !text.includes('404'))).toEqual([])
       await page.close()
     })
 

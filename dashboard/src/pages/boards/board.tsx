@@ -1,11 +1,14 @@
-import { useQuery, useQueryClient } from '@tanstack/react-query'
+import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query'
 import { type ReactNode, useCallback } from 'react'
 import { Link, useParams } from 'react-router'
 import { type Board, isTidemarkClientError } from 'tidemark/client'
 import { useClient } from '../../api/index.ts'
-import { Empty, PageHeader, Query } from '../../ui/index.ts'
+import { Button, Empty, ErrorBox, PageHeader, Query } from '../../ui/index.ts'
 import { BoardSkeleton } from './board-skeleton.tsx'
 import { BoardView } from './board-view.tsx'
+import type { Draft } from './document.ts'
+import { useBoardActs } from './use-board-acts.ts'
+import { forgetDraft, keptDraft } from './use-editing.ts'
 
 /** How soon a change by somebody else is seen by whoever has the board open. */
 const lookEveryMs = 15_000
@@ -29,21 +32,43 @@ export function Page(): ReactNode {
     },
     [queries, id],
   )
-  if (isTidemarkClientError(board.error) && board.error.code === 'TM_UNKNOWN_BOARD') {
-    return (
-      <>
-        <PageHeader title="Board" />
-        <Empty title="There is no such board">
-          <p>
-            It was removed, or it belongs to another tenant. <Link to="/boards">All boards of yours</Link>
-          </p>
-        </Empty>
-      </>
-    )
-  }
+  if (isTidemarkClientError(board.error) && board.error.code === 'TM_UNKNOWN_BOARD') return <Gone id={id} />
   return (
     <Query result={board} skeleton={<BoardSkeleton />}>
       {(loaded) => <BoardView key={loaded.id} board={loaded} onBoard={setBoard} />}
     </Query>
+  )
+}
+
+/** It was removed, perhaps while it was being edited: the draft is not. */
+function Gone({ id }: { readonly id: string }): ReactNode {
+  const acts = useBoardActs()
+  const kept = keptDraft(id)
+  const save = useMutation({
+    mutationFn: async (draft: Draft) => {
+      await acts.create(draft)
+      forgetDraft(id)
+    },
+  })
+  return (
+    <>
+      <PageHeader title="Board" />
+      <Empty
+        title="There is no such board"
+        action={
+          kept && (
+            <Button kind="primary" busy={save.isPending} onClick={() => save.mutate(kept.draft)}>
+              Save “{kept.draft.name}” as a new board
+            </Button>
+          )
+        }
+      >
+        <p>
+          It was removed, or it belongs to another tenant. <Link to="/boards">All boards of yours</Link>
+        </p>
+        {kept && <p>What you had changed of it and not saved is still here.</p>}
+      </Empty>
+      {save.isError && <ErrorBox error={save.error} />}
+    </>
   )
 }
