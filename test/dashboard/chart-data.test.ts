@@ -42,6 +42,22 @@ describe('series', () => {
     expect(left).toBe(1)
   })
 
+  it('of a hundred thousand cells in ten thousand groups hold what is drawn, not groups times buckets', () => {
+    const cells = Array.from({ length: 100_000 }, (_, i) => ({
+      bucket: new Date(i * 60_000).toISOString(),
+      model: `m${i % 10_000}`,
+      tokens: i % 7,
+    }))
+    const before = process.memoryUsage().arrayBuffers
+    const { series, left, xs } = toSeries(
+      { columns: table.columns, rows: cells },
+      { by: ['model'], bucketMs: 60_000, most: 50 },
+    )
+    expect([series.length, left, xs.length]).toEqual([50, 9_950, 100_000])
+    // 50 lines of 100,000 places
+    expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(200_000_000)
+  })
+
   it('of lists are one for each part', () => {
     const lists = {
       columns: [

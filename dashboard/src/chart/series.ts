@@ -72,13 +72,15 @@ export function groupText(value: unknown): string {
   return typeof value === 'object' ? JSON.stringify(value) : String(value)
 }
 
-/** A line while it is being put together: which row says what at each x. */
+/** A line while it is being put together: what it has, and where. Of most groups nothing is drawn, so they hold no more than that. */
 interface Draft {
   readonly key: string
   readonly label: string
   readonly output: string
-  readonly rowAt: Int32Array
-  readonly values: (number | null)[]
+  readonly places: number[]
+  /** Of the answer, one for each place. */
+  readonly rows: number[]
+  readonly points: (number | null)[]
   readonly read: (row: Row) => unknown
   size: number
 }
@@ -120,8 +122,9 @@ export function toSeries({ rows, columns }: TableOfAnswer, options: SeriesOption
         key,
         label,
         output,
-        rowAt: new Int32Array(xs.length).fill(-1),
-        values: new Array<number | null>(xs.length).fill(null),
+        places: [],
+        rows: [],
+        points: [],
         read,
         size: 0,
       }
@@ -131,8 +134,9 @@ export function toSeries({ rows, columns }: TableOfAnswer, options: SeriesOption
   }
   const put = (one: Draft, place: number, row: number, value: unknown): void => {
     const point = toPoint(value)
-    one.rowAt[place] = row
-    one.values[place] = point
+    one.places.push(place)
+    one.rows.push(row)
+    one.points.push(point)
     if (point !== null) one.size += Math.abs(point)
   }
   const cache = new Map<string, readonly Draft[]>()
@@ -174,17 +178,32 @@ export function toSeries({ rows, columns }: TableOfAnswer, options: SeriesOption
     xs,
     unfit,
     left: all.length - kept.length,
-    series: kept.map(({ key, label, output, values, rowAt, read, size }) => ({
-      key,
-      label,
-      output,
-      values,
-      size,
-      exact: (place) => {
-        const row = rows[rowAt[place] ?? -1]
-        return row === undefined ? undefined : read(row)
-      },
-    })),
+    series: kept.map((one) => whole(one, rows, xs.length)),
+  }
+}
+
+/** With a value, or none, at each x. */
+function whole(
+  { key, label, output, places, rows: at, points, read, size }: Draft,
+  rows: readonly Row[],
+  length: number,
+): Series {
+  const rowAt = new Int32Array(length).fill(-1)
+  const values = new Array<number | null>(length).fill(null)
+  places.forEach((place, i) => {
+    rowAt[place] = at[i] as number
+    values[place] = points[i] ?? null
+  })
+  return {
+    key,
+    label,
+    output,
+    values,
+    size,
+    exact: (place) => {
+      const row = rows[rowAt[place] ?? -1]
+      return row === undefined ? undefined : read(row)
+    },
   }
 }
 

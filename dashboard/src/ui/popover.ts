@@ -54,7 +54,7 @@ export function usePopover(inside?: RefObject<HTMLElement | null>): Popover {
     if (!isOpen) return
     // what is in it is there by now
     place()
-    opened.current?.()
+    if (popover.current?.contains(document.activeElement) === false) opened.current?.()
     opened.current = null
     addEventListener('resize', place)
     addEventListener('scroll', place, true)
@@ -72,6 +72,7 @@ export function usePopover(inside?: RefObject<HTMLElement | null>): Popover {
       opened.current = then ?? null
       popover.current.showPopover()
       place()
+      then?.()
     },
     close() {
       if (popover.current?.matches(':popover-open')) popover.current.hidePopover()
