@@ -1,5 +1,5 @@
 import { useQuery } from '@tanstack/react-query'
-import { type ReactNode, useMemo, useState } from 'react'
+import { memo, type ReactNode, useMemo, useState } from 'react'
 import type { JobsHealth, StorageGrowth } from 'tidemark/client'
 import { useClient } from '../../api/index.ts'
 import { formatAgo, formatBytes, formatInstant } from '../../format/index.ts'
@@ -23,7 +23,7 @@ interface GrowthCardProps {
 }
 
 /** How large everything was, by the samples that the worker writes. */
-export function GrowthCard({ datasets, zone, now }: GrowthCardProps): ReactNode {
+export const GrowthCard = memo(function GrowthCard({ datasets, zone, now }: GrowthCardProps): ReactNode {
   const client = useClient()
   const [length, setLength] = useState<Length>('30')
   const [dataset, setDataset] = useState('')
@@ -57,7 +57,7 @@ export function GrowthCard({ datasets, zone, now }: GrowthCardProps): ReactNode 
       </Query>
     </Card>
   )
-}
+})
 
 interface GrowthProps {
   readonly growth: StorageGrowth

@@ -70,6 +70,7 @@ function Loaded({ storage, operations, onBegin, onCancel }: LoadedProps): ReactN
   const now = Date.parse(storage.now)
   const lanes = useMemo(() => lanesOf(storage.datasets), [storage.datasets])
   const { choice, choose, view, show } = useChoice(lanes)
+  const tableNames = useMemo(() => storage.datasets.map(({ name }) => name), [storage.datasets])
   const [act, setAct] = useState<Act | null>(null)
   const whole = useMemo(() => wholeSpan(lanes, now), [lanes, now])
   const dataset =
@@ -160,7 +161,7 @@ function Loaded({ storage, operations, onBegin, onCancel }: LoadedProps): ReactN
         />
       </Card>
       <PlainTables datasets={storage.datasets} />
-      <GrowthCard datasets={storage.datasets.map(({ name }) => name)} zone={zone} now={now} />
+      <GrowthCard datasets={tableNames} zone={zone} now={now} />
       {plan !== null && plan.chunks.length > 0 && (
         <ActDialog
           plan={plan}

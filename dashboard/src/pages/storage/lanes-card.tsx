@@ -1,4 +1,4 @@
-import { type ReactNode, useId, useMemo } from 'react'
+import { memo, type ReactNode, useId, useMemo } from 'react'
 import { formatBytes, formatNumber } from '../../format/index.ts'
 import { useCommands } from '../../shell/index.ts'
 import { Button, Card, Select } from '../../ui/index.ts'
@@ -120,7 +120,12 @@ export function LanesCard(props: LanesCardProps): ReactNode {
   )
 }
 
-function LaneHead(props: { readonly lane: Lane; readonly zone: string; readonly now: number }): ReactNode {
+/** Not drawn anew while somebody walks: it looks at every chunk. */
+const LaneHead = memo(function LaneHead(props: {
+  readonly lane: Lane
+  readonly zone: string
+  readonly now: number
+}): ReactNode {
   const { dataset } = props.lane
   const outlook = outlookOf(dataset.chunks, props.now, props.zone)
   const { name, chunks, bytes, ratio, freezeAfter, retain, rows } = dataset
@@ -139,7 +144,7 @@ function LaneHead(props: { readonly lane: Lane; readonly zone: string; readonly 
       {outlook.length > 0 && <span className={styles['outlook']}>{outlook.join(' · ')}</span>}
     </div>
   )
-}
+})
 
 const legend: readonly (readonly [look: string, word: string, meaning: string])[] = [
   ['hot', 'hot', 'rows in PostgreSQL'],

@@ -1,4 +1,4 @@
-import { type ReactNode, useState } from 'react'
+import { memo, type ReactNode, useState } from 'react'
 import type { StoredDataset } from 'tidemark/client'
 import { formatInstant, formatNumber } from '../../format/index.ts'
 import { Button, TextField } from '../../ui/index.ts'
@@ -7,7 +7,7 @@ import type { Choice } from './chunk-model.ts'
 import styles from './storage.module.css'
 
 /** Chooses the chunks that lie wholly between two days. */
-export function RangeForm({
+export const RangeForm = memo(function RangeForm({
   dataset,
   onChoose,
 }: {
@@ -39,4 +39,4 @@ export function RangeForm({
       </Button>
     </form>
   )
-}
+})

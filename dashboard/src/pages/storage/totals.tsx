@@ -1,4 +1,4 @@
-import type { ReactNode } from 'react'
+import { memo, type ReactNode } from 'react'
 import type { Storage } from 'tidemark/client'
 import { formatBytes, formatNumber } from '../../format/index.ts'
 import { Stat } from '../../ui/index.ts'
@@ -7,7 +7,7 @@ import styles from './storage.module.css'
 /** Below it the next freeze may find no room. */
 const leastFreeBytes = 5 * 1024 ** 3
 
-export function Totals({ storage }: { readonly storage: Storage }): ReactNode {
+export const Totals = memo(function Totals({ storage }: { readonly storage: Storage }): ReactNode {
   const { lake, datasets, databaseBytes } = storage
   const chunks = datasets.flatMap((dataset) => dataset.chunks)
   const known = chunks.filter(({ bytesBefore, coldBytes }) => bytesBefore !== null && coldBytes > 0)
@@ -47,4 +47,4 @@ export function Totals({ storage }: { readonly storage: Storage }): ReactNode {
       />
     </dl>
   )
-}
+})
