@@ -3,7 +3,7 @@ import { beforeAll, describe, expect, it } from 'vitest'
 import { continuousAggregate } from '../../src/continuous/index.ts'
 import { createTidemark, type Tidemark } from '../../src/engine.ts'
 import { avg, count, percentile } from '../../src/query/index.ts'
-import { defineConfig, hypertable, t } from '../../src/schema/index.ts'
+import { defineConfig, hypertable, t, table } from '../../src/schema/index.ts'
 import { quoteIdentifier, sql } from '../../src/util/sql.ts'
 import { afterFile } from '../helpers/after-file.ts'
 import { chromiumAbsent } from '../helpers/chromium.ts'
@@ -27,6 +27,10 @@ const ticks = hypertable('metrics.ticks', {
   time: 'time',
   chunk: '7 days',
 })
+const vendors = table('metrics.vendors', {
+  columns: { model: t.text(), vendor: t.text() },
+  primaryKey: ['model'],
+})
 const hourly = {
   from: requests,
   bucket: '1 hour',
@@ -37,7 +41,12 @@ const hourly = {
 const select = { requests: count(), latency: avg('latency_ms') }
 const server = { auth: { keys: true } } as const
 const before = defineConfig({
-  datasets: [requests, ticks, continuousAggregate('aggregates.hourly_requests', { ...hourly, select })],
+  datasets: [
+    requests,
+    ticks,
+    vendors,
+    continuousAggregate('aggregates.hourly_requests', { ...hourly, select }),
+  ],
   server,
 })
 const changed = { ...select, p95: percentile('latency_ms', 0.95) }
@@ -45,6 +54,7 @@ const after = defineConfig({
   datasets: [
     requests,
     ticks,
+    vendors,
     continuousAggregate('aggregates.hourly_requests', { ...hourly, select: changed }),
   ],
   server,
@@ -121,7 +131,10 @@ describe.skipIf(chromiumAbsent !== null)(
     it('shows every chunk with its state, its size, and what happens to it next', async () => {
       const page = await open('/storage')
       const { datasets } = await tm.operations.storage()
-      for (const { name, chunks } of datasets)
+      expect(await page.getByRole('table', { name: 'Plain tables' }).textContent()).toContain(
+        'metrics.vendors',
+      )
+      for (const { name, chunks } of datasets.filter(({ kind }) => kind === 'hypertable'))
         expect(
           await page.getByRole('slider', { name: `Chunks of ${name}` }).getAttribute('aria-valuemax'),
         ).toBe(String(chunks.length))
@@ -130,6 +143,7 @@ describe.skipIf(chromiumAbsent !== null)(
       expect(await row(20).textContent()).toContain('delta')
       expect(await row(3).textContent()).toMatch(/hot[\s\S]*144[\s\S]*freezes in/)
       expect(await row(9).textContent()).toContain('until nobody has written to it for 10 minutes')
+      expect(await page.getByText(/^\d due to be frozen: .*; next freeze in/).count()).toBe(1)
       await expect.poll(() => page.getByText('Nothing has been measured yet').count()).toBe(1)
       expect(await page.getByText('none runs: start "tidemark worker"').count()).toBe(1)
       await page.close()
@@ -141,7 +155,7 @@ describe.skipIf(chromiumAbsent !== null)(
       await expect
         .poll(async () => {
           await page.keyboard.press('Tab')
-          return page.evaluate(() => document.activeElement?.getAttribute('aria-label'))
+          return page.evaluate("document.activeElement?.getAttribute('aria-label')")
         })
         .toBe('Chunks of metrics.requests')
       await page.keyboard.press('Home')
@@ -305,13 +319,11 @@ describe.skipIf(chromiumAbsent !== null)(
       await expect.poll(() => slider.getAttribute('aria-valuemax')).toBe('10000')
       expect(await slider.locator('svg *').count()).toBeLessThan(25)
       await slider.focus()
-      await page.evaluate(() => {
-        const seen: number[] = []
-        Object.assign(window, { longest: seen })
+      await page.evaluate(`
+        window.longest = []
         new PerformanceObserver((list) => {
-          for (const { duration } of list.getEntries()) seen.push(duration)
-        }).observe({ type: 'longtask' })
-      })
+          for (const { duration } of list.getEntries()) longest.push(duration)
+        }).observe({ type: 'longtask' })`)
       await page.keyboard.press('Home')
       for (let i = 0; i < 40; i += 1) await page.keyboard.press('ArrowRight')
       expect(await slider.getAttribute('aria-valuenow')).toBe('41')
@@ -319,7 +331,7 @@ describe.skipIf(chromiumAbsent !== null)(
       await page.keyboard.press('+')
       await page.keyboard.press('Shift+End')
       await expect.poll(() => heading(page, '9 960 chunks chosen').count()).toBe(1)
-      const long = await page.evaluate(() => (window as unknown as { longest: number[] }).longest)
+      const long = (await page.evaluate('longest')) as number[]
       process.stdout.write(
         `storage: long tasks while walking 10,000 chunks: ${long.map(Math.round).join(', ') || 'none'} ms\n`,
       )
@@ -367,7 +379,7 @@ describe.skipIf(chromiumAbsent !== null)(
             await expect.poll(() => page.getByText('3 times in a row').count()).toBe(1)
             await expect.poll(() => page.locator('canvas').count()).toBe(1)
           }
-          expect(await page.evaluate(() => document.documentElement.scrollWidth)).toBeLessThanOrEqual(width)
+          expect(await page.evaluate('document.documentElement.scrollWidth')).toBeLessThanOrEqual(width)
           expect(await axe(page), `${path} ${theme} ${width}`).toEqual([])
           await shot(page, `${path.slice(1).split('?')[0]}-${theme}-${width}`)
           await context.close()
@@ -406,7 +418,7 @@ describe.skipIf(chromiumAbsent !== null)(
         .poll(() => page.getByLabel('A declaration to copy').textContent())
         .toContain("continuousAggregate('aggregates.hourly_requests'")
       await page.getByRole('button', { name: 'Copy' }).click()
-      expect(await page.evaluate(() => navigator.clipboard.readText())).toContain("by: ['model']")
+      expect(await page.evaluate('navigator.clipboard.readText()')).toContain("by: ['model']")
       expect(await axe(page)).toEqual([])
       await shot(page, 'aggregates-empty')
       await page.close()
