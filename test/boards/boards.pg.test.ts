@@ -278,6 +278,24 @@ describe('boards', () => {
     expect(await codeOf(boards.create(boardOf('a', long)))).toBe('TM_LIMIT')
   })
 
+  it('are a thousand for a tenant at most, with a hundred links each', async () => {
+    const { boards } = clientOf((await keyFor('crowded')).secret)
+    const made = await boards.create(boardOf('First', perModel))
+    const many = (count: number) => sql`
+      insert into tidemark.board (
+        id, tenant, name, document, datasets, panel_count, created_at, created_by, updated_at, updated_by
+      )
+      select lpad(n::text, 12, '0'), tenant, name, document, datasets, panel_count, created_at, created_by, updated_at, updated_by
+      from tidemark.board, generate_series(1, ${count}::int4) as n
+      where id = ${made.id}::text`
+    await engine.test.db.query(many(999))
+    expect(await codeOf(boards.create(boardOf('One more', perModel)))).toBe('TM_LIMIT')
+    expect(await boards.list()).toHaveLength(1001)
+    for (let i = 0; i < 100; i++) await boards.share(made.id)
+    expect(await codeOf(boards.share(made.id))).toBe('TM_LIMIT')
+    expect(await codeOf(boards.share('000000000001'))).toBe('done')
+  })
+
   it('of files are read at start, for everybody, and are changed nowhere else', async () => {
     const { boards } = clientOf((await keyFor('globex')).secret)
     const board = await boards.get('file-overview')
@@ -549,6 +567,16 @@ describe('a link to a board', () => {
     const reader = clientOf(undefined, strict).boards
     const seen = [0, 1, 2, 3].map(() => codeOf(reader.shared(share.token)))
     expect((await Promise.all(seen)).sort()).toEqual(['TM_RATE_LIMIT', 'done', 'done', 'done'])
+    // what is sent with it is not read
+    const body = JSON.stringify({ from: ' '.repeat(20_000) })
+    const headers = { 'content-type': 'application/json' }
+    const send = async (token: string, to: FastifyInstance) => {
+      const url = `/api/v1/shared/${token}/panels/models`
+      const { statusCode, headers: heard } = await to.inject({ method: 'POST', url, payload: body, headers })
+      return [statusCode, heard['connection']]
+    }
+    expect(await send(share.token, app)).toEqual([413, 'close'])
+    expect(await send('A'.repeat(43), app)).toEqual([404, 'close'])
     const guesses: string[] = []
     for (let i = 0; i < 3; i++) guesses.push(await codeOf(reader.shared(String(i).repeat(43))))
     expect(guesses).toEqual(['TM_UNKNOWN_SHARE', 'TM_UNKNOWN_SHARE', 'TM_RATE_LIMIT'])

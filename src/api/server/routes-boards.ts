@@ -19,6 +19,8 @@ interface ById {
 }
 
 const url = '/api/v1/boards'
+/** A board has 256 KiB at most, which may be written with more spaces. */
+const bodyLimit = 1024 * 1024
 
 /** Boards of the caller's tenant, those of files, and links to them. */
 export function installBoardRoutes(app: FastifyInstance): void {
@@ -47,6 +49,7 @@ export function installBoardRoutes(app: FastifyInstance): void {
     url,
     {
       ...shared,
+      bodyLimit,
       schema: {
         summary: 'A new board',
         description: about,
@@ -72,6 +75,7 @@ export function installBoardRoutes(app: FastifyInstance): void {
     `${url}/:id`,
     {
       ...shared,
+      bodyLimit,
       schema: {
         summary: 'Changes a board; with If-Match while it is that version',
         description: about,

@@ -15,7 +15,16 @@ interface ByToken {
   Params: { token: string }
 }
 
+declare module 'fastify' {
+  interface FastifyRequest {
+    /** The link that the request came by; null: by none. */
+    share: OpenShare | null
+  }
+}
+
 const url = '/api/v1/shared/:token'
+/** Two ends of a range. */
+const bodyLimit = 16 * 1024
 
 /** What somebody sees who has a link to a board, and no key: the board, and answers of its panels. */
 export function installSharedRoutes(app: FastifyInstance, tm: Tidemark): void {
@@ -23,12 +32,17 @@ export function installSharedRoutes(app: FastifyInstance, tm: Tidemark): void {
   const config = { access: 'public' } as const
   const tags = ['boards']
   const rules = rulesOf(tm)
+  app.decorateRequest('share', null)
+  // before anything of a body is read
+  const onRequest = (request: FastifyRequest, reply: FastifyReply): Promise<void> =>
+    enter(tm, rules, request as FastifyRequest<ByToken>, reply)
   const token = Type.String({ description: 'Of the link.' })
 
   app.get<ByToken>(
     url,
     {
       config,
+      onRequest,
       serializerCompiler: () => (data: unknown) => JSON.stringify(data),
       schema: {
         summary: 'The board of a link; needs no key',
@@ -38,8 +52,8 @@ export function installSharedRoutes(app: FastifyInstance, tm: Tidemark): void {
         response: { 200: SharedBoardAnswer, ...problems },
       },
     },
-    async (request, reply) => {
-      const share = await enter(tm, rules, request, reply)
+    async (request) => {
+      const share = request.share as OpenShare
       if (await share.opened())
         await tm.access.audit.record(actorOf(request), {
           act: 'board.open',
@@ -53,6 +67,8 @@ export function installSharedRoutes(app: FastifyInstance, tm: Tidemark): void {
     `${url}/panels/:panel`,
     {
       config,
+      onRequest,
+      bodyLimit,
       serializerCompiler: () => (data) => (typeof data === 'string' ? data : toJsonText(data)),
       schema: {
         summary: 'The answer of one panel of the board of a link; needs no key',
@@ -64,8 +80,7 @@ export function installSharedRoutes(app: FastifyInstance, tm: Tidemark): void {
       },
     },
     async (request, reply) => {
-      const share = await enter(tm, rules, request, reply)
-      const { dataset, query } = share.ask(request.params.panel, request.body)
+      const { dataset, query } = (request.share as OpenShare).ask(request.params.panel, request.body)
       const answer = await answerQuery(request, reply, {
         layer: 'dashboard',
         definition: request.tm.queryable(dataset),
@@ -84,8 +99,10 @@ async function enter(
   rules: ShareRules,
   request: FastifyRequest<ByToken>,
   reply: FastifyReply,
-): Promise<OpenShare> {
+): Promise<void> {
   const { rateLimits } = request.server
+  // of a request that is refused the body is not read, to its end neither
+  if (request.raw.method === 'POST') reply.header('connection', 'close')
   // links are guessed no faster than keys
   await rateLimits.assertFewFailures(request.ip)
   let share: OpenShare
@@ -106,8 +123,9 @@ async function enter(
   }
   request.principal = principal
   request.tm = scopedTo(tm, share.scope, share.datasets)
+  request.share = share
   await rateLimits.takeShare(request, reply)
-  return share
+  reply.removeHeader('connection')
 }
 
 function rulesOf({ config }: Tidemark): ShareRules {
