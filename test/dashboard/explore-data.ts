@@ -1,4 +1,6 @@
 import { join } from 'node:path'
+import type { Locator, Page } from 'playwright-core'
+import { expect } from 'vitest'
 import { continuousAggregate } from '../../src/continuous/index.ts'
 import type { Tidemark } from '../../src/engine.ts'
 import { count, uniques } from '../../src/query/index.ts'
@@ -76,4 +78,34 @@ export async function loadExploreData(tm: Tidemark<typeof config>): Promise<void
       ms: i,
     })),
   )
+}
+
+export const rows = { fn: 'count' }
+export const wide = { dataset: events.name, from: '2024-08-01', to: '2026-05-01', bucket: '1 month' }
+export const param = (page: Page, name: string): string[] => new URL(page.url()).searchParams.getAll(name)
+export const chart = (page: Page): Locator => page.getByRole('slider')
+export const status = (page: Page): Locator => page.getByRole('status').filter({ hasText: 'rows of answer' })
+export const digits = (text: string): string => text.replace(/[\s\u202f\u00a0]/g, '')
+export const drawn = async (page: Page): Promise<void> => {
+  await expect.poll(() => chart(page).count()).toBe(1)
+  await expect.poll(() => status(page).count()).toBe(1)
+}
+
+/** The wheel zooms in and out over the chart, once a frame: how long each frame took in ms, ascending. */
+export async function zoomFrames(page: Page): Promise<number[]> {
+  return (await page.evaluate(`(async () => {
+    const over = document.querySelector('.u-over')
+    const { left, top, width, height } = over.getBoundingClientRect()
+    const times = []
+    let last = performance.now()
+    for (let i = 0; i < 60; i++) {
+      over.dispatchEvent(new WheelEvent('wheel', { bubbles: true, cancelable: true, ctrlKey: true,
+        deltaY: i < 30 ? -1 : 1, clientX: left + width / 2, clientY: top + height / 2 }))
+      await new Promise(requestAnimationFrame)
+      const now = performance.now()
+      times.push(now - last)
+      last = now
+    }
+    return times.sort((a, b) => a - b)
+  })()`)) as number[]
 }

@@ -1,5 +1,5 @@
 import { readFile } from 'node:fs/promises'
-import type { Locator, Page } from 'playwright-core'
+import type { Page } from 'playwright-core'
 import { beforeAll, describe, expect, it } from 'vitest'
 import { count } from '../../src/query/index.ts'
 import { afterFile } from '../helpers/after-file.ts'
@@ -9,26 +9,23 @@ import { hasSharedData, sharedDataAbsent } from '../helpers/shared-data.ts'
 import { createTestEngine, type TestEngine } from '../helpers/test-engine.ts'
 import {
   celsius,
+  chart,
   config,
+  digits,
+  drawn,
   events,
   live,
   loadExploreData,
+  param,
   points,
+  rows,
   search,
   sensor,
   sensorStart,
+  status,
+  wide,
+  zoomFrames,
 } from './explore-data.ts'
-
-const rows = { fn: 'count' }
-const wide = { dataset: events.name, from: '2024-08-01', to: '2026-05-01', bucket: '1 month' }
-const param = (page: Page, name: string): string[] => new URL(page.url()).searchParams.getAll(name)
-const chart = (page: Page): Locator => page.getByRole('slider')
-const status = (page: Page): Locator => page.getByRole('status').filter({ hasText: 'rows of answer' })
-const digits = (text: string): string => text.replace(/[\s\u202f\u00a0]/g, '')
-const drawn = async (page: Page): Promise<void> => {
-  await expect.poll(() => chart(page).count()).toBe(1)
-  await expect.poll(() => status(page).count()).toBe(1)
-}
 
 describe.skipIf(chromiumAbsent !== null)(
   `Explore in Chromium${chromiumAbsent ? ` (${chromiumAbsent})` : ''}${hasSharedData ? '' : ` (rows made up: ${sharedDataAbsent})`}`,
@@ -163,6 +160,38 @@ describe.skipIf(chromiumAbsent !== null)(
       await names.first().click({ modifiers: ['Shift'] })
       await expect.poll(pressed).toBe(many - 1)
       expect(param(page, 'without').length).toBe(1)
+      await page.context().close()
+    })
+
+    it('offers the largest groups where there are too many to be answered', async () => {
+      const page = await open('/boards')
+      await page.route('**/api/v1/query', (route) => {
+        const asked = (route.request().postData() ?? '').includes('"bucket"')
+        const isMany = asked && !(route.request().postData() ?? '').includes('"in"')
+        const detail = 'the number of cells is 300000, over the limit of 200000'
+        const problem = { status: 413, code: 'TM_LIMIT', detail, retryable: false, params: {}, instance: 'r' }
+        return isMany
+          ? route.fulfill({
+              status: 413,
+              contentType: 'application/problem+json',
+              body: JSON.stringify(problem),
+            })
+          : route.continue()
+      })
+      await page.goto(dashboard.url + search({ ...wide, by: ['event'], select: [rows] }))
+      await page.getByRole('button', { name: 'Only the 20 of event' }).click()
+      await drawn(page)
+      const [, op, ...names] = JSON.parse(param(page, 'where')[0] ?? '[]') as string[]
+      const { rows: most } = await engine.tm.query(events, {
+        from: wide.from,
+        to: wide.to,
+        by: ['event'],
+        select: { n: count() },
+        order: ['-n'],
+        limit: 20,
+      })
+      expect([op, ...names]).toEqual(['in', ...most.map(({ event }) => event)])
+      dashboard.complaints()
       await page.context().close()
     })
 
@@ -328,6 +357,8 @@ describe.skipIf(chromiumAbsent !== null)(
       )
       await reach(/^Add$/)
       await page.keyboard.press('Enter')
+      const role = `document.activeElement?.getAttribute('role')`
+      await expect.poll(() => page.evaluate(role)).toBe('menuitem')
       await page.keyboard.type('u')
       await page.keyboard.press('Enter')
       await expect.poll(() => param(page, 'select').at(-1)).toMatch(/"uniques"/)
@@ -385,21 +416,7 @@ describe.skipIf(chromiumAbsent !== null)(
       const box = await page.locator('.u-over').boundingBox()
       if (box === null) throw new Error('there is no plot')
       await page.mouse.move(box.x + box.width / 2, box.y + box.height / 2)
-      const frames = (await page.evaluate(`(async () => {
-        const over = document.querySelector('.u-over')
-        const { left, top, width, height } = over.getBoundingClientRect()
-        const times = []
-        let last = performance.now()
-        for (let i = 0; i < 60; i++) {
-          over.dispatchEvent(new WheelEvent('wheel', { bubbles: true, cancelable: true, ctrlKey: true,
-            deltaY: i < 30 ? -1 : 1, clientX: left + width / 2, clientY: top + height / 2 }))
-          await new Promise(requestAnimationFrame)
-          const now = performance.now()
-          times.push(now - last)
-          last = now
-        }
-        return times.sort((a, b) => a - b)
-      })()`)) as number[]
+      const frames = await zoomFrames(page)
       const at = (share: number): string =>
         (frames[Math.floor(share * (frames.length - 1))] as number).toFixed(1)
       console.log(

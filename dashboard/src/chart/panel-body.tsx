@@ -1,14 +1,12 @@
-import { type ReactNode, useMemo, useState } from 'react'
+import { lazy, type ReactNode, Suspense, useEffect, useMemo, useState } from 'react'
 import { Empty, ErrorBox, Skeleton } from '../ui/index.ts'
 import { AnswerTable } from './answer-table.tsx'
 import { binNames, toHeat } from './heat.ts'
-import { HeatMap } from './heat-map.tsx'
 import { Legend } from './legend.tsx'
 import type { PanelContent } from './panel.ts'
 import styles from './panel-body.module.css'
 import { nearest, overlay, type SeriesSet, toSeries } from './series.ts'
 import type { Shown } from './shown.ts'
-import { TimeChart } from './time-chart.tsx'
 import type { PanelAnswer } from './use-panel-answer.ts'
 import { BarList, Figures } from './whole.tsx'
 
@@ -27,6 +25,10 @@ export interface PanelBodyProps {
   /** Series that are drawn at most. Default 20. */
   readonly mostSeries?: number
 }
+
+const drawing = () => import('./drawing.ts')
+const TimeChart = lazy(() => drawing().then((part) => ({ default: part.TimeChart })))
+const HeatMap = lazy(() => drawing().then((part) => ({ default: part.HeatMap })))
 
 interface Call {
   readonly fn?: string
@@ -63,6 +65,10 @@ function partsOf(panel: PanelContent): Readonly<Record<string, readonly string[]
 export function PanelBody(props: PanelBodyProps): ReactNode {
   const { panel, result, zone, height, shown, empty } = props
   const { table, question } = result
+  useEffect(() => {
+    // fetched beside the answer; a part that cannot be had is told where it is drawn
+    drawing().catch(() => {})
+  }, [])
   if (result.error && (table === undefined || result.isOld))
     return <ErrorBox error={result.error} retry={result.refetch} />
   if (table === undefined || question === null) return <Skeleton height={height} />
@@ -158,21 +164,23 @@ function Chart({
     )
   return (
     <>
-      <TimeChart
-        set={set}
-        kind={kind}
-        axis={axis}
-        bucketMs={question?.bucketMs ?? null}
-        shown={shown}
-        zone={zone}
-        unit={panel.unit}
-        height={height}
-        label={panel.title || 'Chart'}
-        syncKey={syncKey}
-        shiftMs={shiftMs}
-        onZoom={onZoom}
-        onPlace={setPointed}
-      />
+      <Suspense fallback={<Skeleton height={height} />}>
+        <TimeChart
+          set={set}
+          kind={kind}
+          axis={axis}
+          bucketMs={question?.bucketMs ?? null}
+          shown={shown}
+          zone={zone}
+          unit={panel.unit}
+          height={height}
+          label={panel.title || 'Chart'}
+          syncKey={syncKey}
+          shiftMs={shiftMs}
+          onZoom={onZoom}
+          onPlace={setPointed}
+        />
+      </Suspense>
       <Legend
         set={set}
         shown={shown}
@@ -203,15 +211,17 @@ function Heat({ panel, result, zone, height, onZoom }: PanelBodyProps): ReactNod
     )
   if (axis === null) return <Skeleton height={height} />
   return (
-    <HeatMap
-      heat={heat}
-      axis={axis}
-      bucketMs={question?.bucketMs ?? null}
-      zone={zone}
-      unit={panel.unit}
-      height={height}
-      label={panel.title || 'Heat map'}
-      onZoom={onZoom}
-    />
+    <Suspense fallback={<Skeleton height={height} />}>
+      <HeatMap
+        heat={heat}
+        axis={axis}
+        bucketMs={question?.bucketMs ?? null}
+        zone={zone}
+        unit={panel.unit}
+        height={height}
+        label={panel.title || 'Heat map'}
+        onZoom={onZoom}
+      />
+    </Suspense>
   )
 }

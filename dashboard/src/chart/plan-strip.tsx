@@ -1,9 +1,9 @@
 import { type ReactNode, useMemo, useRef } from 'react'
 import type { AnswerPlan } from 'tidemark/client'
 import { formatBytes, formatInstant, formatMs, formatNumber } from '../format/index.ts'
+import { insetLeft, insetRight } from './insets.ts'
 import { joined, planLanes } from './plan-lanes.ts'
 import styles from './plan-strip.module.css'
-import { insetLeft, insetRight } from './plot.ts'
 import { useSize } from './use-size.ts'
 
 export interface PlanStripProps {

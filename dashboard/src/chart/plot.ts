@@ -1,12 +1,9 @@
 import uPlot from 'uplot'
 import { formatNumber, formatUnit } from '../format/index.ts'
+import { insetLeft, insetRight } from './insets.ts'
 import { timeTicks } from './ticks.ts'
 
 /** What all charts share: axes, colours of the theme, and the way in which a stretch is chosen. */
-
-/** The plot begins so far from the left and ends so far from the right, so that what is drawn below a chart stands under it. */
-export const insetLeft = 62
-export const insetRight = 22
 
 export interface Theme {
   readonly surface: string
