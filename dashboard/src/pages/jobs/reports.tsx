@@ -15,7 +15,10 @@ export function Reports({ reports }: { readonly reports: readonly ReportEntry[] 
   const run = useMutation({
     mutationFn: (name: string) => client.access.runReport(name),
     onSuccess: ({ rows, elapsedMs }, name) =>
-      toast({ kind: 'ok', text: `${name}: ${formatNumber(rows)} rows in ${formatMs(elapsedMs)}.` }),
+      toast({
+        kind: 'ok',
+        text: `${name}: ${formatNumber(rows)} ${rows === 1 ? 'row' : 'rows'} in ${formatMs(elapsedMs)}.`,
+      }),
     onError: (error, name) => toast({ kind: 'error', text: `${name}: ${error.message}` }),
     onSettled: () => queries.invalidateQueries({ queryKey: ['reports'] }),
   })

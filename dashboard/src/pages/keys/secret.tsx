@@ -58,7 +58,7 @@ export function Secret({
         <output className={styles['secret']} aria-label="Key">
           {secret}
         </output>
-        <p role="status" className={styles['quiet']}>
+        <p role="status" className={!isCopied && (isAsked || problem) ? styles['warning'] : styles['quiet']}>
           {problem ??
             (isCopied
               ? 'Copied.'
