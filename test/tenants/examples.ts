@@ -342,7 +342,7 @@ export function examplesOf(mine: Party, other: Party): Readonly<Record<string, r
     // MY… and THEIR… stand for ids that are made when the server is
     'GET /api/v1/boards': get('/api/v1/boards'),
     'POST /api/v1/boards': [
-      ...queries.map(({ body }) => ({ path: '/api/v1/boards', ...json(boardOf(JSON.parse(body))) })),
+      ...queries.map(({ body }) => ({ path: '/api/v1/boards', ...json(boardOf(JSON.parse(String(body)))) })),
       ...wrongBodies('/api/v1/boards'),
     ],
     'GET /api/v1/boards/:id': get('/api/v1/boards/MYBOARD', '/api/v1/boards/THEIRBOARD', '/api/v1/boards/-'),
