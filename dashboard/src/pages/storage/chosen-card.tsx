@@ -96,7 +96,7 @@ function OneChunk(props: {
         </p>
       )}
       {chunk.error && (
-        <div className={styles['error']} role="alert">
+        <div className={styles['error']}>
           <strong>
             The last try to move it failed{chunk.failures > 1 ? ` (${chunk.failures} times in a row)` : ''}.
           </strong>{' '}

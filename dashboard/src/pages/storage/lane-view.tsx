@@ -165,8 +165,8 @@ function Tip(props: {
   return (
     <div
       className={styles['tip']}
-      data-side={x > axis.width / 2 ? 'left' : 'right'}
-      style={{ left: `${x}px` }}
+      // as far to its left as it is along the axis: it never leaves the lane
+      style={{ left: `${x}px`, transform: `translateX(${(-100 * x) / axis.width}%)` }}
       aria-hidden="true"
     >
       <strong>{spanText(chunk.from, chunk.to, zone)}</strong>
