@@ -40,6 +40,8 @@ export type {
   FixOptions,
   FixReport,
   IngestReport,
+  LetterPage,
+  LetterState,
   RejectedRow,
   ReplayOptions,
   ReplayReport,

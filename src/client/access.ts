@@ -1,5 +1,5 @@
 import { type Call, searchText } from './call.ts'
-import type { SlowQuery } from './operation-types.ts'
+import type { SlowQuery } from './overview-types.ts'
 import type { CallOptions } from './types.ts'
 
 export type AccessScope = 'ingest' | 'query' | 'admin'

@@ -58,6 +58,7 @@ export type {
 export type { CheckedLive, LiveInput, LiveListInput } from './live-types.ts'
 export type * from './operation-types.ts'
 export { Operations } from './operations.ts'
+export type * from './overview-types.ts'
 export {
   type BulkFailure,
   type BulkItems,

@@ -9,10 +9,10 @@ import type {
   JobsHealth,
   Operation,
   OperationRequest,
-  Overview,
   Storage,
   StorageGrowth,
 } from './operation-types.ts'
+import type { Overview } from './overview-types.ts'
 import type { CallOptions } from './types.ts'
 
 /** What `client.operations` stands on. */

@@ -128,8 +128,8 @@ export class RecentTraffic {
     if (last !== undefined && last.number >= number) return last
     const slot: Slot = { number, queries: new Counts(), writes: new Counts(), accepted: 0, committed: 0 }
     this.#slots.push(slot)
-    while (this.#slots.length > maxSlots || (this.#slots[0] as Slot).number < number - maxSlots)
-      this.#slots.shift()
+    // beside the one that is not over
+    while ((this.#slots[0] as Slot).number < number - maxSlots) this.#slots.shift()
     return slot
   }
 }

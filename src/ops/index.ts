@@ -3,7 +3,6 @@ export { type Alarm, acknowledgeAlarm, listAlarms, raiseAlarm } from './alarms.t
 export type { Finding } from './check.ts'
 export { runDoctor } from './doctor.ts'
 export { type ChunkGauges, type DatasetGauges, type Gauges, type JobGauges, readGauges } from './gauges.ts'
-export type { DeclaredJob } from './job-health.ts'
 export type { LakeHandle } from './lake-folder.ts'
 export { OperationsDesk } from './operations-desk.ts'
 export { type ReadyCheck, readReadiness } from './readiness.ts'

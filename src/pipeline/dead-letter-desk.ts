@@ -1,10 +1,10 @@
 import type { OnConflict } from '../hot/index.ts'
-import type { Connection, Database } from '../postgres/index.ts'
+import type { Database } from '../postgres/index.ts'
 import { allTenants, createRowCodec, type StoredDefinition, type TenantScope } from '../schema/index.ts'
 import { TidemarkError } from '../util/errors.ts'
-import type { IngestReport, Pipeline, RejectedRow } from './contract.ts'
+import type { IngestReport, Pipeline } from './contract.ts'
 import { allowedIn, todoOf } from './dead-letter-advice.ts'
-import { checkChange, patchRow, type RowChange, type StoredRow } from './dead-letter-patch.ts'
+import { checkChange, patchRow, type RowChange } from './dead-letter-patch.ts'
 import type {
   DeadLetterGroup,
   ExplainedLetter,
@@ -16,6 +16,7 @@ import type {
   ReplayReport,
 } from './dead-letter-reports.ts'
 import { firstProblem, guardOf, rowOf, scopeOf } from './dead-letter-rows.ts'
+import { type Replayed, settle } from './dead-letter-settle.ts'
 import {
   type Choice,
   correctedMark,
@@ -358,32 +359,6 @@ interface ReplaySums {
   rejectedCount: number
   readonly rejected: RejectedLetter[]
   readonly unreadable: Counts
-}
-
-interface Replayed {
-  readonly definition: StoredDefinition
-  readonly tenant: string | null
-  readonly onConflict: OnConflict
-  readonly batch: { readonly letter: ReadLetter; readonly row: StoredRow }[]
-}
-
-/** In the transaction of the rows: their letters go, those of rows that were refused again say why. */
-async function settle(
-  connection: Connection,
-  batch: Replayed['batch'],
-  refused: readonly RejectedRow[],
-): Promise<void> {
-  await lockLetters(
-    connection,
-    batch.map(({ letter }) => letter),
-  )
-  const stays = new Set(refused.map(({ index }) => index))
-  const ids = batch.flatMap(({ letter }, at) => (stays.has(at) ? [] : [letter.id]))
-  if (ids.length > 0) await deleteLetters(connection, lettersOf(ids))
-  await updateLetters(
-    connection,
-    refused.map(({ index, ...problem }) => ({ id: batch[index]!.letter.id, raw: null, problem })),
-  )
 }
 
 function corrected({ reason }: DeadLetter): LetterUpdate['problem'] {

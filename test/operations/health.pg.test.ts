@@ -1,7 +1,9 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { createServer } from '../../src/api/index.ts'
 import type { AggregateHealth, JobHealth } from '../../src/client/index.ts'
+import { createTidemark } from '../../src/engine.ts'
 import { sql } from '../../src/util/sql.ts'
-import { type OperationsWorld, openWorld, requests, rowsOf } from './world.ts'
+import { config, type OperationsWorld, openWorld, requests, rowsOf } from './world.ts'
 
 let world: OperationsWorld
 beforeAll(async () => {
@@ -204,5 +206,24 @@ describe('health', () => {
     expect(findings.every(({ level, doNext }) => level === 'ok' || level === 'note' || doNext !== null)).toBe(
       true,
     )
+  })
+
+  it('says that PostgreSQL is gone, and what to do, instead of failing', async () => {
+    const connectionString = 'postgres://somebody:secret@127.0.0.1:1/gone'
+    const tm = await createTidemark(config, { connectionString, root: world.engine.root })
+    const app = await createServer(tm)
+    try {
+      const answered = await app.inject('/api/v1/overview')
+      expect(answered.statusCode).toBe(200)
+      expect(answered.json()).toMatchObject({
+        postgres: { reachable: false, version: null },
+        syncLag: { aggregatesMs: null, spoolMs: null },
+        findings: [{ level: 'error', subject: 'server', message: expect.stringContaining('127.0.0.1:1') }],
+      })
+      expect(answered.body).not.toContain('secret')
+    } finally {
+      await app.close()
+      await tm.close()
+    }
   })
 })
