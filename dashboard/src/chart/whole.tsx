@@ -51,8 +51,8 @@ function valueText(value: unknown, type: string, unit: string | undefined, zone:
 
 /** Short where it is long: the exact one is in the title. */
 function figure(value: number | string | bigint, unit: string | undefined): string {
-  if (unit !== undefined && unit !== '') return formatUnit(value, unit)
   const n = Number(value)
+  if (unit !== undefined && unit !== '') return formatUnit(n, unit)
   return Math.abs(n) >= 1e7 ? formatNumber(n, { compact: true }) : formatNumber(n)
 }
 

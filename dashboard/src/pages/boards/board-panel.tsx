@@ -109,6 +109,7 @@ function useChartHeight(
   const [height, setHeight] = useState<number | null>(null)
   const [isCut, setCut] = useState(false)
   const drawn = useRef<number | null>(null)
+  const known = useRef(leastBeside)
   useLayoutEffect(() => {
     const [outer, inner] = [room.current, content.current]
     if (outer === null || inner === null) return
@@ -116,7 +117,9 @@ function useChartHeight(
       setCut(outer.scrollHeight > outer.clientHeight + 1)
       const whole = outer.clientHeight
       const found = drawn.current === null ? 0 : inner.offsetHeight - drawn.current
-      const beside = Math.max(leastBeside, found)
+      // while the next answer is on its way there is no legend, and its place is kept
+      const beside = found > 0 ? Math.max(leastBeside, found) : Math.max(leastBeside, known.current)
+      known.current = beside
       const next = Math.max(leastChartPx, Math.floor(whole - Math.min(beside, whole * mostOfLegend)))
       if (drawn.current !== null && Math.abs(next - drawn.current) < 2) return
       drawn.current = next

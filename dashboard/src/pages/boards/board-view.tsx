@@ -327,8 +327,17 @@ export function BoardView({
         />
       )}
       <p className={styles['foot']}>
-        <Link to="/boards">All boards</Link> · version {board.version}, saved{' '}
-        <Time value={board.updatedAt} ago /> by {whoText(board.updatedBy, me)}
+        <Link to="/boards">All boards</Link> ·{' '}
+        {isFile ? (
+          <>
+            read from {board.updatedBy}, written <Time value={board.updatedAt} ago />
+          </>
+        ) : (
+          <>
+            version {board.version}, saved <Time value={board.updatedAt} ago /> by{' '}
+            {whoText(board.updatedBy, me)}
+          </>
+        )}
       </p>
     </div>
   )

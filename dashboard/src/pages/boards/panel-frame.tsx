@@ -31,6 +31,7 @@ export function PanelFrame({
       aria-labelledby={id}
       data-editing={handle ? true : undefined}
       data-full={isFull || undefined}
+      data-chart={panel.chart}
     >
       <header className={styles['head']}>
         {handle && (
