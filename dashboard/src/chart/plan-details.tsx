@@ -1,6 +1,6 @@
 import type { ReactNode } from 'react'
 import type { AnswerPlan, PlanPart } from 'tidemark/client'
-import { formatMs } from '../format/index.ts'
+import { formatBytes, formatMs, formatNumber } from '../format/index.ts'
 import { Badge, Quantity, Table, Time } from '../ui/index.ts'
 import styles from './plan-details.module.css'
 import { planLanes, tierOf } from './plan-lanes.ts'
@@ -10,6 +10,19 @@ export interface PlanDetailsProps {
 }
 
 const everything = { from: Number.NEGATIVE_INFINITY, to: Number.POSITIVE_INFINITY }
+
+/** What was read of a part: rows, bytes and files, as far as its source tells. */
+function readText({ rows, bytes, files, summaries }: PlanPart): string {
+  const said = [
+    ...(rows === null ? [] : [`${formatNumber(rows, { compact: true })} rows`]),
+    ...(bytes === null || bytes === 0 ? [] : [formatBytes(bytes)]),
+    ...(files === undefined || files === 0 ? [] : [`${files} ${files === 1 ? 'file' : 'files'}`]),
+    ...(summaries === undefined || summaries === 0
+      ? []
+      : [`${summaries} by ${summaries === 1 ? 'its summary' : 'their summaries'}`]),
+  ]
+  return said.length === 0 ? '—' : said.join(', ')
+}
 
 /** A plan in words: what it took, how fresh and how exact it is, what each part read and why, and who else was considered. */
 export function PlanDetails({ plan }: PlanDetailsProps): ReactNode {
@@ -116,31 +129,10 @@ export function PlanDetails({ plan }: PlanDetailsProps): ReactNode {
           },
           {
             id: 'rows',
-            title: 'Rows read',
-            align: 'right',
-            cell: ({ rows: n }) => <Quantity value={n} unit="rows" />,
+            title: 'Read',
+            cell: (part) => <span className={styles['read']}>{readText(part)}</span>,
             sortBy: ({ rows: n }) => n,
           },
-          {
-            id: 'bytes',
-            title: 'Bytes',
-            align: 'right',
-            cell: ({ bytes: n }) => <Quantity value={n} unit="bytes" />,
-            sortBy: ({ bytes: n }) => n,
-          },
-          ...(parts.some(({ files }) => files !== undefined)
-            ? [
-                {
-                  id: 'files',
-                  title: 'Files',
-                  align: 'right' as const,
-                  cell: ({ files, summaries }: PlanPart) =>
-                    files === undefined
-                      ? '—'
-                      : `${files} read${summaries ? `, ${summaries} by summary` : ''}`,
-                },
-              ]
-            : []),
           {
             id: 'cells',
             title: 'Cells',
