@@ -70,6 +70,8 @@ type Report = NonNullable<Operation['report']>
 const kinds: readonly OperationKind[] = ['freeze', 'thaw', 'compact', 'verify', 'refresh', 'sweep']
 const parts = ['kind', 'dataset', 'chunks', 'from', 'to', 'all']
 const maxChunks = 1000
+/** Of each list in a report, which stays in memory; how many there are is said beside it. */
+const maxListed = 100
 
 /** What was asked for, checked. @throws TidemarkError TM_QUERY with the path. */
 export function readOperationRequest(input: unknown): OperationRequest {
@@ -213,8 +215,9 @@ function movedReport(all: readonly Moved[], more: readonly { chunk: string; reas
     bytes: sum((each) => each.bytes),
     bytesBefore: sum((each) => each.bytesBefore),
     reclaimedBytes: sum((each) => each.reclaimedBytes ?? 0),
-    taken,
-    failed,
+    taken: taken.slice(0, maxListed),
+    failed: failed.slice(0, maxListed),
+    counts: { taken: taken.length, failed: failed.length },
   }
 }
 
@@ -244,6 +247,8 @@ async function verify(
   return {
     text: `${counted(report.files, 'file')}, ${counted(report.rows, 'row')}: ${wrong === 0 ? 'each as it was written' : counted(wrong, 'problem')}`,
     ...report,
+    problems: report.problems.slice(0, maxListed),
+    counts: { problems: report.problems.length },
   }
 }
 
