@@ -99,6 +99,12 @@ describe('what an act will do', () => {
     expect(
       reportFindings({ report: { text: '', failed: Array.from({ length: 50 }, () => report.failed[0]) } }),
     ).toHaveLength(21)
+    const many = {
+      text: '',
+      failed: Array.from({ length: 100 }, () => report.failed[0]),
+      counts: { failed: 1250, taken: 0 },
+    }
+    expect(reportFindings({ report: many }).at(-1)?.replace('\u202f', ' ')).toBe('and 1 230 more')
     expect(reportFindings({ report: null })).toEqual([])
   })
 

@@ -1,5 +1,5 @@
 import type { Operation } from 'tidemark/client'
-import { formatBytes } from '../../format/index.ts'
+import { formatBytes, formatNumber } from '../../format/index.ts'
 
 /** At most that many are told; the rest is counted. */
 const most = 20
@@ -25,11 +25,14 @@ export function reportFindings({ report }: Pick<Operation, 'report'>): readonly 
       return `${where}${String(problem)}${what === undefined ? '' : `. ${what}`}`
     }),
   ]
-  if (findings.length <= most) return findings
-  return [
-    ...findings.slice(0, most),
-    `and ${findings.length - most} more; tidemark on the command line lists all`,
-  ]
+  // the lists are cut by the server, and counted
+  const counts = Object.values(report['counts'] ?? {}).filter((count) => typeof count === 'number')
+  const all = Math.max(
+    findings.length,
+    counts.reduce((sum, count) => sum + count, 0),
+  )
+  if (all <= most) return findings
+  return [...findings.slice(0, most), `and ${formatNumber(all - most)} more`]
 }
 
 /** What a freeze made of how much; empty where it is not one that moved anything. */
