@@ -210,13 +210,17 @@ describe.skipIf(chromiumAbsent !== null)(
       await page.mouse.down()
       await page.mouse.move(corner.x + corner.width - 6, corner.y + corner.height + 70, { steps: 4 })
       await page.mouse.up()
+      // who can press but not drag has buttons
+      await page.getByRole('button', { name: 'Move or resize Rows', exact: true }).click()
+      await page.getByRole('button', { name: 'Higher' }).click()
       expect(await axe(page)).toEqual([])
+      await page.getByRole('button', { name: 'Put down Rows' }).click()
       await page.getByRole('button', { name: 'Save', exact: true }).click()
       await expect.poll(() => page.getByText('The board was saved').count()).toBe(1)
       const { document, version } = await client.boards.get(own.id)
       expect(version).toBe(own.version + 1)
       expect(placesOf(document.panels)).toEqual({
-        p1: [0, 0, 3, 3],
+        p1: [0, 0, 3, 4],
         p2: [3, 0, 9, 4],
         p3: [6, 4, 6, 4],
         p4: [0, 4, 6, 4],

@@ -1,4 +1,4 @@
-import { type ReactNode, useCallback, useLayoutEffect, useRef, useState } from 'react'
+import { memo, type ReactNode, useCallback, useLayoutEffect, useRef, useState } from 'react'
 import type { DatasetInfo, Panel } from 'tidemark/client'
 import { useDatasets } from '../../api/index.ts'
 import { type Ask, absolute, lengthMs, type PanelAnswer, PanelView } from '../../chart/index.ts'
@@ -20,8 +20,8 @@ const leastChartPx = 72
 const legendPx = 38
 const mostOfLegend = 0.45
 
-/** The drawing of a panel, as high as its place on the board. */
-export function BoardPanel(props: BoardPanelProps): ReactNode {
+/** The drawing of a panel, as high as its place on the board. Those that stay where they are are not drawn again while one is dragged. */
+export const BoardPanel = memo(function BoardPanel(props: BoardPanelProps): ReactNode {
   const datasets = useDatasets()
   const { dataset } = props.panel.query
   const info = datasets.data?.find(({ name }) => name === dataset)
@@ -37,7 +37,7 @@ export function BoardPanel(props: BoardPanelProps): ReactNode {
     )
   }
   return <Drawing {...props} info={info} />
-}
+})
 
 /** The same with somebody else who answers: of a link. */
 export function Drawing({
