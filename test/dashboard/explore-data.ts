@@ -36,15 +36,15 @@ export const sensorStart = Date.parse('2026-01-01T00:00:00Z')
 export const celsius = (i: number): number => 12 + 8 * Math.sin(i / 230) + Math.sin(i * 12.9898)
 
 /** Where the data sets are absent: as many rows of the same form, so that every promise is looked at all the same. */
-function madeUp(): { time: string; event: string; userId: string; properties: object }[] {
+function madeUp() {
   const start = Date.parse('2024-08-13T14:40:31Z')
   const names = ['message_send', 'command_add', 'exit', 'launched']
-  return Array.from({ length: 20_000 }, (_, i) => ({
-    time: new Date(start + i * 2_680_000).toISOString(),
-    event: names[(i * 7) % 4] as string,
-    userId: `u${i % 15}`,
-    properties: i % 4 === 0 ? { main_model: i % 3 ? 'a' : 'b', total_tokens: (i * 37) % 5000 } : {},
-  }))
+  return Array.from({ length: 20_000 }, (_, i) => {
+    const properties: Record<string, string | number> =
+      i % 4 === 0 ? { main_model: i % 3 ? 'a' : 'b', total_tokens: (i * 37) % 5000 } : {}
+    const time = new Date(start + i * 2_680_000).toISOString()
+    return { time, event: names[(i * 7) % 4] as string, userId: `u${i % 15}`, properties }
+  })
 }
 
 export const search = (params: Record<string, string | readonly string[] | object>): string => {
