@@ -450,6 +450,7 @@ describe('a configuration', () => {
           sessions: { ttlMs: 1_800_000, staleMs: 0, memoryBytes: 4 * 1024 * 1024 },
         },
       },
+      boards: [],
       shadow: { share: 0, timeoutMs: 10_000 },
       ingest: {
         connections: 2,
