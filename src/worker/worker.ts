@@ -73,10 +73,9 @@ export class Worker {
   /** Aborts what runs, waits for it (bounded), and returns. Leases of jobs that did not end run out by themselves. */
   async stop(): Promise<void> {
     this.#stopping.abort()
-    if (!this.#loop) return
     const timeout = new AbortController()
     await Promise.race([
-      this.#loop.then(() => forgetWorker(this.#db, this.#owner).catch(this.#options.onError)),
+      (this.#loop ?? Promise.resolve()).then(() => this.#sayGoodBye()),
       sleep(this.#options.stopTimeoutMs, undefined, { signal: timeout.signal, ref: false }).catch(() => {}),
     ])
     timeout.abort()
@@ -121,6 +120,11 @@ export class Worker {
     })
     this.#options.onRun(run)
     return run
+  }
+
+  async #sayGoodBye(): Promise<void> {
+    if (this.#saidAliveMs === Number.NEGATIVE_INFINITY) return
+    await forgetWorker(this.#db, this.#owner).catch(this.#options.onError)
   }
 
   async #sayAlive(): Promise<void> {

@@ -125,6 +125,11 @@ describe('background jobs', () => {
     }
     // it has said good-bye
     expect((await world.client.operations.jobs()).workers).toEqual([])
+    await using once = world.engine.tm.createWorker()
+    await once.runOnce()
+    expect((await world.client.operations.jobs()).workers).toHaveLength(1)
+    await once.stop()
+    expect((await world.client.operations.jobs()).workers).toEqual([])
   })
 
   it('that fail say why, and when they are tried again', async () => {

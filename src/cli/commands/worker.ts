@@ -15,7 +15,8 @@ export function workerCommand(): Command {
     .action(async (options: LogOptions & { once?: boolean }, command: Command) => {
       await withContext(command.optsWithGlobals(), async ({ tm, config, output, signal }) => {
         if (options.once) {
-          const runs = await tm.createWorker().runOnce({ force: true })
+          await using once = tm.createWorker()
+          const runs = await once.runOnce({ force: true })
           const plain = runs.map(({ name, ms, result, error }) => ({
             name,
             ms,
