@@ -100,10 +100,13 @@ function isSameCell({ base, keys: groups }: Materialization, keys: CellTable['ke
       const theirs = identifier(alias, `c${i + 1}`)
       const ours = sql`g.${identifier(column)}`
       const { ref } = groups[i]!
-      if (ref.path.length === 0 && base.columns[ref.column]?.nullable === false)
-        return [sql`${theirs} = ${ours}`]
+      const declared = ref.path.length === 0 ? base.columns[ref.column] : undefined
+      if (declared?.nullable === false) return [sql`${theirs} = ${ours}`]
       return [
-        sql`coalesce(${theirs}::text, '') = coalesce(${ours}::text, '')`,
+        // numbers that are equal may have different texts: 0 and -0, 1.0 and 1.00
+        declared && ['float4', 'float8', 'numeric'].includes(declared.type)
+          ? sql`coalesce(${theirs}, 'NaN') = coalesce(${ours}, 'NaN')`
+          : sql`coalesce(${theirs}::text, '') = coalesce(${ours}::text, '')`,
         sql`${theirs} is not distinct from ${ours}`,
       ]
     }),
