@@ -72,6 +72,7 @@ describe.skipIf(chromiumAbsent !== null)(
       await page.keyboard.press('k')
       await expect.poll(() => new URL(page.url()).pathname).toBe('/keys')
       await page.keyboard.press('Control+k')
+      await expect.poll(() => page.getByPlaceholder('Type what you want to do').isVisible()).toBe(true)
       await page.keyboard.type('audit')
       await page.keyboard.press('Enter')
       await expect.poll(() => new URL(page.url()).pathname).toBe('/audit')

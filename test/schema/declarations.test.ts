@@ -473,6 +473,7 @@ describe('a configuration', () => {
         rateLimit: { key: null, tenant: null, failures: { requests: 30, perMs: 60_000, burst: 30 } },
         trustProxy: false,
         hosts: [],
+        dashboard: true,
         audit: { keepMs: 365 * 86_400_000 },
         live: { memoryBytes: 268_435_456, tenantShare: 0.25 },
         metrics: 'admin',

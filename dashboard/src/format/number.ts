@@ -24,7 +24,9 @@ export function formatNumber(x: number | bigint | string | null, options: Number
   if (Number.isNaN(x)) return 'NaN'
   if (!Number.isFinite(x)) return x > 0 ? '∞' : '−∞'
   if (options.compact === true && Math.abs(x) >= 10_000) return compact(x)
-  if (Number.isInteger(x)) return minus(groups.format(x).replaceAll(',', thin))
+  if (x === 0) return '0'
+  // beyond it a number of JavaScript is no longer the one that was counted
+  if (Number.isInteger(x) && Math.abs(x) < 1e16) return minus(groups.format(x).replaceAll(',', thin))
   return fraction(x, options.digits ?? 4)
 }
 

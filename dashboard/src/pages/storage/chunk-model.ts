@@ -51,6 +51,20 @@ export interface PolicyMark {
 }
 
 /** What lies wholly before is frozen, or dropped. Of lengths that are not fixed (months) nothing is drawn. */
+/** Chunks are made ahead, and history may be old: where nearly all of the axis would be empty, it begins with what holds rows. */
+export function homeSpan(lanes: readonly Lane[], whole: Span): Span {
+  const filled = lanes.flatMap(({ dataset, drawn }) =>
+    drawn.filter((_, at) => (dataset.chunks[at]?.rows ?? 0) > 0),
+  )
+  if (filled.length === 0) return whole
+  const from = Math.min(...filled.map((each) => each.from))
+  const to = Math.max(...filled.map((each) => each.to))
+  const room = (to - from) * 0.05
+  return (whole.to - whole.from) / (to - from + 2 * room) < 4
+    ? whole
+    : { from: Math.max(whole.from, from - room), to: Math.min(whole.to, to + room) }
+}
+
 export function policyMarks(
   { freezeAfter, retain }: Pick<StoredDataset, 'freezeAfter' | 'retain'>,
   now: number,

@@ -6,7 +6,7 @@ import { Gate } from '../operate/index.ts'
 import { ActDialog } from './act-dialog.tsx'
 import { type Act, actKeys, actNames, acts, planAct, requestOf } from './acts.ts'
 import { ChosenCard } from './chosen-card.tsx'
-import { lanesOf, wholeSpan } from './chunk-model.ts'
+import { homeSpan, lanesOf, wholeSpan } from './chunk-model.ts'
 import { ChunkTable } from './chunk-table.tsx'
 import { GrowthCard } from './growth-card.tsx'
 import { LakeMenu } from './lake-menu.tsx'
@@ -111,7 +111,7 @@ function Loaded({ storage, operations, onBegin, onCancel }: LoadedProps): ReactN
       <LanesCard
         lanes={lanes}
         whole={whole}
-        view={view ?? whole}
+        view={view ?? homeSpan(lanes, whole)}
         choice={choice}
         zone={zone}
         now={now}

@@ -19,7 +19,7 @@ interface LanesCardProps {
   readonly zone: string
   readonly now: number
   onChoose(choice: Choice): void
-  onView(view: Span | null): void
+  onView(view: Span): void
 }
 
 /** All tables over one axis of time. */
@@ -32,7 +32,7 @@ export function LanesCard(props: LanesCardProps): ReactNode {
   const middle = span ? (span.from + span.to) / 2 : (view.from + view.to) / 2
   const zoom = (factor: number): void => {
     const next = zoomed(view, whole, factor, Math.min(view.to, Math.max(view.from, middle)))
-    onView(next.from === whole.from && next.to === whole.to ? null : next)
+    onView(next)
   }
   const fit = (): void => {
     if (span === null) return
@@ -42,7 +42,7 @@ export function LanesCard(props: LanesCardProps): ReactNode {
   useCommands([
     { id: 'storage.in', title: 'Zoom in', keys: '+', run: () => zoom(0.5) },
     { id: 'storage.out', title: 'Zoom out', keys: '-', run: () => zoom(2) },
-    { id: 'storage.all', title: 'Show all of the time', keys: '0', run: () => onView(null) },
+    { id: 'storage.all', title: 'Show all of the time', keys: '0', run: () => onView(whole) },
     { id: 'storage.fit', title: 'Zoom to the chosen chunks', keys: 'z', run: fit },
   ])
   const choose = (next: Choice): void => {
@@ -67,7 +67,7 @@ export function LanesCard(props: LanesCardProps): ReactNode {
           <Button small onClick={fit} disabled={span === null} title="Zoom to the chosen chunks (z)">
             Fit choice
           </Button>
-          <Button small onClick={() => onView(null)} disabled={isWhole} title="All of the time (0)">
+          <Button small onClick={() => onView(whole)} disabled={isWhole} title="All of the time (0)">
             All
           </Button>
         </div>

@@ -4,6 +4,12 @@ import { formatBytes, formatNumber } from '../../format/index.ts'
 import { Stat } from '../../ui/index.ts'
 import styles from './storage.module.css'
 
+/** The end of a long path says which it is; all of it is told when it is pointed at. */
+function shortStore(store: string): string {
+  const parts = store.split('/')
+  return parts.length > 3 ? `the folder …/${parts.slice(-2).join('/')}` : store
+}
+
 /** Below it the next freeze may find no room. */
 const leastFreeBytes = 5 * 1024 ** 3
 
@@ -31,8 +37,8 @@ export const Totals = memo(function Totals({ storage }: { readonly storage: Stor
         label="Free for the lake"
         value={formatBytes(lake.freeBytes)}
         hint={
-          <span className={styles['path']}>
-            {lake.freeBytes < leastFreeBytes ? 'make room on its disk' : lake.store}
+          <span className={styles['path']} title={lake.store}>
+            {lake.freeBytes < leastFreeBytes ? 'make room on its disk' : shortStore(lake.store)}
           </span>
         }
         {...(lake.freeBytes < leastFreeBytes ? { status: 'warn' as const } : {})}
