@@ -1,132 +1,47 @@
-import { mkdir, writeFile } from 'node:fs/promises'
-import { join } from 'node:path'
-import type { BrowserContext, Locator, Page } from 'playwright-core'
+import { readFile } from 'node:fs/promises'
+import type { BrowserContext } from 'playwright-core'
 import { beforeAll, describe, expect, it } from 'vitest'
-import { type Board, createClient, type Panel } from '../../src/client/index.ts'
-import { defineConfig, hypertable, t } from '../../src/schema/index.ts'
-import { afterFile } from '../helpers/after-file.ts'
+import type { Board, Client } from '../../src/client/index.ts'
+import type { Tidemark } from '../../src/engine.ts'
 import { chromiumAbsent } from '../helpers/chromium.ts'
-import { axe, makeKey, type OpenDashboard, openDashboard, shot } from '../helpers/dashboard.ts'
-import { createTestEngine, type TestEngine } from '../helpers/test-engine.ts'
+import { axe, makeKey, type OpenDashboard, shot } from '../helpers/dashboard.ts'
+import {
+  box,
+  drawn,
+  figure,
+  focused,
+  heading,
+  isWiderThanItsWindow,
+  menu,
+  openBoards,
+  overview,
+  painted,
+  placesOf,
+  probes,
+  said,
+  tabTo,
+  titles,
+} from './board-fixture.ts'
 
-const requests = hypertable('metrics.requests', {
-  columns: { time: t.timestamptz(), tenant: t.text(), model: t.text(), latency_ms: t.float8() },
-  time: 'time',
-  tenant: 'tenant',
-  chunk: '1 day',
-})
-const config = defineConfig({
-  datasets: [requests],
-  boards: ['boards/*.json'],
-  server: { auth: { keys: true } },
-})
-
-const count = { rows: { fn: 'count' } }
-const panel = (id: string, title: string, place: Panel['place'], more: Partial<Panel> = {}): Panel => ({
-  id,
-  title,
-  chart: 'line',
-  place,
-  query: { dataset: 'metrics.requests', bucket: '10 minutes', select: count },
-  ...more,
-})
-const overview = {
-  name: 'Requests',
-  description: 'What the gateway answers',
-  document: {
-    range: { from: '-6 hours' },
-    refresh: 'off' as const,
-    panels: [
-      panel(
-        'p1',
-        'Rows',
-        { x: 0, y: 0, w: 3, h: 2 },
-        {
-          chart: 'number',
-          query: { dataset: 'metrics.requests', select: count },
-          compare: 'previous',
-        },
-      ),
-      panel(
-        'p2',
-        'Rows by model',
-        { x: 3, y: 0, w: 9, h: 4 },
-        {
-          chart: 'stacked',
-          query: { dataset: 'metrics.requests', bucket: '10 minutes', by: ['model'], select: count },
-        },
-      ),
-      panel(
-        'p3',
-        'Latency',
-        { x: 0, y: 4, w: 6, h: 4 },
-        {
-          unit: 'ms',
-          note: 'Below 200 ms is good',
-          query: {
-            dataset: 'metrics.requests',
-            bucket: '10 minutes',
-            select: { p95: { fn: 'percentile', column: 'latency_ms', q: 0.95 } },
-          },
-        },
-      ),
-      panel(
-        'p4',
-        'Newest rows',
-        { x: 6, y: 4, w: 6, h: 4 },
-        {
-          chart: 'table',
-          query: { dataset: 'metrics.requests', columns: '*', direction: 'desc', limit: 20 },
-        },
-      ),
-    ],
-  },
-}
+/** All of it is in sight. */
+const isWhole = (element: { readonly scrollHeight: number; readonly clientHeight: number }): boolean =>
+  element.scrollHeight <= element.clientHeight
 
 describe.skipIf(chromiumAbsent !== null)(
   `boards in Chromium${chromiumAbsent ? ` (${chromiumAbsent})` : ''}`,
   () => {
-    let engine: TestEngine
+    let tm: Tidemark
     let dashboard: OpenDashboard
     let acme: BrowserContext
     let board: Board
-    let client: ReturnType<typeof createClient>
-
-    const clientFor = (apiKey: string): ReturnType<typeof createClient> => {
-      const made = createClient({ url: dashboard.url, apiKey })
-      afterFile(() => made.close())
-      return made
-    }
+    let client: Client
 
     beforeAll(async () => {
-      engine = await createTestEngine(config)
-      afterFile(() => engine.close())
-      await mkdir(join(engine.root, 'boards'))
-      await writeFile(
-        join(engine.root, 'boards', 'reviewed.json'),
-        JSON.stringify({ ...overview, name: 'Reviewed' }),
-      )
-      const now = Date.now()
-      const models = ['small', 'large', 'vision']
-      await engine.tm.insert(
-        requests,
-        Array.from({ length: 1500 }, (_, i) => ({
-          time: new Date(now - i * 16_000),
-          tenant: i % 5 === 4 ? 'other' : 'acme',
-          model: models[(i * 7) % 3] as string,
-          latency_ms: 80 + 60 * Math.sin(i / 90) + ((i * 37) % 40),
-        })),
-      )
-      dashboard = await openDashboard(engine.tm)
-      const secret = await makeKey(engine.tm, { tenant: 'acme', name: 'Ada' })
-      client = clientFor(secret)
-      acme = await dashboard.newContext()
-      await dashboard.signIn(acme, secret)
-      board = await client.boards.create(overview)
+      ;({ tm, dashboard, acme, board, client } = await openBoards())
     })
 
     it('teach the first step, and make a first board from a dataset in two clicks', async () => {
-      const secret = await makeKey(engine.tm, { tenant: 'fresh', name: 'Newcomer' })
+      const secret = await makeKey(tm, { tenant: 'fresh', name: 'Newcomer' })
       const context = await dashboard.newContext()
       await dashboard.signIn(context, secret)
       const page = await dashboard.open('/boards', { context })
@@ -137,14 +52,9 @@ describe.skipIf(chromiumAbsent !== null)(
       await shot(page, 'boards-new')
       await page.getByRole('button', { name: 'Make board' }).click()
       await heading(page, 'Overview of metrics.requests')
-      expect(await titles(page)).toEqual([
-        'Rows',
-        'Rows by model',
-        'p95 of latency_ms',
-        'latency_ms: p50 and p95',
-        'Most rows: model',
-        'Newest rows',
-      ])
+      const offered =
+        'Rows, Rows by model, p95 of latency_ms, latency_ms: p50 and p95, Most rows: model, Newest rows'
+      expect((await titles(page)).join(', ')).toBe(offered)
       // blank, in edit mode at once: what comes next is said
       await page.goto(`${dashboard.url}/boards`)
       await heading(page, 'Boards')
@@ -348,13 +258,8 @@ describe.skipIf(chromiumAbsent !== null)(
       const saved = await client.boards.get(own.id)
       expect(saved.version).toBe(own.version + 2)
       expect(saved.name).toBe('Theirs')
-      expect(saved.document.panels.map(({ title }) => title).sort()).toEqual([
-        'Latency',
-        'Newest rows',
-        'Rows',
-        'Rows (copy)',
-        'Theirs',
-      ])
+      const all = saved.document.panels.map(({ title }) => title).sort()
+      expect(all.join(', ')).toBe('Latency, Newest rows, Rows, Rows (copy), Theirs')
       // the browser's own note about the 409
       expect(dashboard.complaints().filter((text) => !/409|412/.test(text))).toEqual([])
       await page.close()
@@ -370,7 +275,7 @@ describe.skipIf(chromiumAbsent !== null)(
       await expect.poll(() => link.inputValue()).toContain('/shared/')
       const url = await link.inputValue()
       await page.getByRole('button', { name: 'Copy link' }).click()
-      await expect.poll(() => page.evaluate(() => navigator.clipboard.readText())).toBe(url)
+      await expect.poll(() => page.evaluate('navigator.clipboard.readText()')).toBe(url)
       expect(await axe(page)).toEqual([])
       await shot(page, 'board-share')
 
@@ -398,16 +303,15 @@ describe.skipIf(chromiumAbsent !== null)(
     it('fill the screen, whole or one panel, with everything else out of reach, and give the focus back', async () => {
       const page = await dashboard.open(`/boards/${board.id}`, { context: acme })
       await heading(page, 'Requests')
-      const isNavInert = (): Promise<boolean> =>
-        page.locator('nav').evaluate((nav) => nav.closest('[inert]') !== null)
+      const inertNavigation = (): Promise<number> => page.locator('[inert] nav, nav[inert]').count()
       await page.keyboard.press('f')
-      await expect.poll(isNavInert).toBe(true)
-      await expect.poll(() => page.locator('[data-full]').first().evaluate(fits)).toBe(true)
+      await expect.poll(inertNavigation).toBe(1)
+      await expect.poll(() => page.locator('[data-full]').first().evaluate(isWhole)).toBe(true)
       expect(new URL(page.url()).searchParams.get('full')).toBe('board')
       await drawn(page)
       await shot(page, 'board-full')
       await page.keyboard.press('f')
-      await expect.poll(isNavInert).toBe(false)
+      await expect.poll(inertNavigation).toBe(0)
       await menu(page, 'Latency', 'Full screen')
       const alone = page.getByRole('region', { name: 'Requests: one panel' })
       await expect.poll(() => alone.locator('canvas').count()).toBeGreaterThan(0)
@@ -421,31 +325,12 @@ describe.skipIf(chromiumAbsent !== null)(
     })
 
     it('are up to date: a row that is written appears', async () => {
-      const query = { dataset: 'metrics.requests', select: count, where: { model: 'probe' } }
-      const own = await client.boards.create({
-        name: 'Live',
-        document: {
-          range: { from: '-1 hour' },
-          refresh: 'live',
-          panels: [panel('n', 'Probes', { x: 0, y: 0, w: 4, h: 2 }, { chart: 'number', query })],
-        },
-      })
+      const own = await client.boards.create(probes)
       const page = await dashboard.open(`/boards/${own.id}`, { context: acme })
       await expect.poll(() => figure(page, 'Probes')).toBe('0')
       const tookMs: number[] = []
       for (let n = 1; n <= 6; n++) {
-        const seen = page.evaluate(
-          (wanted) =>
-            new Promise<number>((resolve) => {
-              const look = (): void => {
-                const text = document.querySelector('[data-panel] dd')?.textContent
-                if (text === wanted) requestAnimationFrame(() => resolve(Date.now()))
-                else requestAnimationFrame(look)
-              }
-              look()
-            }),
-          String(n),
-        )
+        const seen = painted(page, String(n))
         const began = Date.now()
         await client.insertNow('metrics.requests', [
           { time: new Date(), tenant: 'acme', model: 'probe', latency_ms: 1 },
@@ -470,11 +355,10 @@ describe.skipIf(chromiumAbsent !== null)(
       await heading(page, 'Requests')
       await expect.poll(() => page.locator('[data-panel]').count()).toBe(4)
       await drawn(page)
-      const boxes = await page
-        .locator('[data-panel]')
-        .evaluateAll((all) => all.map((one) => one.getBoundingClientRect().toJSON() as DOMRect))
+      const boxes = await Promise.all((await page.locator('[data-panel]').all()).map(box))
       expect(new Set(boxes.map(({ x }) => x)).size).toBe(1)
-      expect(boxes.every(({ y }, i) => i === 0 || y >= (boxes[i - 1] as DOMRect).bottom)).toBe(true)
+      const ends = [0, ...boxes.map(({ y, height }) => y + height)]
+      expect(boxes.every(({ y }, i) => y >= (ends[i] as number))).toBe(true)
       expect(await isWiderThanItsWindow(page)).toBe(false)
       expect(await axe(page)).toEqual([])
       await shot(page, 'board-phone')
@@ -493,9 +377,7 @@ describe.skipIf(chromiumAbsent !== null)(
       await page.getByRole('button', { name: 'Do something with this board' }).click()
       await page.getByRole('menuitem', { name: 'Export as JSON' }).click()
       expect((await download).suggestedFilename()).toBe('reviewed.json')
-      const chunks: Buffer[] = []
-      for await (const chunk of await (await download).createReadStream()) chunks.push(chunk as Buffer)
-      const text = Buffer.concat(chunks).toString()
+      const text = await readFile(await (await download).path(), 'utf8')
       await page.getByRole('button', { name: 'Save a copy' }).first().click()
       await heading(page, 'Reviewed (copy)')
       await page.goto(`${dashboard.url}/boards`)
@@ -516,7 +398,7 @@ describe.skipIf(chromiumAbsent !== null)(
     })
 
     it('of one tenant are not there for another', async () => {
-      const secret = await makeKey(engine.tm, { tenant: 'other', name: 'Eve' })
+      const secret = await makeKey(tm, { tenant: 'other', name: 'Eve' })
       const context = await dashboard.newContext()
       await dashboard.signIn(context, secret)
       const page = await dashboard.open('/boards', { context })
@@ -528,75 +410,3 @@ describe.skipIf(chromiumAbsent !== null)(
     })
   },
 )
-
-const box = async (locator: Locator): Promise<{ x: number; y: number; width: number; height: number }> => {
-  const found = await locator.boundingBox()
-  if (!found) throw new Error(`${String(locator)} is not drawn`)
-  return found
-}
-
-function placesOf(panels: readonly Panel[]): Record<string, number[]> {
-  return Object.fromEntries(panels.map(({ id, place: { x, y, w, h } }) => [id, [x, y, w, h]]))
-}
-
-/** Every panel shows its answer. */
-async function drawn(page: Page): Promise<void> {
-  await expect
-    .poll(() =>
-      page
-        .locator('[data-panel]')
-        .evaluateAll((all) => all.filter((one) => !one.querySelector('canvas, table, dd')).length),
-    )
-    .toBe(0)
-}
-
-async function figure(page: Page, title: string): Promise<string> {
-  const shown = page
-    .locator('[data-panel]')
-    .filter({ has: page.getByRole('heading', { name: title, exact: true }) })
-    .locator('dd')
-  return (await shown.allTextContents())[0] ?? ''
-}
-
-async function menu(page: Page, title: string, item: string): Promise<void> {
-  await page.getByRole('button', { name: `Do something with ${title}`, exact: true }).click()
-  await page.getByRole('menuitem', { name: item, exact: true }).click()
-}
-
-/** As the reader does who has no mouse. */
-async function tabTo(page: Page, name: string): Promise<void> {
-  for (let presses = 0; presses < 60; presses++) {
-    await page.keyboard.press('Tab')
-    if ((await focused(page)) === name) return
-  }
-  throw new Error(`Tab does not lead to “${name}”`)
-}
-
-function focused(page: Page): Promise<string | null | undefined> {
-  return page.evaluate(() => document.activeElement?.getAttribute('aria-label'))
-}
-
-/** In a live region. */
-async function said(page: Page, text: RegExp): Promise<void> {
-  await expect
-    .poll(async () => (await page.locator('[role=status]').allTextContents()).join('\n'))
-    .toMatch(text)
-}
-
-/** All of it is in sight. */
-function fits(element: Element): boolean {
-  return element.scrollHeight <= element.clientHeight
-}
-
-function isWiderThanItsWindow(page: Page): Promise<boolean> {
-  return page.evaluate(() => document.documentElement.scrollWidth > window.innerWidth)
-}
-
-async function heading(page: Page, text: string): Promise<void> {
-  await expect.poll(() => page.getByRole('heading', { level: 1 }).textContent()).toBe(text)
-}
-
-async function titles(page: Page): Promise<string[]> {
-  await expect.poll(() => page.locator('[data-panel]').count()).toBeGreaterThan(0)
-  return page.locator('[data-panel] header h2').allTextContents()
-}
