@@ -174,9 +174,7 @@ export async function axe(page: Page): Promise<string[]> {
   const found = (await page.evaluate(async () => {
     const { axe } = globalThis as unknown as {
       axe: {
-        run(
-          options: unknown,
-        ): Promise<{
+        run(options: unknown): Promise<{
           violations: { id: string; help: string; nodes: { target: unknown; failureSummary: string }[] }[]
         }>
       }
