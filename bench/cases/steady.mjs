@@ -23,7 +23,12 @@ export async function run({ db, connectionString, quick, minutes = quick ? 1 : 6
         }),
     // in less time nothing becomes so old
     awaited:
-      minutes >= (quick ? 0.5 : 20) ? ['freeze bench.readings rows', 'expire bench.readings chunks'] : [],
+      minutes >= (quick ? 0.5 : 20)
+        ? [
+            ['freeze bench.readings rows', 1],
+            ['expire bench.readings chunks', 2],
+          ]
+        : [],
     databaseBytes: async () => {
       const { rows } = await db.query(text('select pg_database_size(current_database())::float8'))
       return rows[0][0]

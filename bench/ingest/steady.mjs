@@ -18,7 +18,8 @@ import { steadyConfig } from './tables.mjs'
  * @param {number} options.speed of the clock: 60 makes minutes of seconds
  * @param {{ chunk: string, freezeAfter: string, retain: string }} options.life
  * @param {() => Promise<number>} options.databaseBytes
- * @param {string[]} [options.awaited] what the worker must have done of something before rows are counted: 'expire bench.readings chunks'
+ * @param {[string, number][]} [options.awaited] how much of what the worker must have done before rows are counted:
+ * ['expire bench.readings chunks', 1]
  * @param {(line: object) => void} [options.onPart]
  */
 export async function runSteady(options) {
@@ -78,7 +79,7 @@ async function untilDone(server, awaited) {
   for (const end = Date.now() + 60_000; ; await sleep(50)) {
     const jobs = await server.ask('jobs')
     failed.push(...jobs.failed)
-    const open = awaited.filter((job) => !(jobs.done[job] > 0))
+    const open = awaited.filter(([job, least]) => !(jobs.done[job] >= least))
     if (open.length === 0) return { done: jobs.done, failed }
     if (Date.now() > end)
       throw new Error(`the worker has not done ${open}: ${JSON.stringify([jobs.done, failed])}`)

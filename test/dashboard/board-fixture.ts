@@ -164,9 +164,10 @@ interface Box {
 }
 
 export async function box(locator: Locator): Promise<Box> {
-  const found = await locator.boundingBox()
-  if (!found) throw new Error(`${String(locator)} is not drawn`)
-  return found
+  // it may be drawn anew at this moment
+  let found: Box | null = null
+  await expect.poll(async () => (found = await locator.boundingBox())).not.toBeNull()
+  return found as unknown as Box
 }
 
 export function placesOf(panels: readonly Panel[]): Record<string, number[]> {

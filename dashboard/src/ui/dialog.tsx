@@ -18,8 +18,13 @@ export function Dialog({ title, isOpen, onClose, footer, wide, children }: Dialo
   useEffect(() => {
     const dialog = ref.current
     if (dialog === null || dialog.open === isOpen) return
-    if (isOpen) dialog.showModal()
-    else dialog.close()
+    if (!isOpen) return dialog.close()
+    dialog.showModal()
+    // the browser takes the first button, which closes it; one comes to fill something in, or to decide
+    const first =
+      dialog.querySelector<HTMLElement>(`.${styles['body']} :is(input, select, textarea):not(:disabled)`) ??
+      dialog.querySelector<HTMLElement>(`.${styles['foot']} button`)
+    first?.focus()
   }, [isOpen])
   return (
     // biome-ignore lint/a11y/useKeyWithClickEvents: Escape does the same, by the browser
