@@ -1,7 +1,7 @@
 import { type ReactNode, useRef, useState } from 'react'
 import type { BoardInput } from 'tidemark/client'
 import { useDatasets } from '../../api/index.ts'
-import { Button, Dialog, ErrorBox, TextArea, TextField } from '../../ui/index.ts'
+import { Button, Dialog, ErrorBox, Skeleton, TextArea, TextField } from '../../ui/index.ts'
 import { readBoardText } from './board-file.ts'
 import { emptyDocument } from './document.ts'
 import styles from './new-board.module.css'
@@ -61,6 +61,8 @@ function StartForm({
     >
       <fieldset className={styles['choices']}>
         <legend>Start with</legend>
+        {/* nothing can be chosen yet: what is preselected depends on what comes */}
+        {datasets.isPending && <Skeleton height={160} />}
         {choices.slice(0, 8).map((one) => (
           <Choice
             key={one.name}
@@ -75,21 +77,29 @@ function StartForm({
             onChoose={setChosen}
           />
         ))}
-        <Choice
-          value={blank}
-          chosen={from}
-          title="Nothing"
-          hint="Panels come from Explore, or one by one"
-          onChoose={setChosen}
-        />
+        {!datasets.isPending && (
+          <Choice
+            value={blank}
+            chosen={from}
+            title="Nothing"
+            hint="Panels come from Explore, or one by one"
+            onChoose={setChosen}
+          />
+        )}
       </fieldset>
-      <TextField label="Name" value={called} onChange={setName} required maxLength={200} />
+      <TextField
+        label="Name"
+        value={datasets.isPending ? (name ?? '') : called}
+        onChange={setName}
+        required
+        maxLength={200}
+      />
       {error !== null && <ErrorBox error={error} />}
       <div className={styles['actions']}>
         <Button kind="quiet" onClick={onImport}>
           Import a file instead
         </Button>
-        <Button kind="primary" type="submit" busy={busy}>
+        <Button kind="primary" type="submit" busy={busy || datasets.isPending}>
           Make board
         </Button>
       </div>
