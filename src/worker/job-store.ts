@@ -38,6 +38,15 @@ export async function claimJob(
   return row === undefined ? null : { failuresInARow: row[0] as number }
 }
 
+/** As if it had not been claimed. */
+export async function releaseJob(db: Queryable, job: Job, owner: string): Promise<void> {
+  await db.query(sql`
+    update tidemark.job
+    set lease_owner = null,
+        lease_until = null
+    where name = ${job.name}::text and lease_owner = ${owner}::text`)
+}
+
 export async function finishJob(
   db: Queryable,
   job: Job,

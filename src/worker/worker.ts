@@ -2,8 +2,9 @@ import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Database } from '../postgres/index.ts'
 import { backOffMs } from '../util/back-off.ts'
+import { isTidemarkError } from '../util/errors.ts'
 import type { Job, JobRun } from './job.ts'
-import { claimJob, finishJob, registerJobs } from './job-store.ts'
+import { claimJob, finishJob, registerJobs, releaseJob } from './job-store.ts'
 import { forgetWorker, sayAlive } from './worker-store.ts'
 
 export interface WorkerOptions {
@@ -65,7 +66,9 @@ export class Worker {
       if (this.#stopping.signal.aborted) break
       await this.#sayAlive().catch(this.#options.onError)
       const claim = await claimJob(this.#db, job, this.#owner, options.force ?? false)
-      if (claim !== null) runs.push(await this.#runJob(job, claim.failuresInARow))
+      if (claim === null) continue
+      const run = await this.#runJob(job, claim.failuresInARow)
+      if (run !== null) runs.push(run)
     }
     return runs
   }
@@ -98,7 +101,8 @@ export class Worker {
     }
   }
 
-  async #runJob(job: Job, failuresInARow: number): Promise<JobRun> {
+  /** Null: it was interrupted because this worker stops, which is no failure; it stays due. */
+  async #runJob(job: Job, failuresInARow: number): Promise<JobRun | null> {
     const startedAt = performance.now()
     const signal = AbortSignal.any([this.#stopping.signal, AbortSignal.timeout(job.leaseMs)])
     let run: JobRun
@@ -107,6 +111,10 @@ export class Worker {
       const result = await job.run({ signal })
       run = { name: job.name, ms: performance.now() - startedAt, result, error: null }
     } catch (error) {
+      if (this.#stopping.signal.aborted && isTidemarkError(error) && error.code === 'TM_CANCELLED') {
+        await releaseJob(this.#db, job, this.#owner)
+        return null
+      }
       run = { name: job.name, ms: performance.now() - startedAt, result: null, error: error as Error }
     } finally {
       clearInterval(alive)

@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { TidemarkError } from '../../src/util/errors.ts'
 import { sql } from '../../src/util/sql.ts'
 import { type Job, type JobRun, Worker } from '../../src/worker/index.ts'
 import { createTestDatabase, type TestDatabase } from '../helpers/database.ts'
@@ -127,6 +128,35 @@ describe('the worker', () => {
     await hasStarted
     await worker.stop()
     expect(runs.map(({ name, error }) => [name, error?.name])).toEqual([['long', 'AbortError']])
+  })
+
+  it('a job that its stop interrupts has not failed, and is due for whoever comes next', async () => {
+    const runs: JobRun[] = []
+    let began = (): void => {}
+    const hasBegun = new Promise<void>((resolve) => {
+      began = resolve
+    })
+    const job: Job = {
+      name: 'interrupted',
+      ...quick,
+      run: ({ signal }) =>
+        new Promise((_, reject) => {
+          signal.addEventListener('abort', () =>
+            reject(new TidemarkError('TM_CANCELLED', { what: 'the job' })),
+          )
+          began()
+        }),
+    }
+    const worker = new Worker(test.db, [job], { pollMs: 5, onRun: (run) => runs.push(run) })
+    worker.start()
+    await hasBegun
+    await worker.stop()
+    expect(runs).toEqual([])
+    const { rows } = await test.db.query(sql`
+      select failures, failures_in_a_row, last_error, lease_owner from tidemark.job where name = 'interrupted'`)
+    expect(rows).toEqual([[0n, 0, null, null]])
+    const next: Job = { ...job, run: async () => ({ done: 1 }) }
+    expect((await new Worker(test.db, [next]).runOnce()).map(({ result }) => result)).toEqual([{ done: 1 }])
   })
 
   it('goes on when the database cannot be asked for a while', async () => {
